@@ -1,0 +1,69 @@
+/** Whether the engine behind a broker can be reached. */
+export type BrokerState = 'up' | 'down'
+
+/** What the server hands to a broker. Every call is synchronous and never throws. */
+export interface BrokerSink {
+  /**
+   * A message of a subscribed channel. Messages of one channel must come in the engine's order.
+   * `data` is JSON text, opaque to the broker; the empty string stands for `undefined`.
+   */
+  publication (channel: string, data: string): void
+  /** The engine became reachable or unreachable. Repeating a state is harmless. */
+  state (state: BrokerState, cause?: Error): void
+  /** Messages may have been lost on this channel, or on every channel when it is `null`. */
+  gap (channel: string | null): void
+  /** A control message of another node. A node never gets its own. */
+  control (message: string, fromNode: string): void
+}
+
+/** The identity of this process towards a broker. */
+export interface BrokerNode {
+  /** Unique in the cluster. */
+  readonly id: string
+  /** Keeps applications that share an engine apart. */
+  readonly prefix: string
+}
+
+/** What a broker between processes counts. All only grow. */
+export interface BrokerCounters {
+  /** Frames handed to the engine; one carries up to 64 messages. */
+  framesOut: number
+  framesIn: number
+  messagesOut: number
+  messagesIn: number
+  /** Frames dropped because they could not be read: malformed, of another version, or from a stranger. */
+  framesDropped: number
+  /** How often a connection to the engine was made again. */
+  reconnects: number
+  /** How often publications may have been lost. */
+  gaps: number
+}
+
+/** An answer that is there at once (`void`), or later. Brokers inside the process answer at once. */
+export type MaybePromise<T> = T | Promise<T>
+
+/**
+ * Carries publications between publishers and subscribers, inside one process or between many.
+ *
+ * Delivery is at most once. All publications of one channel arrive in one order on every node, the publisher's own node included.
+ */
+export interface Broker {
+  /** A short name for logs and statistics: 'memory', 'redis', 'nats'. */
+  readonly name: string
+  /** True when other processes take part; a random `authKey` is refused then. */
+  readonly shared: boolean
+  /** Connects. Called once, before anything else. Rejects when the engine cannot be used and retrying is not wanted. */
+  start (sink: BrokerSink, node: BrokerNode): MaybePromise<void>
+  /** Starts delivery of these channels. Settles when the engine confirmed. Idempotent. */
+  subscribe (channels: readonly string[]): MaybePromise<void>
+  /** Ends delivery of these channels. Idempotent. */
+  unsubscribe (channels: readonly string[]): MaybePromise<void>
+  /** Settles when the engine accepted the message; rejects at once while the engine is down. */
+  publish (channel: string, data: string): MaybePromise<void>
+  /** Sends a control message to one node, or to all others. */
+  control (message: string, toNode?: string): MaybePromise<void>
+  /** Disconnects and frees everything. Nothing reaches the sink afterwards. */
+  stop (): MaybePromise<void>
+  /** Counters since the start, for logs and metrics. */
+  stats? (): BrokerCounters
+}
