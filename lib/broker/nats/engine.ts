@@ -1,0 +1,59 @@
+import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
+import { scError } from '../../errors.js'
+import type { Engine, EngineSession, SessionEvents } from '../engine.js'
+import { NatsSession } from './session.js'
+import { subjectToken } from './subjects.js'
+
+/** Where NATS is, checked. */
+export interface NatsTarget {
+  readonly servers: string | string[]
+  readonly nats: NodeConnectionOptions | undefined
+  readonly connection: NatsConnection | undefined
+}
+
+/** Core NATS as an engine. */
+export class NatsEngine implements Engine {
+  readonly name = 'nats'
+  readonly address: string
+  readonly #target: NatsTarget
+  #connect: typeof import('@nats-io/transport-node').connect | null = null
+
+  constructor (target: NatsTarget) {
+    this.#target = target
+    this.address = target.connection !== undefined ? 'the server of the given connection' : [target.servers].flat().map(withoutCredentials).join(', ')
+  }
+
+  async load (): Promise<void> {
+    if (this.#target.connection !== undefined) return
+    try {
+      this.#connect = (await import('@nats-io/transport-node')).connect
+    } catch (err) {
+      throw scError('SC_ERR_BROKER_PACKAGE', ['natsBroker', '@nats-io/transport-node', '@nats-io/transport-node'], { cause: err })
+    }
+  }
+
+  channelTopic (prefix: string, channel: string): string {
+    return `${prefix}.c.${subjectToken(channel)}`
+  }
+
+  nodeTopic (prefix: string, nodeId?: string): string {
+    return nodeId === undefined ? `${prefix}.all` : `${prefix}.n.${nodeId}`
+  }
+
+  async open (events: SessionEvents, timeout: number): Promise<EngineSession> {
+    const { servers, nats, connection } = this.#target
+    if (connection !== undefined) {
+      if (connection.isClosed()) throw new Error('the given connection is closed for good; give it maxReconnectAttempts: -1')
+      // Answers once it is connected, and not before.
+      await connection.flush()
+      return new NatsSession(connection, events, false)
+    }
+    // A session lives once: the broker opens the next one. The client's own ping comes on top of the broker's probes.
+    const own = await this.#connect!({ pingInterval: 5000, maxPingOut: 2, ...nats, servers, timeout, reconnect: false, maxReconnectAttempts: 0, waitOnFirstConnect: false })
+    return new NatsSession(own, events, true)
+  }
+}
+
+function withoutCredentials (server: string): string {
+  return server.slice(server.lastIndexOf('@') + 1)
+}

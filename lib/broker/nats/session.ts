@@ -1,0 +1,110 @@
+import type { NatsConnection, Status, Subscription } from '@nats-io/transport-node'
+import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
+
+/** One life of a connection to NATS. */
+export class NatsSession implements EngineSession {
+  readonly #connection: NatsConnection
+  readonly #events: SessionEvents
+  readonly #owned: boolean
+  readonly #subscriptions = new Map<string, Subscription>()
+  /** Topics the server refused, with its reason. */
+  readonly #refused = new Map<string, Error>()
+  readonly #statuses: AsyncIterator<Status>
+  /** Frames that were sent after the ping in flight. */
+  #unconfirmed: OutboundFrame[] = []
+  #pinging = false
+  #closed = false
+
+  constructor (connection: NatsConnection, events: SessionEvents, owned: boolean) {
+    this.#connection = connection
+    this.#events = events
+    this.#owned = owned
+    this.#statuses = connection.status()[Symbol.asyncIterator]()
+    this.#watch()
+    connection.closed().then((err) => this.#lost(err instanceof Error ? err : new Error('the connection was closed')))
+  }
+
+  async subscribe (topics: readonly string[]): Promise<void> {
+    for (const topic of topics) {
+      if (this.#subscriptions.has(topic)) continue
+      this.#subscriptions.set(topic, this.#connection.subscribe(topic, {
+        callback: (err, msg) => {
+          if (err !== null) this.#refused.set(topic, err)
+          // Buffers decode short text faster than the client's own decoder.
+          else if (!this.#closed) this.#events.message(topic, Buffer.from(msg.data.buffer, msg.data.byteOffset, msg.data.byteLength).toString())
+        }
+      }))
+    }
+    // A refusal comes before the answer to this ping.
+    await this.#connection.flush()
+    if (this.#refused.size === 0) return
+    for (const topic of topics) {
+      const refusal = this.#refused.get(topic)
+      if (refusal === undefined) continue
+      this.#refused.delete(topic)
+      this.#subscriptions.delete(topic)
+      throw refusal
+    }
+  }
+
+  async unsubscribe (topics: readonly string[]): Promise<void> {
+    for (const topic of topics) {
+      this.#subscriptions.get(topic)?.unsubscribe()
+      this.#subscriptions.delete(topic)
+    }
+    await this.#connection.flush()
+  }
+
+  publish (frames: readonly OutboundFrame[]): void {
+    for (const frame of frames) {
+      try {
+        this.#connection.publish(frame.topic, frame.text)
+        this.#unconfirmed.push(frame)
+      } catch (err) {
+        // Larger than the server takes, or the connection has just been closed.
+        frame.settle(err as Error)
+      }
+    }
+    if (!this.#pinging) this.#confirm()
+  }
+
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    if (this.#owned) {
+      await this.#connection.close()
+      return
+    }
+    await this.#statuses.return?.()
+    for (const subscription of this.#subscriptions.values()) subscription.unsubscribe()
+  }
+
+  /** One ping at a time: its answer confirms everything that was sent before it. */
+  #confirm (): void {
+    const frames = this.#unconfirmed
+    if (frames.length === 0) return
+    this.#unconfirmed = []
+    this.#pinging = true
+    this.#connection.flush().then(() => {
+      this.#pinging = false
+      for (const frame of frames) frame.settle()
+      this.#confirm()
+    }, (err: Error) => {
+      this.#pinging = false
+      for (const frame of frames) frame.settle(err)
+      this.#confirm()
+    })
+  }
+
+  async #watch (): Promise<void> {
+    while (true) {
+      const { done, value } = await this.#statuses.next()
+      if (done === true || this.#closed) return
+      if (value.type === 'disconnect' || value.type === 'staleConnection') this.#lost(new Error(value.type === 'disconnect' ? 'disconnected' : 'the server does not answer'))
+    }
+  }
+
+  #lost (cause: Error): void {
+    if (!this.#closed) this.#events.lost(cause)
+  }
+}

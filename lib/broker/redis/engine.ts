@@ -1,0 +1,115 @@
+import type { Cluster, ClusterNode, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import { scError } from '../../errors.js'
+import type { Engine, EngineSession, SessionEvents } from '../engine.js'
+import { openClusterSession } from './cluster-session.js'
+import { openSession } from './session.js'
+
+/** Where Redis is, checked. */
+export interface RedisTarget {
+  readonly url: string | undefined
+  readonly redis: RedisOptions | undefined
+  readonly cluster: ClusterNode[] | undefined
+  readonly clusterOptions: ClusterOptions | undefined
+  readonly client: Redis | Cluster | undefined
+}
+
+/**
+ * A connection lives once and fails at once: it queues nothing, sends nothing again, and does not come back by itself.
+ * `disconnectTimeout` is how long a peer that no longer answers may hold up the end of its connection.
+ */
+function sessionOptions (timeout: number) {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    retryStrategy: null,
+    sentinelRetryStrategy: () => null,
+    reconnectOnError: null,
+    connectTimeout: timeout,
+    disconnectTimeout: 50,
+    commandTimeout: undefined,
+    socketTimeout: undefined,
+    enableAutoPipelining: false,
+    monitor: false
+  } satisfies RedisOptions
+}
+
+/** Redis' Pub/Sub as an engine. */
+export class RedisEngine implements Engine {
+  readonly name = 'redis'
+  readonly address: string
+  readonly #target: RedisTarget
+  #ioredis: Pick<typeof import('ioredis'), 'Redis' | 'Cluster'> | null = null
+
+  constructor (target: RedisTarget) {
+    this.#target = target
+    this.address = addressOf(target)
+  }
+
+  async load (): Promise<void> {
+    if (this.#target.client !== undefined) return
+    try {
+      this.#ioredis = await import('ioredis')
+    } catch (err) {
+      throw scError('SC_ERR_BROKER_PACKAGE', ['redisBroker', 'ioredis', 'ioredis'], { cause: err })
+    }
+  }
+
+  channelTopic (prefix: string, channel: string): string {
+    return `${prefix}:c:${channel}`
+  }
+
+  nodeTopic (prefix: string, nodeId?: string): string {
+    return nodeId === undefined ? `${prefix}:all` : `${prefix}:n:${nodeId}`
+  }
+
+  open (events: SessionEvents, timeout: number): Promise<EngineSession> {
+    const { url, redis, cluster, clusterOptions, client } = this.#target
+    const own = sessionOptions(timeout)
+    if (cluster !== undefined || (client !== undefined && isCluster(client))) {
+      const clusterOwn: ClusterOptions = {
+        ...clusterOptions,
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        clusterRetryStrategy: null,
+        shardedSubscribers: false,
+        enableAutoPipelining: true,
+        slotsRefreshTimeout: timeout
+      }
+      const make = (): Cluster => {
+        if (client !== undefined) {
+          const theirs = client as Cluster
+          return theirs.duplicate([], { ...clusterOwn, redisOptions: clusterNodeOptions(theirs.options.redisOptions, own) })
+        }
+        return new this.#ioredis!.Cluster(cluster!, { ...clusterOwn, redisOptions: clusterNodeOptions(clusterOptions?.redisOptions, own) })
+      }
+      return openClusterSession(make, own, events)
+    }
+    const make = (): Redis => {
+      if (client !== undefined) return (client as Redis).duplicate(own)
+      const options = { ...redis, ...own }
+      return url === undefined ? new this.#ioredis!.Redis(options) : new this.#ioredis!.Redis(url, options)
+    }
+    return openSession(make, events)
+  }
+}
+
+/** What a cluster's client may say about the connections to its nodes: it decides itself when to connect again. */
+function clusterNodeOptions (theirs: ClusterOptions['redisOptions'], own: ReturnType<typeof sessionOptions>): ClusterOptions['redisOptions'] {
+  return { ...theirs, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0, connectTimeout: own.connectTimeout, disconnectTimeout: own.disconnectTimeout } as ClusterOptions['redisOptions']
+}
+
+function isCluster (client: Redis | Cluster): client is Cluster {
+  return client.isCluster === true
+}
+
+function addressOf ({ url, redis, cluster, client }: RedisTarget): string {
+  if (cluster !== undefined) return 'the given cluster'
+  if (url !== undefined) return new URL(url).host
+  const options = redis ?? (client === undefined || isCluster(client) ? undefined : client.options)
+  if (client !== undefined && options === undefined) return 'the cluster of the given client'
+  if (options?.sentinels != null) return `the master "${options.name}" of the given sentinels`
+  return options?.path ?? `${options?.host ?? '127.0.0.1'}:${options?.port ?? 6379}`
+}

@@ -1,0 +1,112 @@
+import { format } from 'node:util'
+
+/**
+ * Every error the library makes: its code, the name that clients know it by, and its text.
+ * `%s` is filled in where the error is made. Names are SocketCluster's wherever it has one.
+ */
+export const errorTable = {
+  // Authentication
+  SC_ERR_TOKEN_EXPIRED: { name: 'AuthTokenExpiredError', message: '%s' },
+  SC_ERR_TOKEN_INVALID: { name: 'AuthTokenInvalidError', message: '%s' },
+  SC_ERR_TOKEN_NOT_BEFORE: { name: 'AuthTokenNotBeforeError', message: '%s' },
+  SC_ERR_TOKEN: { name: 'AuthTokenError', message: '%s' },
+  SC_ERR_AUTH: { name: 'AuthError', message: '%s' },
+  SC_ERR_TOKEN_FORMAT: { name: 'InvalidArgumentsError', message: 'Invalid token format: expected a string, got %s' },
+  SC_ERR_TOKEN_PAYLOAD: { name: 'InvalidArgumentsError', message: 'setAuthToken expects the claims to be a plain object, got %s' },
+  SC_ERR_TOKEN_ALGORITHM: { name: 'InvalidArgumentsError', message: 'Cannot change the algorithm of auth tokens at run time; set the option authAlgorithm' },
+  SC_ERR_TOKEN_SIGNING: { name: 'AuthTokenError', message: 'Failed to sign the auth token: %s', closeCode: 4002 },
+  // Hooks and middleware
+  SC_ERR_BLOCKED_SILENTLY: { name: 'SilentMiddlewareBlockedError', message: 'Action was silently blocked by %s middleware' },
+  SC_ERR_NEXT_TWICE: { name: 'InvalidActionError', message: 'Callback for %s middleware was already invoked' },
+  SC_ERR_MIDDLEWARE_TYPE: { name: 'InvalidArgumentsError', message: 'Middleware type "%s" is not supported; expected one of %s' },
+  SC_ERR_MIDDLEWARE_FUNCTION: { name: 'InvalidArgumentsError', message: 'Middleware for %s must be a function, got %s' },
+  SC_ERR_HOOK_NAME: { name: 'InvalidArgumentsError', message: 'Hook "%s" is not supported; expected one of %s' },
+  SC_ERR_HOOK_FUNCTION: { name: 'InvalidArgumentsError', message: 'Hook %s must be a function, got %s' },
+  SC_ERR_HOOK_SCOPE: { name: 'InvalidArgumentsError', message: 'Hook %s runs before there is an event or a channel; add it in the context that registers the plugin' },
+  SC_ERR_HOOK_TIMEOUT: { name: 'TimeoutError', message: 'A %s hook took longer than %s ms; see the option hookTimeout' },
+  SC_ERR_AFTER_READY: { name: 'InvalidActionError', message: '%s must be called before the server is ready' },
+  // Handshake and connection
+  SC_ERR_SECOND_HANDSHAKE: { name: 'InvalidActionError', message: 'The handshake was already made on this connection' },
+  SC_ERR_HANDSHAKE_CID: { name: 'InvalidMessageError', message: '#handshake must have a call id', closeCode: 4008 },
+  SC_ERR_ORIGIN: { name: 'ServerProtocolError', message: 'Failed to authorize socket handshake - Invalid origin: %s; see the option origins', statusCode: 403 },
+  SC_ERR_HANDSHAKE_BLOCKED: { name: 'ServerProtocolError', message: '%s', statusCode: 401 },
+  SC_ERR_CLOSING: { name: 'ServerProtocolError', message: 'The server is closing', statusCode: 503 },
+  SC_ERR_UPGRADE_REQUIRED: { name: 'ServerProtocolError', message: 'This path expects a websocket upgrade', statusCode: 426 },
+  SC_ERR_SOCKET_CLOSED: { name: 'SocketProtocolError', message: '%s' },
+  SC_ERR_BAD_CONNECTION: { name: 'BadConnectionError', message: "Event '%s' was aborted due to a bad connection" },
+  SC_ERR_ACK_TIMEOUT: { name: 'TimeoutError', message: "Event response for '%s' timed out" },
+  SC_ERR_CLOSE_CODE: { name: 'InvalidArgumentsError', message: 'A close code must be 1000 or from 3000 to 4999, got %s' },
+  // Messages and actions
+  SC_ERR_MESSAGE: { name: 'InvalidMessageError', message: '%s' },
+  SC_ERR_MESSAGE_DEPTH: { name: 'InvalidMessageError', message: 'The message is nested deeper than %s levels; see the option maxDepth' },
+  SC_ERR_MESSAGE_NODES: { name: 'InvalidMessageError', message: 'The message has more than %s values; see the option maxNodes' },
+  SC_ERR_MESSAGE_PROTO: { name: 'InvalidMessageError', message: 'The message has a forbidden key: %s' },
+  SC_ERR_BATCH: { name: 'InvalidMessageError', message: 'An array may hold at most %s packets, got %s; see the option maxBatchItems', closeCode: 4413 },
+  SC_ERR_ENCODE: { name: 'InvalidArgumentsError', message: 'The data cannot be encoded: %s' },
+  SC_ERR_EVENT_RESERVED: { name: 'InvalidActionError', message: 'The "%s" event is reserved and cannot be emitted on a server socket' },
+  SC_ERR_EVENT_UNKNOWN: { name: 'InvalidActionError', message: 'No handler for the "%s" event' },
+  SC_ERR_EVENT_NOT_ALLOWED: { name: 'InvalidActionError', message: 'Clients may not send the "%s" event' },
+  SC_ERR_EVENT_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Event "%s" is already declared' },
+  SC_ERR_EVENT_NAME: { name: 'InvalidArgumentsError', message: 'An event name must be non-empty text that is not reserved, got %s' },
+  SC_ERR_CONTRACT: { name: 'InvalidArgumentsError', message: 'Contract of "%s": %s' },
+  SC_ERR_RESPONSE_SENT: { name: 'InvalidActionError', message: 'Response %s has already been sent' },
+  SC_ERR_HANDLER_TIMEOUT: { name: 'TimeoutError', message: 'The "%s" event was not answered within %s ms; see the option handlerTimeout' },
+  SC_ERR_RESPONSE_INVALID: { name: 'InvalidActionError', message: 'The response of "%s" does not fit its schema' },
+  SC_ERR_INTERNAL: { name: 'Error', message: 'Internal error' },
+  // Channels
+  SC_ERR_CHANNEL_TYPE: { name: 'InvalidActionError', message: '%s expects the channel to be a string, got %s' },
+  SC_ERR_CHANNEL_NAME: { name: 'InvalidActionError', message: '%s expects a channel name of 1 to %s bytes without control characters or lone surrogates; see the option maxChannelNameLength' },
+  SC_ERR_CHANNEL_LIMIT: { name: 'InvalidActionError', message: 'A socket may subscribe to at most %s channels; see the option socketChannelLimit' },
+  SC_ERR_CHANNEL_UNDECLARED: { name: 'InvalidActionError', message: 'Channel "%s" is not declared' },
+  SC_ERR_CHANNEL_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Channel "%s" is already declared' },
+  SC_ERR_MESSAGE_SIZE: { name: 'InvalidMessageError', message: 'A message on "%s" may have at most %s bytes, got %s; see its maxMessageBytes' },
+  SC_ERR_CHANNEL_REFUSED: { name: 'InvalidActionError', message: 'Clients may not %s "%s"' },
+  SC_ERR_NOT_SUBSCRIBED: { name: 'InvalidActionError', message: 'Failed to unsubscribe socket from the %s channel - the socket is not subscribed to it' },
+  SC_ERR_PUBLISH_DISABLED: { name: 'InvalidActionError', message: 'Client publish feature is disabled; see the option allowClientPublish' },
+  SC_ERR_SUBSCRIBE_ABORTED: { name: 'BadConnectionError', message: 'The socket closed before it was subscribed to %s' },
+  SC_ERR_BROKER: { name: 'BrokerError', message: '%s' },
+  SC_ERR_BROKER_DOWN: { name: 'BrokerError', message: 'The %s broker is down: %s' },
+  SC_ERR_BROKER_BUSY: { name: 'BrokerError', message: 'The %s broker is busy: %s publishes are in flight' },
+  SC_ERR_BROKER_CONNECT: { name: 'BrokerError', message: "The %s broker cannot connect to %s: %s; with the broker's option connect: 'retry' the server starts without it" },
+  SC_ERR_BROKER_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
+  // Limits
+  SC_ERR_RATE: { name: 'RateLimitError', message: 'Too many messages; try again in %s ms', closeCode: 4429 },
+  SC_ERR_RESOURCE: { name: 'ResourceLimitError', message: '%s' },
+  // Set-up
+  SC_ERR_OPTIONS: { name: 'InvalidOptionsError', message: '%s' },
+  SC_ERR_AUTH_KEY_RANDOM: { name: 'InvalidOptionsError', message: 'A broker that is shared between processes needs an authKey (or a key pair, or @fastify/jwt): a random one differs on each' },
+  SC_ERR_KEY_PAIR: { name: 'InvalidOptionsError', message: 'The %s option must be specified if %s is specified' },
+  SC_ERR_ALREADY_REGISTERED: { name: 'InvalidOptionsError', message: 'The plugin is already registered in this context' }
+} as const satisfies Record<string, { name: string, message: string, closeCode?: number, statusCode?: number }>
+
+export type ScErrorCode = keyof typeof errorTable
+
+/** An error of the library. `name` is what clients see; `code` its row in the table, except where SocketCluster puts a close code there. */
+export class ScError extends Error {
+  /** For errors that answer an HTTP request. */
+  declare statusCode?: number
+  declare code: ScErrorCode | number;
+  [field: string]: unknown
+
+  constructor (code: ScErrorCode, args: unknown[], fields?: Record<string, unknown>) {
+    const row: { name: string, message: string, statusCode?: number } = errorTable[code]
+    super(format(row.message, ...args))
+    // Own and enumerable, so that it travels: an error crosses the wire as its message and its own fields.
+    this.name = row.name
+    this.code = code
+    if (row.statusCode !== undefined) this.statusCode = row.statusCode
+    if (fields !== undefined) Object.assign(this, fields)
+  }
+}
+
+/** Makes the error of a row: `scError('SC_ERR_CHANNEL_LIMIT', [1000])`. */
+export function scError (code: ScErrorCode, args: unknown[] = [], fields?: Record<string, unknown>): ScError {
+  return new ScError(code, args, fields)
+}
+
+/** Names a value's type for "expected X, got Y". */
+export function typeName (value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  return typeof value
+}
