@@ -1,0 +1,93 @@
+import type { DeclaredChannel, ScEventContract } from '../../types/contracts.js'
+import { scError, typeName } from '../errors.js'
+
+type Check = readonly [expected: string, holds: (value: unknown) => boolean]
+
+const isFunction: Check = ['a function', (value) => typeof value === 'function']
+const isText: Check = ['a string', (value) => typeof value === 'string']
+const isBoolean: Check = ['a boolean', (value) => typeof value === 'boolean']
+const isArray: Check = ['an array', Array.isArray]
+const isSchema: Check = ['a schema', (value) => (typeof value === 'object' && value !== null && !Array.isArray(value)) || typeof value === 'function' || typeof value === 'boolean']
+const isAmount: Check = ['a number of 0 or more', (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value)]
+const isHooks: Check = ['a function or an array of them', (value) => typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'function'))]
+const isCompiler: Check = ["a function or 'context'", (value) => typeof value === 'function' || value === 'context']
+const isTable: Check = ['an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)]
+const isAnything: Check = ['anything', () => true]
+
+const documentation = { summary: isText, description: isText, tags: isArray, hide: isBoolean, deprecated: isBoolean, examples: isArray, config: isAnything }
+
+const eventFields: Readonly<Record<string, Check>> = {
+  ...documentation,
+  data: isSchema,
+  response: isSchema,
+  errors: isTable,
+  preHandler: isHooks,
+  timeout: isAmount,
+  lifecycle: ["'own' or 'request'", (value) => value === 'own' || value === 'request'],
+  logLevel: isText,
+  validatorCompiler: isCompiler,
+  schemaErrorFormatter: isFunction
+}
+
+const channelFields: Readonly<Record<string, Check>> = {
+  ...documentation,
+  message: isSchema,
+  params: isSchema,
+  subscribe: isFunction,
+  publish: isFunction,
+  deliver: isFunction,
+  clientSubscribe: isBoolean,
+  clientPublish: isBoolean,
+  maxMessageBytes: isAmount,
+  validatorCompiler: isCompiler,
+  schemaErrorFormatter: isFunction
+}
+
+// JSON Schema has these words too, so they do not tell a contract from a schema.
+const ambiguous = new Set(['description', 'examples', 'deprecated', 'summary', 'config', 'hide', 'tags', 'errors', 'timeout'])
+
+/** Whether what `scEvent` got is a contract and not a bare schema. */
+function isContract (value: object): boolean {
+  if ('~kind' in value || '~standard' in value || !isPlain(value)) return false
+  const keys = Object.keys(value)
+  return keys.some((key) => Object.hasOwn(eventFields, key) && !ambiguous.has(key)) || keys.every((key) => Object.hasOwn(eventFields, key))
+}
+
+function isPlain (value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
+function checkFields (name: string, contract: object, fields: Readonly<Record<string, Check>>): void {
+  for (const [key, value] of Object.entries(contract)) {
+    const check = Object.hasOwn(fields, key) ? fields[key] : undefined
+    if (check === undefined) throw scError('SC_ERR_CONTRACT', [name, `unknown property "${key}"; expected some of ${Object.keys(fields).join(', ')}`])
+    if (value !== undefined && !check[1](value)) throw scError('SC_ERR_CONTRACT', [name, `expected ${key} to be ${check[0]}, got ${typeName(value)}`])
+  }
+}
+
+/**
+ * What `scEvent` got, as a contract: a bare schema is put under `data`.
+ * @throws InvalidArgumentsError
+ */
+export function eventContract (name: string, input: unknown): ScEventContract {
+  if (input === undefined || input === null) return {}
+  if (typeof input !== 'object') {
+    if (typeof input === 'boolean') return { data: input }
+    throw scError('SC_ERR_CONTRACT', [name, `expected a schema or a contract, got ${typeName(input)}`])
+  }
+  if (!isContract(input)) return { data: input }
+  checkFields(name, input, eventFields)
+  return input
+}
+
+/**
+ * What `scChannel` got, checked.
+ * @throws InvalidArgumentsError
+ */
+export function channelContract (pattern: string, input: unknown): DeclaredChannel['contract'] {
+  if (input === undefined || input === null) return {}
+  if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${typeName(input)}`])
+  checkFields(pattern, input, channelFields)
+  return input
+}

@@ -1,0 +1,22 @@
+import type { ChannelContracts, EventContracts } from '../../types/contracts.js'
+
+/**
+ * A contract object for events that server and client share. It is returned as it is: what it adds are the types.
+ *
+ * ```ts
+ * export const events = defineEvents({ chat: { data: Type.Object({ text: Type.String() }), response: Type.String() } })
+ * app.scEvent('chat', events.chat, handler)                 // server
+ * typedClient<{ events: typeof events }>(socket).invoke('chat', { text: 'hi' })   // client
+ * ```
+ */
+export function defineEvents<const C extends EventContracts> (contracts: C): C {
+  return contracts
+}
+
+/**
+ * A contract object for channels by pattern that server and client share. Policies are the server's and are added there:
+ * `app.scChannel('room/:id', { ...channels['room/:id'], subscribe })`.
+ */
+export function defineChannels<const C extends ChannelContracts> (contracts: C): C {
+  return contracts
+}

@@ -1,0 +1,49 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
+
+/** Marks a request that this library makes. A request from the network has no symbols, so it never matches a hidden route. */
+export const kCall = Symbol.for('fastify-socketcluster.call')
+
+const constraint = 'fastifySocketcluster'
+const marked = 'call'
+
+let routes = 0
+
+/**
+ * A path for a hidden route. It has no part in finding an event: the number alone tells routes apart, and the name, as far as it
+ * has harmless characters, is for error messages.
+ */
+export function hiddenPath (name: string): string {
+  return `/__sc/${++routes}/${name.replace(/\W+/g, '_').slice(0, 40)}`
+}
+
+/** The url under which a route of `path` is found, with the prefix of its context. */
+export function hiddenUrl (instance: FastifyInstance, path: string): string {
+  const { prefix } = instance
+  return prefix.endsWith('/') ? prefix + path.slice(1) : prefix + path
+}
+
+/** Adds a route that HTTP requests cannot reach (they get the application's 404) and that documents leave out. */
+export function declareHiddenRoute (instance: FastifyInstance, path: string, options: Omit<RouteOptions, 'method' | 'url'>): void {
+  if (!instance.hasConstraintStrategy(constraint)) {
+    instance.addConstraintStrategy({
+      name: constraint,
+      mustMatchWhenDerived: true,
+      storage () {
+        const stores = new Map<string, any>()
+        return {
+          get: (key: string) => stores.get(key) ?? null,
+          set: (key: string, store: any) => { stores.set(key, store) }
+        }
+      },
+      validate () {},
+      deriveConstraint: (req: object) => kCall in req ? marked : undefined
+    } as unknown as Parameters<FastifyInstance['addConstraintStrategy']>[0])
+  }
+  instance.route({
+    ...options,
+    method: 'POST',
+    url: path,
+    constraints: { [constraint]: marked },
+    schema: { ...options.schema, hide: true } as RouteOptions['schema']
+  } as RouteOptions)
+}

@@ -1,0 +1,77 @@
+import { scError, typeName } from '../errors.js'
+
+// find-my-way takes a path apart at these three and decodes it. Channel names are plain text, so they are looked up with
+// control characters in their place, which no channel name has.
+const special = /[%?#]/g
+const replaced = /[\u0001-\u0003]/g // eslint-disable-line no-control-regex
+const swapped = /[%?#\u0001-\u0003]/ // eslint-disable-line no-control-regex
+const foreign = /[\u0001-\u0003]/ // eslint-disable-line no-control-regex
+const replacements: Readonly<Record<string, string>> = { '%': '\u0001', '?': '\u0002', '#': '\u0003', '\u0001': '%', '\u0002': '?', '\u0003': '#' }
+const swap = (char: string): string => replacements[char] as string
+
+/** Whether `toPath` leaves a name as it is, and so `fromPath` its parameters. */
+export function isPlain (name: string): boolean {
+  return !swapped.test(name)
+}
+
+/** Whether a name holds one of the stand-ins itself; no pattern matches it. */
+export function isForeign (name: string): boolean {
+  return foreign.test(name)
+}
+
+/** A channel name, or a pattern, as the router takes it. */
+export function toPath (name: string): string {
+  return '/' + name.replace(special, swap)
+}
+
+/** Undoes `toPath` in a parameter. */
+export function fromPath (text: string): string {
+  return text.replace(replaced, swap)
+}
+
+const paramName = /^[A-Za-z_]\w*$/
+const controls = /[\u0000-\u001f\u007f]/ // eslint-disable-line no-control-regex
+// A colon that is not doubled, and what follows up to where a name ends.
+const parameter = /::|:([^/.:-]*)/g
+
+/**
+ * The names of a pattern's parameters, `'*'` for the wildcard.
+ * @throws InvalidArgumentsError for a pattern that is empty, has an unusable parameter, or a `*` before its end
+ */
+export function patternParams (pattern: unknown): string[] {
+  if (typeof pattern !== 'string') throw scError('SC_ERR_CONTRACT', [String(pattern), `expected the pattern to be a string, got ${typeName(pattern)}`])
+  if (pattern === '' || controls.test(pattern)) throw scError('SC_ERR_CONTRACT', [pattern, 'expected a non-empty pattern without control characters'])
+  const names: string[] = []
+  for (const { 0: text, 1: name, index } of pattern.matchAll(parameter)) {
+    if (text === '::') continue
+    if (pattern[index + text.length] === ':') throw scError('SC_ERR_CONTRACT', [pattern, `expected the parameter "${name ?? ''}" to end at "/", "-", "." or the end of the pattern`])
+    if (name === undefined || !paramName.test(name) || name === '__proto__') {
+      throw scError('SC_ERR_CONTRACT', [pattern, `expected a parameter name of letters, digits and "_" after ":", got "${name ?? ''}"; a plain colon is written "::"`])
+    }
+    if (names.includes(name)) throw scError('SC_ERR_CONTRACT', [pattern, `the parameter "${name}" occurs twice`])
+    names.push(name)
+  }
+  const star = pattern.indexOf('*')
+  if (star !== -1) {
+    if (star !== pattern.length - 1 || (star > 0 && pattern[star - 1] !== '/')) throw scError('SC_ERR_CONTRACT', [pattern, 'expected "*" only as the last segment'])
+    names.push('*')
+  }
+  return names
+}
+
+/**
+ * The channel name of a pattern and its parameters: `fillPattern('room/:id', { id: '7' })` is `'room/7'`.
+ * @throws InvalidArgumentsError when a parameter is missing, empty, or holds a `/`, which would match another pattern
+ */
+export function fillPattern (pattern: string, params: Readonly<Record<string, unknown>> = {}): string {
+  const value = (name: string): string => {
+    const text = Object.hasOwn(params, name) ? params[name] : undefined
+    if (typeof text !== 'string' && typeof text !== 'number') throw scError('SC_ERR_CONTRACT', [pattern, `expected the parameter "${name}" to be a string, got ${typeName(text)}`])
+    const filled = String(text)
+    if (name !== '*' && (filled === '' || filled.includes('/'))) throw scError('SC_ERR_CONTRACT', [pattern, `expected the parameter "${name}" to be text without "/", got "${filled}"`])
+    return filled
+  }
+  const name = pattern.replace(parameter, (text, param: string) => text === '::' ? '::' : value(param).replaceAll(':', '::'))
+  const filled = name.endsWith('*') && pattern.endsWith('*') ? name.slice(0, -1) + value('*').replaceAll(':', '::') : name
+  return filled.replaceAll('::', ':')
+}

@@ -1,0 +1,271 @@
+import type { FastifyInstance } from 'fastify'
+import type { DeclaredChannel, DeclaredEvent, ScEventContract, ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/contracts.js'
+import type { ChannelPolicy, ChannelRoute, Checked, Contracts, EventRoute, HookLists, ResolvedChannel } from '../../types/routes.js'
+import { scError, typeName } from '../errors.js'
+import type { Scope } from '../lifecycle/scope.js'
+import { isLocalEvent, isReservedEvent } from '../protocol/names.js'
+import { type ChannelMatch, ChannelRouter, noParams } from './channel-router.js'
+import { channelContract, eventContract } from './contract.js'
+import { declareHiddenRoute, hiddenPath } from './hidden-route.js'
+import { patternParams } from './patterns.js'
+import { declareRequestRoute, type RequestRoute } from './route-lifecycle.js'
+import { compileSerializer, type Serialize } from './serializers.js'
+import { compileValidator, type Validate } from './validators.js'
+
+/** The plugin options that declarations read. */
+export interface RegistryOptions {
+  /** What an undeclared channel name gets: everything, or nothing from clients. */
+  readonly channels: 'open' | 'declared'
+  readonly lifecycle: ScLifecycle
+  /** Milliseconds; 0 for never. */
+  readonly handlerTimeout: number
+  /** Characters. */
+  readonly maxEventNameLength: number
+  readonly validatorCompiler?: ScValidatorCompiler | undefined
+  readonly schemaErrorFormatter?: ScSchemaErrorFormatter | undefined
+  /** Headers of the handshake, in lower case, that `lifecycle: 'request'` hands on. */
+  readonly requestHeaders?: readonly string[] | undefined
+}
+
+type PreHandlers = EventRoute['preHandler']
+
+/** A declared event; validator and serializer are there once it is compiled. */
+class EventDeclaration implements EventRoute, DeclaredEvent {
+  readonly hooks: HookLists
+  readonly preHandler: PreHandlers
+  readonly config: unknown
+  validate: Validate | null = null
+  serialize: Serialize | null = null
+
+  constructor (
+    readonly name: string, readonly contract: ScEventContract, readonly instance: FastifyInstance, scope: Scope,
+    readonly timeout: number, readonly handler: EventRoute['handler']
+  ) {
+    this.hooks = scope.hooks
+    this.preHandler = ownPreHandlers(contract)
+    this.config = contract.config
+  }
+}
+
+/** A declared channel. */
+class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
+  readonly hooks: HookLists
+  readonly clientSubscribe: boolean
+  readonly clientPublish: boolean
+  readonly subscribe: ChannelPolicy | null
+  readonly publish: ChannelPolicy | null
+  readonly deliver: ChannelPolicy | null
+  readonly config: unknown
+  validateMessage: Validate | null = null
+  validateParams: Validate | null = null
+
+  constructor (readonly pattern: string, readonly paramNames: readonly string[], readonly contract: DeclaredChannel['contract'], readonly instance: FastifyInstance, scope: Scope) {
+    this.hooks = scope.hooks
+    this.clientSubscribe = contract.clientSubscribe ?? true
+    this.clientPublish = contract.clientPublish ?? true
+    // The policies are typed by the pattern where they are written; inside, parameters are a record.
+    this.subscribe = (contract.subscribe as ChannelPolicy | undefined) ?? null
+    this.publish = (contract.publish as ChannelPolicy | undefined) ?? null
+    this.deliver = (contract.deliver as ChannelPolicy | undefined) ?? null
+    this.config = contract.config
+  }
+}
+
+/** An undeclared name where only declared ones are allowed. The error is made when it is asked for. */
+class UndeclaredChannel implements ResolvedChannel {
+  readonly params = noParams
+  constructor (readonly route: ChannelRoute, readonly name: string) {}
+
+  get error (): Error {
+    return scError('SC_ERR_CHANNEL_UNDECLARED', [this.name])
+  }
+}
+
+/** The events and channels that an application declares, and their compiled forms. */
+export class Registry implements Contracts {
+  readonly #root: Scope
+  readonly #options: RegistryOptions
+  readonly #declaredEvents = new Map<string, EventDeclaration | RequestRoute>()
+  readonly #declaredChannels: ChannelDeclaration[] = []
+  readonly #router = new ChannelRouter()
+  readonly #undeclared: ChannelRoute
+  readonly #open: ResolvedChannel
+  /** The scopes that have their hidden route for a validator or a serializer. */
+  readonly #probed = new WeakMap<FastifyInstance, { response: boolean }>()
+  #frozen = false
+
+  constructor (root: Scope, options: RegistryOptions) {
+    this.#root = root
+    this.#options = options
+    const open = options.channels === 'open'
+    this.#undeclared = Object.freeze({
+      pattern: null,
+      instance: root.instance,
+      hooks: root.hooks,
+      clientSubscribe: open,
+      clientPublish: open,
+      validateMessage: null,
+      subscribe: null,
+      publish: null,
+      deliver: null,
+      config: undefined
+    })
+    this.#open = Object.freeze({ route: this.#undeclared, params: noParams })
+  }
+
+  /**
+   * Declares an event for `scope`; `instance` is the `this` of its handler.
+   * @throws InvalidArgumentsError for an unusable name or contract, InvalidActionError after `compile()`
+   */
+  declareEvent (scope: Scope, instance: FastifyInstance, name: string, input: unknown, handler: EventRoute['handler']): void {
+    this.#refuseWhenFrozen('scEvent')
+    if (typeof name !== 'string' || name === '' || isReservedEvent(name) || isLocalEvent(name)) {
+      throw scError('SC_ERR_EVENT_NAME', [typeof name === 'string' ? `"${name}"` : typeName(name)])
+    }
+    if (name.length > this.#options.maxEventNameLength) throw scError('SC_ERR_CONTRACT', [name, `expected a name of at most ${this.#options.maxEventNameLength} characters; see the option maxEventNameLength`])
+    if (this.#declaredEvents.has(name)) throw scError('SC_ERR_EVENT_DUPLICATE', [name])
+    const contract = eventContract(name, input)
+    if (typeof handler !== 'function') throw scError('SC_ERR_CONTRACT', [name, `expected the handler to be a function, got ${typeName(handler)}`])
+    const timeout = contract.timeout ?? this.#options.handlerTimeout
+
+    if ((contract.lifecycle ?? this.#options.lifecycle) === 'request') {
+      this.#declaredEvents.set(name, declareRequestRoute({
+        name,
+        contract,
+        instance,
+        hooks: scope.hooks,
+        preHandler: ownPreHandlers(contract),
+        timeout,
+        handler,
+        validatorCompiler: contract.validatorCompiler ?? this.#options.validatorCompiler,
+        schemaErrorFormatter: contract.schemaErrorFormatter ?? this.#options.schemaErrorFormatter,
+        requestHeaders: this.#options.requestHeaders
+      }))
+      return
+    }
+    if (contract.data !== undefined || contract.response !== undefined) this.#probe(instance, name, contract.response)
+    this.#declaredEvents.set(name, new EventDeclaration(name, contract, instance, scope, timeout, handler))
+  }
+
+  /**
+   * Declares the channels of a pattern for `scope`; `instance` is the `this` of its policies.
+   * @throws InvalidArgumentsError for an unusable pattern or contract, InvalidActionError after `compile()`
+   */
+  declareChannel (scope: Scope, instance: FastifyInstance, pattern: string, input: unknown): void {
+    this.#refuseWhenFrozen('scChannel')
+    const paramNames = patternParams(pattern)
+    if (this.#router.has(pattern)) throw scError('SC_ERR_CHANNEL_DUPLICATE', [pattern])
+    const contract = channelContract(pattern, input)
+    const declaration = new ChannelDeclaration(pattern, paramNames, contract, instance, scope)
+    if (contract.message !== undefined || contract.params !== undefined) this.#probe(instance, pattern, undefined)
+    this.#router.add(pattern, declaration)
+    this.#declaredChannels.push(declaration)
+  }
+
+  /**
+   * Makes the validators and serializers; nothing can be declared any more. To be called in `onReady`.
+   * @throws InvalidArgumentsError that names the event or the pattern whose schema does not compile
+   */
+  compile (): void {
+    this.#frozen = true
+    for (const event of this.#declaredEvents.values()) {
+      // Fastify compiled the schemas of the others with their routes.
+      if (!(event instanceof EventDeclaration)) continue
+      const { name, contract, instance } = event
+      if (contract.data !== undefined) event.validate = this.#validator(name, contract, contract.data, instance, 'data')
+      if (contract.response !== undefined) {
+        event.serialize = compiling(name, 'response', () => compileSerializer(contract.response, instance, name, `sc:${name}`))
+      }
+    }
+    for (const channel of this.#declaredChannels) {
+      const { pattern, contract, instance } = channel
+      if (contract.params !== undefined) channel.validateParams = this.#validator(pattern, contract, contract.params, instance, 'params')
+      const check = contract.message === undefined ? null : this.#validator(pattern, contract, contract.message, instance, 'message')
+      channel.validateMessage = limited(pattern, contract.maxMessageBytes ?? 0, check)
+    }
+  }
+
+  event (name: string): EventRoute | undefined {
+    return this.#declaredEvents.get(name)
+  }
+
+  channel (name: string): ResolvedChannel {
+    const match = this.#router.find(name)
+    if (match === null) return this.#options.channels === 'open' ? this.#open : new UndeclaredChannel(this.#undeclared, name)
+    const { validateParams } = match.route as ChannelDeclaration
+    return validateParams === null ? match : checkParams(match, validateParams)
+  }
+
+  /** What was declared, in that order. */
+  declaredEvents (): DeclaredEvent[] {
+    return [...this.#declaredEvents.values()]
+  }
+
+  /** What was declared, in that order. */
+  declaredChannels (): DeclaredChannel[] {
+    return [...this.#declaredChannels]
+  }
+
+  get root (): Scope {
+    return this.#root
+  }
+
+  #refuseWhenFrozen (method: string): void {
+    if (this.#frozen) throw scError('SC_ERR_AFTER_READY', [method])
+  }
+
+  #validator (name: string, contract: ScEventContract | DeclaredChannel['contract'], schema: unknown, instance: FastifyInstance, part: 'data' | 'message' | 'params'): Validate {
+    return compiling(name, part, () => compileValidator({
+      schema,
+      instance,
+      part,
+      url: `sc:${name}`,
+      compiler: contract.validatorCompiler ?? this.#options.validatorCompiler,
+      formatter: contract.schemaErrorFormatter ?? this.#options.schemaErrorFormatter
+    }))
+  }
+
+  /** Fastify makes the compilers of a context with its first route that has a schema, so each context gets one. */
+  #probe (instance: FastifyInstance, name: string, response: unknown): void {
+    const known = this.#probed.get(instance)
+    if (known !== undefined && (known.response || response === undefined)) return
+    this.#probed.set(instance, { response: response !== undefined })
+    declareHiddenRoute(instance, hiddenPath(name), {
+      schema: { body: true, ...(response === undefined ? {} : { response: { 200: response } }) },
+      handler (_request, reply) { reply.callNotFound() }
+    })
+  }
+}
+
+function ownPreHandlers ({ preHandler }: ScEventContract): PreHandlers {
+  if (preHandler === undefined) return []
+  return typeof preHandler === 'function' ? [preHandler] : [...preHandler]
+}
+
+function compiling<T> (name: string, part: string, compile: () => T): T {
+  try {
+    return compile()
+  } catch (cause) {
+    throw scError('SC_ERR_CONTRACT', [name, `the ${part} schema cannot be compiled: ${cause instanceof Error ? cause.message : String(cause)}`], { cause })
+  }
+}
+
+/** A validator that also measures the message. */
+function limited (pattern: string, maxBytes: number, check: Validate | null): Validate | null {
+  if (maxBytes === 0) return check
+  return (data) => {
+    const bytes = data === undefined ? 0 : Buffer.byteLength(JSON.stringify(data) ?? '')
+    if (bytes > maxBytes) return { error: scError('SC_ERR_MESSAGE_SIZE', [pattern, maxBytes, bytes]) }
+    return check === null ? { value: data } : check(data)
+  }
+}
+
+function checkParams (match: ChannelMatch, validate: Validate): ResolvedChannel {
+  const checked: Checked | Promise<Checked> = validate({ ...match.params })
+  if (checked instanceof Promise) {
+    checked.catch(() => {})
+    return { ...match, error: scError('SC_ERR_CONTRACT', [match.route.pattern, 'the validator of params must not be async']) }
+  }
+  if (checked.error !== undefined) return { ...match, error: checked.error }
+  return checked.value === match.params ? match : { ...match, params: checked.value as Record<string, string> }
+}

@@ -1,0 +1,225 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { DeclaredEvent, ScEventContract, ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/contracts.js'
+import type { EventRequest, Hook } from '../../types/hooks.js'
+import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
+import type { ScServerSocket } from '../../types/server.js'
+import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
+import { type GatheredReply, StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
+import { compileValidator } from './validators.js'
+
+type PreHandler = Hook<'preHandler', ScServerSocket, FastifyInstance>
+
+export interface RequestRouteOptions {
+  readonly name: string
+  readonly contract: ScEventContract
+  readonly instance: FastifyInstance
+  readonly hooks: HookLists
+  readonly preHandler: readonly PreHandler[]
+  readonly timeout: number
+  readonly handler: EventRoute['handler']
+  readonly validatorCompiler: ScValidatorCompiler | undefined
+  readonly schemaErrorFormatter: ScSchemaErrorFormatter | undefined
+  readonly requestHeaders: readonly string[] | undefined
+}
+
+/** A declared event that Fastify runs. */
+export interface RequestRoute extends EventRoute, DeclaredEvent {}
+
+/** What an event that Fastify ran was answered with; an `onResponse` hook finds it as `response`. */
+export interface RequestReply {
+  readonly statusCode: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** The answer as JSON text; empty for none. */
+  readonly json: string
+}
+
+/** One call of an event on its way through Fastify. */
+interface Call {
+  readonly data: unknown
+  readonly context: EventContext
+  /** What was thrown, as far as Fastify told us; the body says nothing of its name. */
+  error: Error | null
+}
+
+/**
+ * The headers of the handshake that calls inherit: who the client is and where it comes from. What would steer the form of
+ * a reply (`accept-encoding`, `range`, `if-none-match`, `content-*`) is about another request and stays out.
+ */
+export const defaultRequestHeaders: readonly string[] = [
+  'host', 'origin', 'user-agent', 'authorization', 'cookie', 'accept-language', 'forwarded', 'x-forwarded-for', 'x-forwarded-host',
+  'x-forwarded-proto', 'x-forwarded-port', 'x-real-ip', 'x-request-id', 'request-id', 'traceparent', 'tracestate', 'baggage'
+]
+
+/**
+ * Declares an event as a hidden route, so that the real hooks of the Fastify context run for each call, `setErrorHandler`
+ * and the serializer included.
+ */
+export function declareRequestRoute (options: RequestRouteOptions): RequestRoute {
+  const { name, contract, instance, hooks, preHandler, timeout, handler, validatorCompiler, schemaErrorFormatter } = options
+  const path = hiddenPath(name)
+  const url = hiddenUrl(instance, path)
+  const inherited = inheritHeaders(options.requestHeaders ?? defaultRequestHeaders)
+  const lists: HookLists = { ...hooks, emit: hooks.emit, preHandler: [] }
+
+  const route: Omit<RouteOptions, 'method' | 'url'> = {
+    // The data is there before the context's preValidation hooks run.
+    onRequest (request, _reply, done) {
+      request.body = callOf(request).data
+      done()
+    },
+    async preHandler (request) {
+      if (hooks.preHandler.length === 0 && preHandler.length === 0) return
+      const { context } = callOf(request)
+      const event: EventRequest<ScServerSocket> = { socket: context.socket, event: name, data: request.body, config: contract.config }
+      for (const hook of [...hooks.preHandler, ...preHandler]) {
+        const before = event.data
+        await hook.call(instance, event)
+        if (event.data === undefined) event.data = before
+      }
+      request.body = event.data
+    },
+    onError (request, _reply, error, done) {
+      callOf(request).error = error
+      done()
+    },
+    async handler (request, reply) {
+      const { context } = callOf(request)
+      const result = await handler.call(instance, request.body, withRequest(context, request, reply))
+      if (reply.sent || result === reply) return reply
+      // Fastify takes `undefined` for "not answered yet", and text for plain text.
+      if (result === undefined) return reply.send()
+      if (typeof result === 'string' && !reply.hasHeader('content-type')) {
+        const json = contract.response === undefined ? JSON.stringify(result) : reply.serialize(result as never)
+        return reply.type('application/json').send(json)
+      }
+      return result
+    },
+    schema: {
+      ...(contract.data === undefined ? {} : { body: contract.data }),
+      ...(contract.response === undefined ? {} : { response: { '2xx': contract.response } })
+    },
+    ...(contract.logLevel === undefined ? {} : { logLevel: contract.logLevel as 'warn' }),
+    ...(schemaErrorFormatter === undefined ? {} : { schemaErrorFormatter: (errors, dataVar) => schemaErrorFormatter(errors, dataVar === 'body' ? 'data' : dataVar) }),
+    ...(validatorCompiler === 'context' ? {} : { validatorCompiler: uncoercing(options) })
+  }
+  declareHiddenRoute(instance, path, route)
+
+  return {
+    name,
+    contract,
+    instance,
+    hooks: lists,
+    // Run as a hook of the route, after Fastify's validation.
+    preHandler: [],
+    timeout,
+    config: contract.config,
+    validate: null,
+    serialize: (reply) => (reply as RequestReply).json,
+    handler (data, context) {
+      return new Promise<RequestReply>((resolve, reject) => {
+        const call: Call = { data, context, error: null }
+        const request = new StandInRequest(url, inherited(context.socket), tcpSocket(context.socket), call)
+        const response = new StandInResponse(request, (gathered) => {
+          const reply = { statusCode: gathered.statusCode, headers: gathered.headers, json: jsonOf(gathered) }
+          if (gathered.statusCode < 400) resolve(reply)
+          else reject(errorOf(reply, call.error))
+        })
+        instance.routing(request as never, response as never)
+      })
+    }
+  }
+}
+
+function callOf (request: FastifyRequest): Call {
+  return (request.raw as unknown as { [kCall]: Call })[kCall]
+}
+
+/** The context as it is, its lazy parts untouched, with the request and the reply. */
+function withRequest (context: EventContext, request: FastifyRequest, reply: FastifyReply): EventContext {
+  return Object.create(context, { request: { value: request, enumerable: true }, reply: { value: reply, enumerable: true } }) as EventContext
+}
+
+function tcpSocket (socket: ScServerSocket): object {
+  return (socket.request as { socket?: object } | undefined)?.socket ?? standInSocket(socket.remoteAddress, socket.remotePort)
+}
+
+type Headers = Record<string, string | string[] | undefined>
+
+/** Copies the listed headers; they are picked once per socket, and each call gets its own object. */
+function inheritHeaders (names: readonly string[]): (socket: ScServerSocket) => Headers {
+  const picked = new WeakMap<ScServerSocket, Headers>()
+  const list = names.map((name) => name.toLowerCase())
+  return (socket) => {
+    let headers = picked.get(socket)
+    if (headers === undefined) {
+      headers = {}
+      const all = (socket.request as { headers?: Headers } | undefined)?.headers ?? {}
+      for (const name of list) if (all[name] !== undefined) headers[name] = all[name]
+      picked.set(socket, headers)
+    }
+    return { ...headers }
+  }
+}
+
+/** The validators of the plugin in the form that Fastify calls; it makes the errors itself. */
+function uncoercing ({ instance, validatorCompiler, name }: RequestRouteOptions): NonNullable<RouteOptions['validatorCompiler']> {
+  return (({ schema }: { schema: unknown }) => {
+    let errors: unknown = null
+    const validate = compileValidator({
+      schema,
+      instance,
+      part: 'data',
+      url: `sc:${name}`,
+      compiler: validatorCompiler,
+      formatter: (found) => {
+        errors = found
+        return new Error('invalid')
+      }
+    })
+    return (data: unknown) => {
+      errors = null
+      const checked = validate(data)
+      if (checked instanceof Promise) return checked.then((settled) => { if (settled.error !== undefined) throw settled.error })
+      if (checked.error === undefined) return { value: checked.value }
+      return { error: errors ?? checked.error }
+    }
+  }) as unknown as NonNullable<RouteOptions['validatorCompiler']>
+}
+
+const textTypes = /^(?:text\/|application\/(?:[\w.+-]+\+)?(?:json|xml)\b)/
+
+/** The body as JSON text: JSON as it is, other text as a string, anything else in the form that SocketCluster gives binary data. */
+function jsonOf ({ headers, body }: GatheredReply): string {
+  if (body.length === 0) return ''
+  const type = String(headers['content-type'] ?? '')
+  if (typeof body !== 'string') {
+    if (!textTypes.test(type)) return JSON.stringify({ base64: true, data: body.toString('base64') })
+    body = body.toString()
+  }
+  return /^application\/(?:[\w.+-]+\+)?json\b/.test(type) ? body : JSON.stringify(body)
+}
+
+/** The error of a reply: its body's fields, and the name of what was thrown. */
+function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): Error {
+  let body: unknown
+  try {
+    body = json === '' ? undefined : JSON.parse(json)
+  } catch {
+    body = json
+  }
+  const fields = typeof body === 'object' && body !== null ? { ...body as Record<string, unknown> } : {}
+  const message = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : thrown?.message ?? `The request failed with status ${statusCode}`
+  const error = new Error(message)
+  const name = typeof fields.name === 'string' ? fields.name : thrown?.name ?? 'Error'
+  delete fields.message
+  // Fastify's default error handler leaves the details out.
+  const validation = (thrown as { validation?: unknown } | null)?.validation
+  if (validation !== undefined) {
+    fields.validation ??= validation
+    fields.validationContext ??= 'data'
+  }
+  Object.assign(error, { ...fields, name, statusCode })
+  // What the application's error handler composed is for the client; an error that it let through is told like any other.
+  if (thrown === null) Object.defineProperty(error, 'expose', { value: true })
+  return error
+}

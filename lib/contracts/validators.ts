@@ -1,0 +1,199 @@
+import AjvCompiler from '@fastify/ajv-compiler'
+import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
+import { Compile } from 'typebox/compile'
+import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/contracts.js'
+import type { Checked } from '../../types/routes.js'
+import { isThenable } from '../promises.js'
+
+/** Which part of a declaration a schema checks; also the first word of the error messages. */
+export type SchemaPart = 'data' | 'message' | 'params'
+
+export interface ValidatorRequest {
+  readonly schema: unknown
+  readonly instance: FastifyInstance
+  readonly part: SchemaPart
+  /** Handed to compilers as the route's url. */
+  readonly url: string
+  readonly compiler: ScValidatorCompiler | undefined
+  readonly formatter: ScSchemaErrorFormatter | undefined
+}
+
+export type Validate = (data: unknown) => Checked | Promise<Checked>
+
+/** What compilers return; Ajv's functions have `schemaEnv` and `errors`. */
+interface CompiledSchema {
+  (data: unknown, parent?: unknown): unknown
+  schemaEnv?: unknown
+  errors?: unknown
+}
+
+/**
+ * Makes the validator of a schema. The compiler is, in this order: the given one; the context's own, if the application set one that
+ * leaves values as they are; TypeBox for TypeBox schemas; Ajv with the context's schemas, set not to coerce.
+ *
+ * Fastify's own default is not used for socket data: made for query strings, it would turn `null` into `''` and `'5'` into `5`.
+ *
+ * @throws whatever the compiler throws
+ */
+export function compileValidator (request: ValidatorRequest): Validate {
+  const { part, formatter } = request
+  const format: ScSchemaErrorFormatter = formatter ?? formatErrors
+  const compiled = compileSchema(request)
+
+  function check (data: unknown): Checked | Promise<Checked> {
+    const holder = { data }
+    let result: unknown
+    try {
+      // Ajv can only replace a root value when it knows the parent.
+      result = compiled.schemaEnv === undefined ? compiled(data) : compiled(data, { parentData: holder, parentDataProperty: 'data' })
+    } catch (err) {
+      return { error: asError(err) }
+    }
+    if (result === true) return { value: holder.data }
+    if (isThenable(result)) {
+      // An async validator resolves with the data itself: it counts as pass or fail only.
+      return Promise.resolve(result).then(
+        (passed) => passed === false ? refuse(compiled.errors) : { value: holder.data },
+        (err: unknown) => refuse(isAjvFailure(err) ? err.errors : err)
+      )
+    }
+    if (result === false) return refuse(compiled.errors)
+    if (typeof result === 'object' && result !== null) {
+      const { error } = result as { error?: unknown }
+      if (error) return refuse(error)
+      if ('value' in result) return { value: result.value }
+    }
+    return { value: holder.data }
+  }
+
+  function refuse (errors: unknown): Checked {
+    let error: Error & Record<string, unknown>
+    if (Array.isArray(errors)) {
+      try {
+        error = format(errors as FastifySchemaValidationError[], part) as Error & Record<string, unknown>
+      } catch (err) {
+        return { error: asError(err) }
+      }
+      error.validation = errors
+    } else {
+      error = asError(errors) as Error & Record<string, unknown>
+      error.validation ??= []
+    }
+    error.statusCode ??= 400
+    error.code ??= 'FST_ERR_VALIDATION'
+    error.validationContext = part
+    return { error }
+  }
+
+  return function validate (data) {
+    if (data !== undefined) return check(data)
+    // As in Fastify, what was not sent counts as null, unless the schema is content with undefined.
+    const first = check(undefined)
+    if (isThenable(first)) return first
+    return first.error === undefined ? first : check(null)
+  }
+}
+
+function isAjvFailure (err: unknown): err is { errors: unknown } {
+  return typeof err === 'object' && err !== null && Array.isArray((err as { errors?: unknown }).errors)
+}
+
+function asError (value: unknown): Error {
+  return value instanceof Error ? value : new Error(typeof value === 'string' ? value : 'Invalid data')
+}
+
+/** The text of Fastify's default formatter: `data/n must be integer, data/t must be string`. */
+function formatErrors (errors: FastifySchemaValidationError[], dataVar: string): Error {
+  const error = new Error(errors.map(({ instancePath = '', message = 'is invalid' }) => `${dataVar}${instancePath} ${message}`).join(', '))
+  // Own and enumerable, so that clients can tell it by its name.
+  return Object.assign(error, { name: 'ValidationError' })
+}
+
+function compileSchema ({ schema, instance, part, url, compiler }: ValidatorRequest): CompiledSchema {
+  const definition = { schema, method: 'POST', url, httpPart: part === 'params' ? 'params' : 'body' }
+  if (typeof compiler === 'function') return compiler(definition) as CompiledSchema
+  const own = instance.validatorCompiler as FastifySchemaCompiler<unknown> | undefined
+  if (compiler === 'context') {
+    if (own === undefined) throw new Error("the context has no validator compiler; expected validatorCompiler to be a function, got 'context'")
+    return own(definition) as CompiledSchema
+  }
+  if (own !== undefined && !coerces(own)) return own(definition) as CompiledSchema
+  if (isTypeBox(schema)) {
+    const missing = outsideReferences(schema)
+    if (missing.length === 0) return compileTypeBox(schema)
+    if (holdsCode(schema)) throw new Error(`a TypeBox schema with a refinement or a codec cannot refer to "${missing[0]}", which was added with addSchema`)
+  }
+  return ajvOf(instance)(definition) as CompiledSchema
+}
+
+const coercion = new WeakMap<object, boolean>()
+
+/** Whether a compiler rewrites values, as Fastify's default does. */
+function coerces (compiler: FastifySchemaCompiler<unknown>): boolean {
+  let answer = coercion.get(compiler)
+  if (answer === undefined) {
+    answer = false
+    try {
+      const probe = compiler({ schema: { type: 'object', properties: { n: { type: 'integer' } } }, method: 'POST', url: '', httpPart: 'body' }) as CompiledSchema
+      const data = { n: '5' as unknown }
+      answer = probe.schemaEnv !== undefined && probe(data) === true && data.n === 5
+    } catch {
+      // A compiler for another kind of schema.
+    }
+    coercion.set(compiler, answer)
+  }
+  return answer
+}
+
+const buildAjv = AjvCompiler()
+const ajvCompilers = new WeakMap<object, ReturnType<typeof buildAjv>>()
+
+function ajvOf (instance: FastifyInstance): ReturnType<typeof buildAjv> {
+  let compiler = ajvCompilers.get(instance)
+  if (compiler === undefined) {
+    // Unknown fields are refused where the schema forbids them, not removed; defaults are filled in.
+    compiler = buildAjv(instance.getSchemas() as Record<string, object>, { customOptions: { coerceTypes: false, useDefaults: true, removeAdditional: false } })
+    ajvCompilers.set(instance, compiler)
+  }
+  return compiler
+}
+
+function isTypeBox (schema: unknown): schema is object {
+  return typeof schema === 'object' && schema !== null && '~kind' in schema
+}
+
+function compileTypeBox (schema: object): CompiledSchema {
+  const validator = Compile(schema)
+  const fill = somewhere(schema, (part) => Object.hasOwn(part, 'default'))
+  const failed = (data: unknown): { error: unknown } => ({ error: validator.Errors(data) })
+  if (!fill) return (data) => validator.Check(data) ? true : failed(data)
+  return (data) => {
+    const value = validator.Default(data)
+    return validator.Check(value) ? { value } : failed(value)
+  }
+}
+
+/** The references that the schema itself does not answer. */
+function outsideReferences (schema: object): string[] {
+  const inside = new Set<string>()
+  const references = new Set<string>()
+  somewhere(schema, (part) => {
+    const { $id, $defs, $ref } = part as Record<string, unknown>
+    if (typeof $id === 'string') inside.add($id)
+    if (typeof $defs === 'object' && $defs !== null) for (const name of Object.keys($defs)) inside.add(name)
+    if (typeof $ref === 'string' && !$ref.startsWith('#')) references.add($ref)
+    return false
+  })
+  return [...references].filter((reference) => !inside.has(reference))
+}
+
+/** Whether TypeBox would run functions of the application, which Ajv knows nothing of. */
+function holdsCode (schema: object): boolean {
+  return somewhere(schema, (part) => '~refine' in part || '~codec' in part)
+}
+
+function somewhere (value: unknown, test: (part: object) => boolean, seen = new Set<unknown>()): boolean {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return false
+  seen.add(value)
+  return (!Array.isArray(value) && test(value)) || Object.values(value).some((part) => somewhere(part, test, seen))
+}

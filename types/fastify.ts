@@ -1,0 +1,51 @@
+import type { HookName, Hook } from './hooks.js'
+import type { EventContext } from './routes.js'
+import type { ScServer, ScServerSocket } from './server.js'
+import type { InferChannels, ParamsArgument, ScChannelContract, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
+
+declare module 'fastify' {
+  // The type parameters must be named as Fastify names them.
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars
+  interface FastifyInstance<RawServer, RawRequest, RawReply, Logger, TypeProvider> {
+    /** The realtime server. */
+    scServer: ScServer
+
+    /**
+     * Declares an event that clients may send, with a schema for its data, or a contract. `handler` gets valid data; what it
+     * returns is the answer, what it throws an error answer.
+     *
+     * @throws InvalidArgumentsError for a name that is empty, reserved or taken, or an unusable contract
+     * @throws InvalidActionError when the server is ready
+     */
+    // NoInfer keeps the compiler from inferring S through the computed type, which costs seconds per call.
+    scEvent<const S extends ScEventSchema, const R extends ScReply<TypeProvider, S>> (
+      name: string,
+      contract: S,
+      handler: (this: this, data: NoInfer<ScEventData<TypeProvider, S>>, context: EventContext) => R | Promise<R>
+    ): this
+
+    /**
+     * Declares channels by a pattern: `'news'`, `'room/:id'`, `'logs/*'`. Text before a parameter before `*`, as in routes; `::` is a colon.
+     *
+     * @throws InvalidArgumentsError for a pattern that is unusable or taken, or an unusable contract
+     * @throws InvalidActionError when the server is ready
+     */
+    scChannel<const P extends string, const M = undefined> (pattern: P, contract: ScChannelContract<TypeProvider, P, M>): this
+
+    /**
+     * Adds a hook for the events and channels of this context and of those inside it. Throwing blocks the action.
+     * `handshakeSC` and `authenticate` belong to the context that registers the plugin.
+     *
+     * @throws InvalidArgumentsError for an unknown name
+     * @throws InvalidActionError when the server is ready
+     */
+    scHook<N extends HookName> (name: N, hook: Hook<N, ScServerSocket, this>): this
+
+    /**
+     * A channel of the exchange with the message type of its contract: `app.scChannelOf(channels, 'room/:id', { id })`.
+     *
+     * @throws InvalidArgumentsError when a parameter is missing, empty, or would change what the pattern matches
+     */
+    scChannelOf<C, P extends keyof C & string> (channels: C, pattern: P, ...params: ParamsArgument<P>): ScTypedChannel<InferChannels<C>[P]>
+  }
+}
