@@ -1,0 +1,245 @@
+import type { BrokerState } from '../../types/broker.js'
+import type { ClusterAnswers, ClusterStats, NodeAnswer } from '../../types/cluster.js'
+import type { BrokerLink } from './link.js'
+
+/** What a cluster needs of the server above it. Times are milliseconds. */
+export interface ClusterOptions<Stats extends object> {
+  readonly nodeId: string
+  /** Runs a command on this node, whoever sent it. What it returns or throws is the node's answer; must be JSON. */
+  onCommand (command: unknown, fromNode: string): unknown
+  /** What this node counts; numbers, also nested, are summed by `stats()`. */
+  localStats (): Stats
+  /** Called when a node is heard of for the first time, and when it said goodbye or its lease is over. */
+  onNodes? (nodes: readonly string[]): void
+  /** Called for messages that cannot be read and for heartbeats that cannot be sent. */
+  onWarning? (err: Error): void
+  /** Time between heartbeats. @default 2000 */
+  readonly heartbeatInterval?: number
+  /** A node that was not heard of for so long is dead. @default three heartbeats and a half */
+  readonly lease?: number
+  /** How long a live node may take to answer; then it is `missing`. @default 2000 */
+  readonly answerTimeout?: number
+}
+
+/** What nodes say to each other. */
+type Message =
+  | { readonly t: 'hello' | 'beat' | 'bye' }
+  | { readonly t: 'ask', readonly id: number, readonly kind: 'command' | 'stats', readonly body?: unknown }
+  | { readonly t: 'answer', readonly id: number, readonly value?: unknown, readonly error?: string }
+
+/** A question that some nodes have not answered. */
+interface Question {
+  readonly waiting: Set<string>
+  readonly answers: NodeAnswer[]
+  readonly timer: NodeJS.Timeout
+  readonly done: () => void
+}
+
+/**
+ * The nodes that share a broker, as one of them knows them: who is alive, by heartbeats and leases, and questions to all
+ * of them. With a broker inside the process there is one node, and no timer.
+ */
+export class Cluster<Stats extends object = Record<string, unknown>> {
+  readonly #link: BrokerLink
+  readonly #options: ClusterOptions<Stats>
+  readonly #heartbeatInterval: number
+  readonly #lease: number
+  readonly #answerTimeout: number
+  /** Other nodes, and when they were last heard of. */
+  readonly #nodes = new Map<string, number>()
+  readonly #questions = new Map<number, Question>()
+  #nextQuestion = 1
+  #heart: NodeJS.Timeout | null = null
+  #lastBeat = 0
+  #stopped = false
+
+  constructor (link: BrokerLink, options: ClusterOptions<Stats>) {
+    this.#link = link
+    this.#options = options
+    this.#heartbeatInterval = options.heartbeatInterval ?? 2000
+    this.#lease = options.lease ?? this.#heartbeatInterval * 3.5
+    this.#answerTimeout = options.answerTimeout ?? 2000
+  }
+
+  /** The ids of all live nodes, this one first. */
+  get nodes (): string[] {
+    return [this.#options.nodeId, ...this.#nodes.keys()]
+  }
+
+  /** To be called when the link's state changed. Announces this node when the engine is up. */
+  state (state: BrokerState): void {
+    if (!this.#link.broker.shared || this.#stopped) return
+    if (state === 'up') {
+      this.#say({ t: 'hello' })
+      if (this.#heart === null) {
+        this.#lastBeat = performance.now()
+        this.#heart = setInterval(() => this.#beat(), this.#heartbeatInterval)
+        this.#heart.unref()
+      }
+      return
+    }
+    // Nobody's answer can come any more.
+    for (const question of [...this.#questions.values()]) question.done()
+  }
+
+  /** To be called with each control message of the link. */
+  handle (text: string, fromNode: string): void {
+    if (this.#stopped) return
+    const message = parse(text)
+    if (message === null) {
+      this.#options.onWarning?.(new Error(`unreadable control message of node ${fromNode}`))
+      return
+    }
+    if (message.t === 'bye') {
+      this.#forget([fromNode])
+      return
+    }
+    const isNew = !this.#nodes.has(fromNode)
+    this.#nodes.set(fromNode, performance.now())
+    if (isNew) this.#options.onNodes?.(this.nodes)
+    if (message.t === 'hello') this.#say({ t: 'beat' }, fromNode)
+    else if (message.t === 'ask') this.#answer(message, fromNode)
+    else if (message.t === 'answer') this.#answered(message, fromNode)
+  }
+
+  /**
+   * Runs a command on every live node, this one first and at once. Rejects with a `BrokerError` when there are, or may be,
+   * other nodes and the engine is down; this node has run it then.
+   */
+  async broadcast (command: unknown): Promise<ClusterAnswers> {
+    const own = this.#run(() => this.#options.onCommand(command, this.#options.nodeId))
+    const others = this.#ask('command', command)
+    const { answers, missing } = await others
+    return { answers: [{ id: this.#options.nodeId, ...await own }, ...answers], missing }
+  }
+
+  /** What every live node counts, and the sums. While the engine is down, the other nodes are `missing`. */
+  async stats (): Promise<ClusterStats<Stats>> {
+    const own = { id: this.#options.nodeId, ...this.#options.localStats() }
+    const { answers, missing } = await this.#ask('stats').catch(() => ({ answers: [], missing: [...this.#nodes.keys()] }))
+    const nodes = [own, ...answers.filter(({ value }) => typeof value === 'object' && value !== null).map(({ id, value }) => ({ id, ...value as Stats }))]
+    const total = {} as Record<string, unknown>
+    for (const { id: _id, ...counts } of nodes) addCounts(total, counts)
+    return { nodes, total: total as Stats, missing: [...missing, ...answers.filter(({ error }) => error !== undefined).map(({ id }) => id)] }
+  }
+
+  /** Says goodbye. No timer is left; questions without an answer settle. To be called before the link is stopped. */
+  stop (): void {
+    if (this.#stopped) return
+    if (this.#heart !== null) {
+      clearInterval(this.#heart)
+      this.#say({ t: 'bye' })
+    }
+    this.#stopped = true
+    for (const question of [...this.#questions.values()]) question.done()
+    this.#nodes.clear()
+  }
+
+  #beat (): void {
+    const now = performance.now()
+    // When this process was busy, the heartbeats of others may still be waiting to be read.
+    const late = now - this.#lastBeat > this.#heartbeatInterval * 2
+    this.#lastBeat = now
+    if (this.#link.state === 'down') return
+    this.#say({ t: 'beat' })
+    if (late) return
+    const dead: string[] = []
+    for (const [id, heard] of this.#nodes) if (now - heard > this.#lease) dead.push(id)
+    this.#forget(dead)
+  }
+
+  #forget (ids: string[]): void {
+    const gone = ids.filter((id) => this.#nodes.delete(id))
+    if (gone.length === 0) return
+    for (const question of [...this.#questions.values()]) {
+      for (const id of gone) question.waiting.delete(id)
+      if (question.waiting.size === 0) question.done()
+    }
+    this.#options.onNodes?.(this.nodes)
+  }
+
+  #say (message: Message, toNode?: string): void {
+    Promise.resolve(this.#link.control(JSON.stringify(message), toNode)).catch((err: Error) => {
+      // While the engine is down nobody expects to hear of this node.
+      if (!this.#stopped && this.#link.state === 'up') this.#options.onWarning?.(err)
+    })
+  }
+
+  async #ask (kind: 'command' | 'stats', body?: unknown): Promise<ClusterAnswers> {
+    if (!this.#link.broker.shared) return { answers: [], missing: [] }
+    const id = this.#nextQuestion++
+    const waiting = new Set(this.#nodes.keys())
+    const answers: NodeAnswer[] = []
+    const settled = new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        this.#questions.delete(id)
+        resolve()
+      }
+      const timer = setTimeout(done, this.#answerTimeout)
+      this.#questions.set(id, { waiting, answers, timer, done })
+    })
+    try {
+      await this.#link.control(JSON.stringify({ t: 'ask', id, kind, body } satisfies Message))
+    } catch (err) {
+      this.#questions.get(id)?.done()
+      throw err
+    }
+    if (waiting.size === 0) this.#questions.get(id)?.done()
+    await settled
+    return { answers, missing: [...waiting] }
+  }
+
+  async #answer (question: Message & { t: 'ask' }, fromNode: string): Promise<void> {
+    const { id, kind, body } = question
+    const result = await this.#run(() => kind === 'stats' ? this.#options.localStats() : this.#options.onCommand(body, fromNode))
+    if (!this.#stopped) this.#say({ t: 'answer', id, ...result }, fromNode)
+  }
+
+  #answered ({ id, value, error }: Message & { t: 'answer' }, fromNode: string): void {
+    const question = this.#questions.get(id)
+    // Also a node that nobody had heard of when it was asked.
+    if (question === undefined || question.answers.some((answer) => answer.id === fromNode)) return
+    question.waiting.delete(fromNode)
+    question.answers.push(error === undefined ? { id: fromNode, value } : { id: fromNode, error: String(error) })
+    if (question.waiting.size === 0) question.done()
+  }
+
+  /** Starts at once, so that a command that does all its work in one go is done when `broadcast` returns. */
+  #run (work: () => unknown): Promise<{ value?: unknown, error?: string }> {
+    const failed = (err: unknown): { error: string } => ({ error: err instanceof Error ? err.message : String(err) })
+    try {
+      return Promise.resolve(work()).then((value) => ({ value }), failed)
+    } catch (err) {
+      return Promise.resolve(failed(err))
+    }
+  }
+}
+
+function parse (text: string): Message | null {
+  let message: Message
+  try {
+    message = JSON.parse(text) as Message
+  } catch {
+    return null
+  }
+  switch (message?.t) {
+    case 'hello': case 'beat': case 'bye': return message
+    case 'ask': return Number.isSafeInteger(message.id) && (message.kind === 'command' || message.kind === 'stats') ? message : null
+    case 'answer': return Number.isSafeInteger(message.id) ? message : null
+    default: return null
+  }
+}
+
+/** Adds the numbers of `counts` to those of `total`, also in objects inside. */
+function addCounts (total: Record<string, unknown>, counts: object): void {
+  for (const [name, value] of Object.entries(counts)) {
+    const before = Object.hasOwn(total, name) ? total[name] : undefined
+    if (typeof value === 'number') total[name] = (typeof before === 'number' ? before : 0) + value
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      const inner = (typeof before === 'object' && before !== null ? before : {}) as Record<string, unknown>
+      addCounts(inner, value)
+      total[name] = inner
+    }
+  }
+}
