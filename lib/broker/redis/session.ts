@@ -5,7 +5,7 @@ import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
 export async function openSession (make: () => Redis, events: SessionEvents): Promise<EngineSession> {
   const publisher = make()
   const subscriber = make()
-  const session = new RedisSession(publisher, subscriber)
+  const session = new RedisSession(publisher, subscriber, events)
   const connections = [publisher, subscriber].map((client) => connect(client, events))
   subscriber.on('message', (topic: string, text: string) => events.message(topic, text))
   try {
@@ -29,16 +29,23 @@ export async function connect (client: Redis, events: SessionEvents): Promise<vo
   }
 }
 
-/** Settles each frame by its own answer. */
-export function settleBy (frame: OutboundFrame, answer: Promise<unknown>): void {
-  answer.then(() => frame.settle(), (err: Error) => frame.settle(err))
+/**
+ * Settles a frame by its answer. Anything but an error that Redis itself replied means that the connection is gone, even
+ * if its end has not been told yet; the loss of the session settles the frame then.
+ */
+export function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: SessionEvents): void {
+  if (err === null || err === undefined) frame.settle()
+  else if (err.name === 'ReplyError') frame.settle(err)
+  else events.lost(new Error('the connection was closed', { cause: err }))
 }
 
 class RedisSession implements EngineSession {
   readonly #publisher: Redis
   readonly #subscriber: Redis
+  readonly #events: SessionEvents
 
-  constructor (publisher: Redis, subscriber: Redis) {
+  constructor (publisher: Redis, subscriber: Redis, events: SessionEvents) {
+    this.#events = events
     this.#publisher = publisher
     this.#subscriber = subscriber
   }
@@ -53,16 +60,17 @@ class RedisSession implements EngineSession {
 
   publish (frames: readonly OutboundFrame[]): void {
     if (frames.length === 1) {
-      settleBy(frames[0]!, this.#publisher.publish(frames[0]!.topic, frames[0]!.text))
+      const frame = frames[0]!
+      this.#publisher.publish(frame.topic, frame.text).then(() => frame.settle(), (err: Error) => settleBy(frame, err, this.#events))
       return
     }
     // One write for the frames of a tick.
     const pipeline = this.#publisher.pipeline()
     for (const frame of frames) pipeline.publish(frame.topic, frame.text)
     pipeline.exec().then((answers) => {
-      for (let i = 0; i < frames.length; i++) frames[i]!.settle(answers?.[i]?.[0] ?? undefined)
+      for (let i = 0; i < frames.length; i++) settleBy(frames[i]!, answers?.[i]?.[0], this.#events)
     }, (err: Error) => {
-      for (const frame of frames) frame.settle(err)
+      for (const frame of frames) settleBy(frame, err, this.#events)
     })
   }
 
