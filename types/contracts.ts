@@ -1,17 +1,9 @@
-import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationError, FastifyTypeProvider } from 'fastify'
+import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ScChannel } from './exchange.js'
 import type { Hook } from './hooks.js'
 import type { ScServerSocket } from './server.js'
-
-/** How a declared event is run: by the plugin's own hooks, or by the context's real Fastify hooks as if it were a request. */
-export type ScLifecycle = 'own' | 'request'
-
-/** Makes the Error for data that does not fit, as Fastify's `schemaErrorFormatter` does. `dataVar` is `'data'`, `'message'` or `'params'`. */
-export type ScSchemaErrorFormatter = (errors: FastifySchemaValidationError[], dataVar: string) => Error
-
-/** Makes the validator of a schema, as Fastify's `setValidatorCompiler` takes it. `'context'` is the one of the Fastify context, whatever it does to the data. */
-export type ScValidatorCompiler = FastifySchemaCompiler<any> | 'context'
+import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 
 /** What documents an event or a channel. Nothing of it has an effect at run time. */
 export interface ScDocumentation {
@@ -211,4 +203,3 @@ export interface DeclaredChannel {
   readonly instance: FastifyInstance
   readonly contract: ScChannelContract<unknown, string, unknown>
 }
-

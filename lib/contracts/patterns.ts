@@ -1,4 +1,5 @@
 import { scError, typeName } from '../errors.js'
+import { fillPattern, parameter } from './fill-pattern.js'
 
 // find-my-way takes a path apart at these three and decodes it. Channel names are plain text, so they are looked up with
 // control characters in their place, which no channel name has.
@@ -31,8 +32,6 @@ export function fromPath (text: string): string {
 
 const paramName = /^[A-Za-z_]\w*$/
 const controls = /[\u0000-\u001f\u007f]/ // eslint-disable-line no-control-regex
-// A colon that is not doubled, and what follows up to where a name ends.
-const parameter = /::|:([^/.:-]*)/g
 
 /**
  * The names of a pattern's parameters, `'*'` for the wildcard.
@@ -60,18 +59,9 @@ export function patternParams (pattern: unknown): string[] {
 }
 
 /**
- * The channel name of a pattern and its parameters: `fillPattern('room/:id', { id: '7' })` is `'room/7'`.
+ * The channel name of a pattern and its parameters: `channelName('room/:id', { id: '7' })` is `'room/7'`.
  * @throws InvalidArgumentsError when a parameter is missing, empty, or holds a `/`, which would match another pattern
  */
-export function fillPattern (pattern: string, params: Readonly<Record<string, unknown>> = {}): string {
-  const value = (name: string): string => {
-    const text = Object.hasOwn(params, name) ? params[name] : undefined
-    if (typeof text !== 'string' && typeof text !== 'number') throw scError('SC_ERR_CONTRACT', [pattern, `expected the parameter "${name}" to be a string, got ${typeName(text)}`])
-    const filled = String(text)
-    if (name !== '*' && (filled === '' || filled.includes('/'))) throw scError('SC_ERR_CONTRACT', [pattern, `expected the parameter "${name}" to be text without "/", got "${filled}"`])
-    return filled
-  }
-  const name = pattern.replace(parameter, (text, param: string) => text === '::' ? '::' : value(param).replaceAll(':', '::'))
-  const filled = name.endsWith('*') && pattern.endsWith('*') ? name.slice(0, -1) + value('*').replaceAll(':', '::') : name
-  return filled.replaceAll('::', ':')
+export function channelName (pattern: string, params?: Readonly<Record<string, unknown>>): string {
+  return fillPattern(pattern, params, (reason) => scError('SC_ERR_CONTRACT', [pattern, reason]))
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { DeclaredChannel, DeclaredEvent, ScEventContract, ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/contracts.js'
+import type { DeclaredChannel, DeclaredEvent, ScEventContract } from '../../types/contracts.js'
+import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { ChannelPolicy, ChannelRoute, Checked, Contracts, EventRoute, HookLists, ResolvedChannel } from '../../types/routes.js'
 import { scError, typeName } from '../errors.js'
 import type { Scope } from '../lifecycle/scope.js'

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { DeclaredEvent, ScEventContract, ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/contracts.js'
+import type { DeclaredEvent, ScEventContract } from '../../types/contracts.js'
+import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { EventRequest, Hook } from '../../types/hooks.js'
 import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
@@ -84,7 +85,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
     },
     async handler (request, reply) {
       const { context } = callOf(request)
-      const result = await handler.call(instance, request.body, withRequest(context, request, reply))
+      const result = await handler.call(instance, request.body, new RequestContext(context, request, reply))
       if (reply.sent || result === reply) return reply
       // Fastify takes `undefined` for "not answered yet", and text for plain text.
       if (result === undefined) return reply.send()
@@ -134,9 +135,15 @@ function callOf (request: FastifyRequest): Call {
   return (request.raw as unknown as { [kCall]: Call })[kCall]
 }
 
-/** The context as it is, its lazy parts untouched, with the request and the reply. */
-function withRequest (context: EventContext, request: FastifyRequest, reply: FastifyReply): EventContext {
-  return Object.create(context, { request: { value: request, enumerable: true }, reply: { value: reply, enumerable: true } }) as EventContext
+/** The context of the call, its lazy parts untouched, with the request and the reply. */
+class RequestContext implements EventContext {
+  constructor (readonly call: EventContext, readonly request: FastifyRequest, readonly reply: FastifyReply) {}
+
+  get socket (): ScServerSocket { return this.call.socket }
+  get log (): ScServerSocket['log'] { return this.call.log }
+  get event (): string { return this.call.event }
+  get config (): unknown { return this.call.config }
+  get signal (): AbortSignal { return this.call.signal }
 }
 
 function tcpSocket (socket: ScServerSocket): object {

@@ -1,7 +1,7 @@
 import AjvCompiler from '@fastify/ajv-compiler'
 import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
 import { Compile } from 'typebox/compile'
-import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/contracts.js'
+import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { Checked } from '../../types/routes.js'
 import { isThenable } from '../promises.js'
 

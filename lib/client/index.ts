@@ -1,0 +1,231 @@
+import type { ScCallOptions, ScClientChannel, ScContracts, ScResult, ScSubscribeOptions, ScTypedClient } from '../../types/client.js'
+import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
+
+export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScContracts, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
+export type { InferChannels, InferEvents } from '../../types/contracts.js'
+export { defineChannels, defineEvents } from '../contracts/define.js'
+
+type Params = Readonly<Record<string, unknown>>
+
+/** What this file uses of a channel of socketcluster-client 15 to 20. */
+interface StreamChannel extends AsyncIterable<any> {
+  readonly name: string
+  readonly state: ScClientChannel<any>['state']
+  listener (event: string): { once (): Promise<any> }
+}
+
+/** What this file uses of a socket of socketcluster-client 15 to 20. */
+export interface StreamSocket {
+  invoke (event: string, data?: any, options?: any): Promise<any>
+  transmit (event: string, data?: any, options?: any): Promise<any> | void
+  invokePublish (channel: string, data?: any): Promise<any>
+  subscribe (channel: string, options?: any): any
+  unsubscribe (channel: string): void
+  channel (channel: string): any
+}
+
+/** What this file uses of a channel of socketcluster-client 14. */
+interface CallbackChannel {
+  readonly name: string
+  readonly state: ScClientChannel<any>['state']
+  on (event: string, listener: (...args: any[]) => void): unknown
+  off (event: string, listener: (...args: any[]) => void): unknown
+  watch (handler: (data: any) => void): void
+  unwatch (handler: (data: any) => void): void
+}
+
+/** What this file uses of a socket of socketcluster-client 14. */
+export interface CallbackSocket {
+  emit (event: string, data?: any, callback?: (err: any, data: any) => void): void
+  publish (channel: string, data?: any, callback?: (err: any, data: any) => void): void
+  subscribe (channel: string, options?: any): any
+  unsubscribe (channel: string): void
+  channel (channel: string): any
+}
+
+/** What differs between the clients. */
+interface Calls {
+  invoke (event: string, data: unknown, options?: ScCallOptions): Promise<any>
+  transmit (event: string, data: unknown): void
+  publish (channel: string, message: unknown): Promise<void>
+  channel (name: string, subscribe: boolean, options?: ScSubscribeOptions): ScClientChannel<any>
+}
+
+/**
+ * Gives a socket of socketcluster-client the types of a contract. Nothing is checked here at run time: the server does that.
+ *
+ * ```ts
+ * import { create } from 'socketcluster-client'
+ * import type { events, channels } from './contract.js'
+ *
+ * const client = typedClient<{ events: typeof events, channels: typeof channels }>(create({ port: 8000 }))
+ * const { id } = await client.invoke('chat', { room: '7', text: 'hi' })
+ * for await (const message of client.subscribe('room/:id', { id: '7' })) show(message.text)
+ * ```
+ *
+ * @param socket of socketcluster-client 15 to 20, or 14
+ */
+export function typedClient<C extends ScContracts, Socket extends StreamSocket | CallbackSocket = any> (socket: Socket): ScTypedClient<C, Socket> {
+  const calls = 'invoke' in socket ? streamCalls(socket) : callbackCalls(socket)
+  const client = {
+    socket,
+    invoke: (event: string, data?: unknown, options?: ScCallOptions) => calls.invoke(event, data, options),
+    async tryInvoke (event: string, data?: unknown, options?: ScCallOptions): Promise<ScResult<any>> {
+      try {
+        return { ok: true, data: await calls.invoke(event, data, options) }
+      } catch (error) {
+        return { ok: false, error: error as ScResult<any>['error'] & Error }
+      }
+    },
+    transmit: (event: string, data?: unknown) => calls.transmit(event, data),
+    subscribe (pattern: string, ...args: unknown[]) {
+      const params = hasParams(pattern) ? args.shift() as Params : undefined
+      return calls.channel(nameOf(pattern, params), true, args[0] as ScSubscribeOptions | undefined)
+    },
+    channel: (pattern: string, params?: Params) => calls.channel(nameOf(pattern, params), false),
+    publish (pattern: string, ...args: unknown[]) {
+      const params = hasParams(pattern) ? args.shift() as Params : undefined
+      return calls.publish(nameOf(pattern, params), args[0])
+    }
+  }
+  return client as unknown as ScTypedClient<C, Socket>
+}
+
+function nameOf (pattern: string, params: Params | undefined): string {
+  return fillPattern(pattern, params, (reason) => Object.assign(new Error(`Channel "${pattern}": ${reason}`), { name: 'InvalidArgumentsError' }))
+}
+
+function refused (err: unknown): Error {
+  return err instanceof Error ? err : Object.assign(new Error(typeof err === 'string' ? err : 'The server refused'), typeof err === 'object' ? err : {})
+}
+
+function streamCalls (socket: StreamSocket): Calls {
+  const calls: Calls = {
+    invoke: (event, data, options) => socket.invoke(event, data, options),
+    transmit (event, data) {
+      // It only settles once the message is on its way; a closed connection is the socket's own concern.
+      Promise.resolve(socket.transmit(event, data)).catch(() => {})
+    },
+    async publish (channel, message) {
+      await socket.invokePublish(channel, message)
+    },
+    channel (name, subscribe, options) {
+      const channel: StreamChannel = subscribe ? socket.subscribe(name, options) : socket.channel(name)
+      return {
+        name,
+        get state () { return channel.state },
+        async subscribed () {
+          if (channel.state === 'subscribed') return
+          await Promise.race([
+            channel.listener('subscribe').once(),
+            channel.listener('subscribeFail').once().then(({ error }) => { throw refused(error) })
+          ])
+        },
+        watch (handler, onError = report) {
+          const iterator = channel[Symbol.asyncIterator]()
+          const watch = { on: true }
+          const pass = ({ done, value }: IteratorResult<unknown>): void => {
+            if (done === true || !watch.on) return
+            call(handler, value, onError)
+            iterator.next().then(pass, onError)
+          }
+          iterator.next().then(pass, onError)
+          return () => {
+            watch.on = false
+            iterator.return?.().catch(onError)
+          }
+        },
+        publish: (message) => calls.publish(name, message),
+        unsubscribe: () => socket.unsubscribe(name),
+        [Symbol.asyncIterator]: () => channel[Symbol.asyncIterator]()
+      }
+    }
+  }
+  return calls
+}
+
+function callbackCalls (socket: CallbackSocket): Calls {
+  const settle = (resolve: (data: any) => void, reject: (err: Error) => void) => (err: unknown, data: unknown): void => {
+    if (err) reject(refused(err))
+    else resolve(data)
+  }
+  const calls: Calls = {
+    invoke: (event, data) => new Promise((resolve, reject) => socket.emit(event, data, settle(resolve, reject))),
+    transmit (event, data) {
+      socket.emit(event, data)
+    },
+    publish: (channel, message) => new Promise((resolve, reject) => socket.publish(channel, message, settle(() => resolve(), reject))),
+    channel (name, subscribe, options) {
+      const channel: CallbackChannel = subscribe ? socket.subscribe(name, options) : socket.channel(name)
+      return {
+        name,
+        get state () { return channel.state },
+        subscribed () {
+          if (channel.state === 'subscribed') return Promise.resolve()
+          return new Promise((resolve, reject) => {
+            const accepted = (): void => { forget(); resolve() }
+            const failed = (err: unknown): void => { forget(); reject(refused(err)) }
+            const forget = (): void => {
+              channel.off('subscribe', accepted)
+              channel.off('subscribeFail', failed)
+            }
+            channel.on('subscribe', accepted)
+            channel.on('subscribeFail', failed)
+          })
+        },
+        watch (handler, onError = report) {
+          const listener = (message: unknown): void => call(handler, message, onError)
+          channel.watch(listener)
+          return () => channel.unwatch(listener)
+        },
+        publish: (message) => calls.publish(name, message),
+        unsubscribe: () => socket.unsubscribe(name),
+        [Symbol.asyncIterator]: () => iterate(channel)
+      }
+    }
+  }
+  return calls
+}
+
+function call (handler: (message: any) => unknown, message: unknown, onError: (err: unknown) => void): void {
+  try {
+    Promise.resolve(handler(message)).catch(onError)
+  } catch (err) {
+    onError(err)
+  }
+}
+
+function report (err: unknown): void {
+  console.error(err)
+}
+
+/** The messages of a client 14 channel as an iterator; ends when the channel is unsubscribed. */
+function iterate (channel: CallbackChannel): AsyncIterator<any> {
+  const queue: unknown[] = []
+  let wake: (() => void) | null = null
+  let ended = false
+  const notify = (): void => { wake?.(); wake = null }
+  const onMessage = (message: unknown): void => { queue.push(message); notify() }
+  const end = (): void => {
+    ended = true
+    channel.unwatch(onMessage)
+    channel.off('unsubscribe', end)
+    notify()
+  }
+  channel.watch(onMessage)
+  channel.on('unsubscribe', end)
+  return {
+    async next () {
+      while (queue.length === 0) {
+        if (ended) return { done: true, value: undefined }
+        await new Promise<void>((resolve) => { wake = resolve })
+      }
+      return { done: false, value: queue.shift() }
+    },
+    async return () {
+      queue.length = 0
+      end()
+      return { done: true, value: undefined }
+    }
+  }
+}

@@ -1,0 +1,25 @@
+// No imports: browsers load this file with the typed client.
+
+/** A doubled colon, which is text, or a parameter: a colon and what follows up to where a name ends. */
+export const parameter = /::|:([^/.:-]*)/g
+
+/** Whether a pattern takes parameters. */
+export function hasParams (pattern: string): boolean {
+  return pattern === '*' || pattern.endsWith('/*') || pattern.replaceAll('::', '').includes(':')
+}
+
+/**
+ * The channel name of a pattern and its parameters. What is wrong with a parameter is thrown as the error that `fail` makes of it.
+ */
+export function fillPattern (pattern: string, params: Readonly<Record<string, unknown>> | undefined, fail: (reason: string) => Error): string {
+  const value = (name: string): string => {
+    const given = params !== undefined && Object.hasOwn(params, name) ? params[name] : undefined
+    if (typeof given !== 'string' && typeof given !== 'number') throw fail(`expected the parameter "${name}" to be a string, got ${given === null ? 'null' : typeof given}`)
+    const text = String(given)
+    if (name !== '*' && (text === '' || text.includes('/'))) throw fail(`expected the parameter "${name}" to be text without "/", got "${text}"`)
+    return text
+  }
+  const star = pattern === '*' || pattern.endsWith('/*')
+  const name = (star ? pattern.slice(0, -1) : pattern).replace(parameter, (text, param: string) => text === '::' ? ':' : value(param))
+  return star ? name + value('*') : name
+}
