@@ -1,0 +1,110 @@
+import { typeName } from '../errors.js'
+import type { ScAuthToken, SignTokenOptions } from '../../types/auth.js'
+import { parseTimespan } from './timespan.js'
+
+export type Claims = Record<string, unknown>
+
+/** What is to be signed: jsonwebtoken's claims and options, brought together. */
+export interface SignRequest {
+  /** All claims, `iat`, `exp` and `nbf` in whole seconds. A new object. */
+  claims: Claims
+  /** The time from which `exp` and `nbf` were counted, in seconds: `iat`, also when `noTimestamp` leaves it out. */
+  issuedAt: number
+  noTimestamp: boolean
+  algorithm?: string
+  keyid?: string
+  header?: Record<string, unknown>
+}
+
+export function isPlainObject (value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+const isFlag = (value: unknown): value is boolean => typeof value === 'boolean'
+const isTime = (value: unknown): boolean => Number.isInteger(value) || (isText(value) && value !== '')
+
+/** Texts are jsonwebtoken's where it has the option. */
+const optionChecks: Record<string, { isValid: (value: unknown) => boolean, message: string }> = {
+  async: { isValid: isFlag, message: '"async" must be a boolean' },
+  expiresIn: { isValid: isTime, message: '"expiresIn" should be a number of seconds or string representing a timespan' },
+  notBefore: { isValid: isTime, message: '"notBefore" should be a number of seconds or string representing a timespan' },
+  audience: { isValid: (value) => isText(value) || Array.isArray(value), message: '"audience" must be a string or array' },
+  issuer: { isValid: isText, message: '"issuer" must be a string' },
+  subject: { isValid: isText, message: '"subject" must be a string' },
+  jwtid: { isValid: isText, message: '"jwtid" must be a string' },
+  keyid: { isValid: isText, message: '"keyid" must be a string' },
+  header: { isValid: isPlainObject, message: '"header" must be an object' },
+  noTimestamp: { isValid: isFlag, message: '"noTimestamp" must be a boolean' },
+  mutatePayload: { isValid: isFlag, message: '"mutatePayload" must be a boolean' },
+  algorithm: { isValid: isText, message: '"algorithm" must be a valid string enum value' }
+}
+
+const claimOptions: Array<[option: 'audience' | 'issuer' | 'subject' | 'jwtid', claim: string]> =
+  [['audience', 'aud'], ['issuer', 'iss'], ['subject', 'sub'], ['jwtid', 'jti']]
+
+function secondsAfter (option: 'expiresIn' | 'notBefore', value: number | string, from: number): number {
+  const milliseconds = isText(value) ? parseTimespan(value) : value * 1000
+  if (milliseconds === undefined) {
+    throw new Error(`"${option}" should be a number of seconds or string representing a timespan eg: "1d", "20h", 60`)
+  }
+  return Math.floor(from + milliseconds / 1000)
+}
+
+/** A time claim of the application's; `undefined` when there is none. */
+function timeClaim (claims: Claims, name: string): number | undefined {
+  const value = claims[name]
+  if (value === undefined) return undefined
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new Error(`"${name}" should be a number of seconds`)
+  return value
+}
+
+/**
+ * Checks and joins claims and options as jsonwebtoken's `sign` does, in its units and with its texts. It differs where a
+ * server is better off: an `exp` claim beats `expiresIn` (as in SocketCluster), an option that is `undefined` counts
+ * as left out, and fractions of a second in `exp` and `nbf` are rounded to the safe side instead of signed.
+ *
+ * @param now milliseconds since the epoch
+ * @throws Error when claims or options are not usable, or say two things
+ */
+export function signRequest (token: ScAuthToken, options: SignTokenOptions, now: number = Date.now()): SignRequest {
+  if (!isPlainObject(token)) throw new Error(`Expected "payload" to be a plain object, got ${typeName(token)}.`)
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue
+    const check = Object.hasOwn(optionChecks, name) ? optionChecks[name] : undefined
+    if (check === undefined) throw new Error(`"${name}" is not allowed in "options"`)
+    if (!check.isValid(value)) throw new Error(check.message)
+  }
+
+  const claims: Claims = { ...token }
+  const issuedAt = Math.floor(timeClaim(claims, 'iat') || now / 1000)
+  let exp = timeClaim(claims, 'exp')
+  let nbf = timeClaim(claims, 'nbf')
+
+  if (exp !== undefined) exp = Math.floor(exp)
+  else if (options.expiresIn !== undefined) exp = secondsAfter('expiresIn', options.expiresIn, issuedAt)
+
+  if (options.notBefore !== undefined) {
+    if (nbf !== undefined) throw new Error('Bad "options.notBefore" option the payload already has an "nbf" property.')
+    nbf = secondsAfter('notBefore', options.notBefore, issuedAt)
+  }
+
+  for (const [option, claim] of claimOptions) {
+    if (options[option] === undefined) continue
+    if (claims[claim] !== undefined) throw new Error(`Bad "options.${option}" option. The payload already has an "${claim}" property.`)
+    claims[claim] = options[option]
+  }
+
+  const noTimestamp = options.noTimestamp === true
+  if (noTimestamp) delete claims.iat
+  else claims.iat = issuedAt
+  if (exp === undefined) delete claims.exp
+  else claims.exp = exp
+  // Nothing was ever issued before 1970: such a limit is no limit.
+  if (nbf === undefined || nbf <= 0) delete claims.nbf
+  else claims.nbf = Math.ceil(nbf)
+
+  return { claims, issuedAt, noTimestamp, algorithm: options.algorithm, keyid: options.keyid, header: options.header }
+}

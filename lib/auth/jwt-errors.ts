@@ -1,0 +1,80 @@
+/**
+ * The errors of auth engines, with the names and texts of jsonwebtoken: SocketCluster's clients and custom engines know
+ * these, so one function (`toAuthError`) maps the errors of any engine.
+ */
+export type JwtErrorName = 'TokenExpiredError' | 'NotBeforeError' | 'JsonWebTokenError'
+
+export interface JwtError extends Error {
+  name: JwtErrorName
+  /** Of a `TokenExpiredError`. */
+  expiredAt?: Date
+  /** Of a `NotBeforeError`: when the token becomes valid. */
+  date?: Date
+}
+
+export function jwtError (name: JwtErrorName, message: string, fields?: { expiredAt?: Date, date?: Date }): JwtError {
+  const err = new Error(message) as JwtError
+  err.name = name
+  return Object.assign(err, fields)
+}
+
+const claimNames: Record<string, string> = { aud: 'audience', iss: 'issuer', sub: 'subject', jti: 'jwtid', nonce: 'nonce' }
+
+/** The claim that an error text of fast-jwt speaks of: "The aud claim …", "None of aud claim values …". */
+function claimOf (message: string): string {
+  return /\b(\w+) claim\b/.exec(message)?.[1] ?? 'claim'
+}
+
+/** Seconds since the epoch as a date; what is no number gives an invalid date. */
+const dateOf = (seconds: unknown): Date => new Date(Number(seconds) * 1000)
+
+/**
+ * Turns what a verifier of @fastify/jwt threw into jsonwebtoken's error. Anything that the token is not to blame for
+ * (a wrong key, a wrong option, a key that could not be fetched) is returned as it is.
+ *
+ * @param decode reads the token's claims without checking them; asked only for times, and only of a token whose signature was right
+ */
+export function fromVerifier (err: unknown, token: string, decode: (token: string) => unknown): Error {
+  const { code, message } = err as { code?: unknown, message: string }
+  const claims = (): Record<string, unknown> => {
+    try {
+      return (decode(token) ?? {}) as Record<string, unknown>
+    } catch {
+      return {}
+    }
+  }
+  switch (code) {
+    case 'FAST_JWT_EXPIRED':
+    case 'FST_JWT_AUTHORIZATION_TOKEN_EXPIRED':
+      return jwtError('TokenExpiredError', 'jwt expired', { expiredAt: dateOf(claims().exp) })
+    case 'FAST_JWT_INACTIVE':
+      return jwtError('NotBeforeError', 'jwt not active', { date: dateOf(claims().nbf) })
+    case 'FAST_JWT_MALFORMED':
+    case 'FAST_JWT_INVALID_PAYLOAD':
+      return jwtError('JsonWebTokenError', token.split('.').length === 3 ? 'invalid token' : 'jwt malformed')
+    case 'FAST_JWT_INVALID_SIGNATURE':
+    case 'FAST_JWT_VERIFY_ERROR':
+      // Of the second: the key was accepted when the verifier was made, so it is the signature that cannot be read, by its length for one.
+      return jwtError('JsonWebTokenError', 'invalid signature')
+    case 'FAST_JWT_MISSING_SIGNATURE':
+      return jwtError('JsonWebTokenError', 'jwt signature is required')
+    case 'FAST_JWT_INVALID_ALGORITHM':
+      return jwtError('JsonWebTokenError', 'invalid algorithm')
+    case 'FAST_JWT_INVALID_CRIT_HEADER':
+      return jwtError('JsonWebTokenError', 'unsupported critical header')
+    case 'FAST_JWT_INVALID_TYPE':
+    case 'FST_JWT_AUTHORIZATION_TOKEN_INVALID':
+    case 'FST_JWT_AUTHORIZATION_TOKEN_UNTRUSTED':
+      return jwtError('JsonWebTokenError', 'invalid token')
+    case 'FAST_JWT_MISSING_REQUIRED_CLAIM':
+    case 'FAST_JWT_INVALID_CLAIM_TYPE':
+    case 'FAST_JWT_INVALID_CLAIM_VALUE': {
+      const claim = claimOf(message)
+      const name = claimNames[claim]
+      return jwtError('JsonWebTokenError', name === undefined ? `invalid ${claim} value` : `jwt ${name} invalid`)
+    }
+  }
+  // A time claim beyond what a Date can hold fails in the verifier's own error text.
+  if (err instanceof RangeError) return jwtError('JsonWebTokenError', 'invalid token')
+  return err instanceof Error ? err : new Error(String(err))
+}

@@ -1,0 +1,260 @@
+import type { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions } from './auth.js'
+import type { BrokerState } from './broker.js'
+import type { ScExchange, ScStream } from './exchange.js'
+import type { Middleware, MiddlewareLine } from './hooks.js'
+import type { ResolvedOptions } from './options.js'
+import type { CodecEngine, ProtocolVersion } from './protocol.js'
+import type { ScStats } from './stats.js'
+
+export type SocketState = 'connecting' | 'open' | 'closed'
+export type AuthState = 'authenticated' | 'unauthenticated'
+
+/** What a finished handshake says. On the server side `authError` is an Error, on the client plain data. */
+export interface ConnectStatus {
+  id: string
+  /** Milliseconds. */
+  pingTimeout: number
+  isAuthenticated: boolean
+  authError?: Error
+}
+
+export interface AuthStateChange {
+  oldState: AuthState
+  newState: AuthState
+  authToken?: ScAuthToken
+}
+
+export interface BadAuthToken {
+  authError: Error
+  signedAuthToken: string | null
+}
+
+/** What a client sent with its subscription. */
+export interface SubscriptionOptions {
+  channel: string
+  waitForAuth?: boolean
+  data?: any
+  batch?: boolean
+}
+
+/**
+ * Answers a call once: `res('text')` and `res(new Error())` fail it, `res(1234, 'text')` fails it with a code, `res(null, data)` succeeds.
+ * A second call throws an `InvalidActionError`.
+ */
+export type Respond = (err?: unknown, data?: unknown) => void
+
+/** A handler of a client's event. An async handler's result, or a promise's, is the ack when `res` was not used. */
+export type EventListener = (data: any, res: Respond) => unknown
+
+/** The local events of a socket and what their listeners get. */
+export interface SocketEvents {
+  error: [err: Error]
+  /** A message that is no packet. */
+  raw: [message: string | Buffer]
+  /** Every message, before it is read; a Buffer when the frame was binary. */
+  message: [message: string | Buffer]
+  connect: [status: ConnectStatus]
+  disconnect: [code: number, data: unknown]
+  connectAbort: [code: number, data: unknown]
+  close: [code: number, data: unknown]
+  subscribe: [channel: string, options: SubscriptionOptions]
+  unsubscribe: [channel: string]
+  badAuthToken: [status: BadAuthToken]
+  authenticate: [authToken: ScAuthToken]
+  deauthenticate: [oldToken: ScAuthToken | null]
+  authStateChange: [change: AuthStateChange]
+  authTokenSigned: [signedAuthToken: string]
+}
+
+/** A call of a client, as `socket.procedure(name)` gives it. */
+export interface ScProcedureRequest {
+  readonly socket: ScServerSocket
+  readonly id: string | number
+  readonly procedure: string
+  readonly data: any
+  readonly sent: boolean
+  /** Answers with data. A second answer throws an `InvalidActionError`. */
+  end (data?: unknown): void
+  /** Answers with an error. */
+  error (error: unknown): void
+}
+
+/** One client's connection. */
+export interface ScServerSocket {
+  /** Unique, 20 URL-safe characters. */
+  readonly id: string
+  readonly CONNECTING: 'connecting'
+  readonly OPEN: 'open'
+  readonly CLOSED: 'closed'
+  readonly AUTHENTICATED: 'authenticated'
+  readonly UNAUTHENTICATED: 'unauthenticated'
+  /** The Node.js request of the handshake. */
+  readonly request: IncomingMessage
+  /** Fastify's request of the handshake. */
+  readonly fastifyRequest: FastifyRequest
+  /** A child of the request's logger with `socketId`. */
+  readonly log: FastifyBaseLogger
+  /** The client's address; behind proxies what Fastify's `trustProxy` makes of it. */
+  readonly remoteAddress: string | undefined
+  readonly remoteFamily: string | undefined
+  readonly remotePort: number | undefined
+  /** The first address of `x-forwarded-for`, when there is one. It is what the client says: do not trust it unless a proxy sets it. */
+  readonly forwardedForAddress: string | undefined
+  readonly exchange: ScExchange
+  readonly server: ScServer
+  readonly state: SocketState
+  readonly authState: AuthState
+  /** The decoded claims, or `null`. */
+  readonly authToken: ScAuthToken | null
+  readonly signedAuthToken: string | null
+  /** Keyed by channel name; has no prototype. */
+  readonly channelSubscriptions: Readonly<Record<string, true>>
+  readonly channelSubscriptionsCount: number
+  /** False after `destroy()`. */
+  readonly active: boolean
+  /** The wire protocol, once it is known: after the first pong, unless the server is set to one version. */
+  readonly protocolVersion: ProtocolVersion | null
+  /** Bytes that wait to be sent to this client. */
+  readonly bufferedAmount: number
+  /** Free for the application. */
+  data: any
+
+  getState (): SocketState
+  /**
+   * Ends the connection.
+   * @param code 1000, or 3000–4999. Suggested: 4100–4499; from 4500 on, and with 1000, stock clients do not come back. Default 1000. Anything else emits an `InvalidArgumentsError` and closes with 1000.
+   * @param data A reason, as text or as an object; 123 bytes of it reach version 2 clients.
+   */
+  disconnect (code?: number, data?: unknown): void
+  /** `disconnect`, and `active` becomes false. */
+  destroy (code?: number, data?: unknown): void
+  /** Drops the TCP connection. */
+  terminate (): void
+  /**
+   * Sends an event. With a callback the client's answer is awaited: `callback(err, data)`, with a `TimeoutError` after
+   * `ackTimeout`, or a `BadConnectionError` at once when the socket closes. `emit('error', err)` is local; any other
+   * reserved name emits an `InvalidActionError` on `'error'`. On a closed socket it does nothing but fail the callback.
+   */
+  emit (event: string, data?: unknown, callback?: (err: Error | null, data?: any) => void): void
+  /** `emit` with a promise for the answer. */
+  invoke (event: string, data?: unknown, options?: { /** Milliseconds; default `ackTimeout`. */ timeout?: number }): Promise<any>
+  /** `emit` without an answer. */
+  transmit (event: string, data?: unknown): void
+  on<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
+  on (event: string, listener: EventListener): this
+  once<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
+  once (event: string, listener: EventListener): this
+  /** Removes one handler, all of an event, or all of the application's own. */
+  off (event?: string, listener?: (...args: any[]) => unknown): this
+  listeners (event: string): Array<(...args: any[]) => unknown>
+  hasListeners (event: string): boolean
+  /** A local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of socket.listener('disconnect'))`. */
+  listener (event: keyof SocketEvents): ScStream<any>
+  /** Data of events that clients transmit without waiting for an answer. */
+  receiver (event: string): ScStream<any>
+  /** Calls of clients; answer each with `request.end(data)` or `request.error(err)`. */
+  procedure (event: string): ScStream<ScProcedureRequest>
+  /** Sends raw data; `'raw'` on the client. */
+  send (data: string | Buffer, options?: { binary?: boolean }): void
+  getAuthToken (): ScAuthToken | null
+  /**
+   * Authenticates the socket: signs a token with `claims` and sends it to the client. `authState` and the events change
+   * synchronously; the promise settles when the client stored the token, the callback likewise. A signing failure closes with 4002.
+   */
+  setAuthToken (claims: ScAuthToken | object, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void>
+  /** Drops the token here and on the client. */
+  deauthenticate (callback?: (err: Error | null) => void): Promise<void>
+  /** Drops the token here only. */
+  deauthenticateSelf (): void
+  /** Unsubscribes the socket from a channel, or from all of them, and tells the client. A channel it is not in changes nothing. */
+  kickOut (channel?: string | null, message?: string, callback?: (err: Error | null) => void): Promise<void>
+  subscriptions (): string[]
+  isSubscribed (channel: string): boolean
+  /** Encodes a packet with the server's codec. */
+  encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array
+  /** Decodes a message with the server's codec. */
+  decode (message: string | Buffer): unknown
+  /** Sends a packet as it is; `batch` gathers packets for `pubSubBatchDuration` into one array. */
+  sendObject (object: unknown, options?: { batch?: boolean }): void
+  /** Bytes of messages received on this connection. */
+  getBytesReceived (): number
+}
+
+/** The events of the server and what their listeners get. */
+export interface ServerEvents {
+  ready: []
+  error: [err: Error]
+  warning: [err: unknown]
+  /** As soon as the socket object exists. */
+  handshake: [socket: ScServerSocket]
+  connection: [socket: ScServerSocket, status: ConnectStatus]
+  connectionAbort: [socket: ScServerSocket, code: number, data: unknown]
+  disconnection: [socket: ScServerSocket, code: number, data: unknown]
+  closure: [socket: ScServerSocket, code: number, data: unknown]
+  subscription: [socket: ScServerSocket, channel: string, options: SubscriptionOptions]
+  unsubscription: [socket: ScServerSocket, channel: string]
+  authentication: [socket: ScServerSocket, authToken: ScAuthToken]
+  deauthentication: [socket: ScServerSocket, oldToken: ScAuthToken | null]
+  authenticationStateChange: [socket: ScServerSocket, change: AuthStateChange]
+  badSocketAuthToken: [socket: ScServerSocket, status: BadAuthToken]
+  /** A socket's backlog went over its budget. */
+  slowConsumer: [socket: ScServerSocket, info: { bufferedBytes: number, policy: string }]
+  /** The broker's engine became reachable or not. */
+  brokerState: [state: BrokerState, cause: Error | undefined]
+  /** Messages may have been lost on a channel, or on all of them (`null`). */
+  gap: [channel: string | null]
+}
+
+/** The realtime server of a Fastify application. */
+export interface ScServer extends EventEmitter {
+  readonly MIDDLEWARE_HANDSHAKE_WS: 'handshakeWS'
+  readonly MIDDLEWARE_HANDSHAKE_SC: 'handshakeSC'
+  readonly MIDDLEWARE_AUTHENTICATE: 'authenticate'
+  readonly MIDDLEWARE_SUBSCRIBE: 'subscribe'
+  readonly MIDDLEWARE_PUBLISH_IN: 'publishIn'
+  readonly MIDDLEWARE_PUBLISH_OUT: 'publishOut'
+  readonly MIDDLEWARE_EMIT: 'emit'
+  /** @deprecated The old name of `MIDDLEWARE_PUBLISH_IN`. */
+  readonly MIDDLEWARE_PUBLISH: 'publishIn'
+  /** Complete and frozen. */
+  readonly options: Readonly<ResolvedOptions>
+  readonly exchange: ScExchange
+  /** Sockets by id; has no prototype. */
+  readonly clients: Readonly<Record<string, ScServerSocket>>
+  readonly clientsCount: number
+  /** Sockets whose handshake is not done. */
+  readonly pendingClients: Readonly<Record<string, ScServerSocket>>
+  readonly pendingClientsCount: number
+  readonly isReady: boolean
+  /** True from the moment the server begins to close. */
+  readonly draining: boolean
+  readonly brokerState: BrokerState
+  /** May be set while running. `null` while the application's own @fastify/jwt has the key. */
+  signatureKey: AuthKey | null
+  /** May be set while running. `null` while the application's own @fastify/jwt has the key. */
+  verificationKey: AuthKey | null
+  readonly auth: AuthEngine
+  readonly codec: CodecEngine
+
+  /** @throws InvalidArgumentsError for an unknown line */
+  addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void
+  removeMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void
+  setAuthEngine (engine: AuthEngine): void
+  setCodecEngine (codec: CodecEngine): void
+  /** Closes every connection, pending ones too. The HTTP server goes on; `fastify.close()` calls this itself. */
+  close (callback?: () => void): Promise<void>
+  getPath (): string
+  generateId (): string
+  isAuthTokenExpired (token: ScAuthToken | null): boolean
+  /** Counters and gauges; cheap enough to ask every second. */
+  stats (): ScStats
+  /** Events as streams of objects, as in SocketCluster 15 and later: `for await (const { socket } of scServer.listener('connection'))`. */
+  listener (event: keyof ServerEvents): ScStream<any>
+
+  on<E extends keyof ServerEvents> (event: E, listener: (...args: ServerEvents[E]) => unknown): this
+  once<E extends keyof ServerEvents> (event: E, listener: (...args: ServerEvents[E]) => unknown): this
+  off<E extends keyof ServerEvents> (event: E, listener: (...args: ServerEvents[E]) => unknown): this
+}
