@@ -77,11 +77,11 @@ export interface ScTypedClient<C extends ScContracts, Socket> {
   /** Sends an event without waiting for an answer. */
   transmit<Name extends keyof EventsOf<C> & string> (event: Name, ...args: DataArgument<DataOf<EventsOf<C>[Name]>, []>): void
   /** Subscribes to a channel: `subscribe('room/:id', { id: '7' })`, `subscribe('news')`. */
-  subscribe<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<Pattern>, options?: ScSubscribeOptions]): ScClientChannel<ChannelsOf<C>[Pattern]>
+  subscribe<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<NoInfer<Pattern>>, options?: ScSubscribeOptions]): ScClientChannel<ChannelsOf<C>[Pattern]>
   /** A channel without subscribing to it. */
   channel<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: ParamsArgument<Pattern>): ScClientChannel<ChannelsOf<C>[Pattern]>
   /** Publishes: `publish('room/:id', { id: '7' }, message)`, `publish('news', message)`. Settles when the server accepted it. */
-  publish<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<Pattern>, message: ChannelsOf<C>[Pattern]]): Promise<void>
+  publish<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<NoInfer<Pattern>>, message: ChannelsOf<C>[NoInfer<Pattern>]]): Promise<void>
 }
 
 /** A channel with the type of its messages. `for await` gives them one by one, from the moment the loop starts. */

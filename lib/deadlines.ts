@@ -1,0 +1,98 @@
+/** Something that waits in a list of deadlines. */
+export abstract class Timed {
+  /** @internal */ expiresAt = 0
+  /** @internal */ earlier: Timed | null = null
+  /** @internal */ later: Timed | null = null
+  /** @internal */ list: Deadlines | null = null
+
+  /** Called once, when the time is over and nobody cancelled. */
+  abstract expire (): void
+
+  cancel (): void {
+    this.list?.remove(this)
+  }
+}
+
+/**
+ * Deadlines of one duration. Since all wait equally long, they end in the order in which they began:
+ * a linked list with a single timer serves any number of them, and adding and removing cost nothing to speak of.
+ */
+export class Deadlines {
+  #first: Timed | null = null
+  #last: Timed | null = null
+  #timer: NodeJS.Timeout | null = null
+
+  /** @param duration milliseconds; 0 means that nothing ever expires */
+  constructor (readonly duration: number) {}
+
+  add (timed: Timed): void {
+    if (this.duration === 0) return
+    timed.list = this
+    timed.expiresAt = performance.now() + this.duration
+    timed.earlier = this.#last
+    if (this.#last === null) this.#first = timed
+    else this.#last.later = timed
+    this.#last = timed
+    if (this.#timer === null) this.#arm(this.duration)
+  }
+
+  remove (timed: Timed): void {
+    if (timed.list !== this) return
+    if (timed.earlier === null) this.#first = timed.later
+    else timed.earlier.later = timed.later
+    if (timed.later === null) this.#last = timed.earlier
+    else timed.later.earlier = timed.earlier
+    timed.earlier = timed.later = timed.list = null
+  }
+
+  /** Forgets all of them without expiring any. */
+  clear (): void {
+    while (this.#first !== null) this.remove(this.#first)
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #arm (delay: number): void {
+    // The connections keep a process alive, not the waiting.
+    this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(delay))).unref()
+  }
+
+  #run (): void {
+    this.#timer = null
+    const now = performance.now()
+    while (this.#first !== null && this.#first.expiresAt <= now) {
+      const timed = this.#first
+      this.remove(timed)
+      timed.expire()
+    }
+    // The timer is not moved when the head is removed: it runs at most once too often per duration.
+    if (this.#first !== null && this.#timer === null) this.#arm(this.#first.expiresAt - now)
+  }
+}
+
+/** The deadlines of a server: one list for each duration in use. */
+export class DeadlineSets {
+  readonly acks: Deadlines
+  readonly handshakes: Deadlines
+  readonly hooks: Deadlines
+  readonly handlers: Deadlines
+  readonly #byDuration = new Map<number, Deadlines>()
+
+  constructor (options: { ackTimeout: number, handshakeTimeout: number, hookTimeout: number, handlerTimeout: number }) {
+    this.acks = this.of(options.ackTimeout)
+    this.handshakes = this.of(options.handshakeTimeout)
+    this.hooks = this.of(options.hookTimeout)
+    this.handlers = this.of(options.handlerTimeout)
+  }
+
+  /** The list for a duration in milliseconds. */
+  of (duration: number): Deadlines {
+    let deadlines = this.#byDuration.get(duration)
+    if (deadlines === undefined) this.#byDuration.set(duration, deadlines = new Deadlines(duration))
+    return deadlines
+  }
+
+  clear (): void {
+    for (const deadlines of this.#byDuration.values()) deadlines.clear()
+  }
+}

@@ -1,0 +1,117 @@
+import type { ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import { Emitter } from '../emitter.js'
+import { isThenable } from '../promises.js'
+import type { Watcher } from './hub.js'
+
+/** What a channel object asks of its exchange. */
+export interface ChannelPort {
+  subscribe (channel: string): unknown
+  unsubscribe (channel: string): void
+  publish (channel: string, data: unknown, callback?: (err: Error | null) => void): Promise<void>
+  destroyChannel (channel: string): void
+  warn (err: unknown): void
+}
+
+const eventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
+  subscribe: (channel) => ({ channel }),
+  unsubscribe: (channel) => ({ channel }),
+  dropOut: (channel) => ({ channel }),
+  subscribeFail: (error, channel) => ({ error, channel }),
+  subscribeStateChange: (change) => change
+}
+
+/** One channel of the server's own exchange. */
+export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
+  declare readonly PENDING: 'pending'
+  declare readonly SUBSCRIBED: 'subscribed'
+  declare readonly UNSUBSCRIBED: 'unsubscribed'
+
+  state: ScChannelState = 'unsubscribed'
+  readonly #port: ChannelPort
+  #watchers: ScWatcher[] = []
+
+  constructor (readonly name: string, port: ChannelPort) {
+    super()
+    this.#port = port
+  }
+
+  getState (): ScChannelState { return this.state }
+  subscribe (): void { this.#port.subscribe(this.name) }
+  unsubscribe (): void { this.#port.unsubscribe(this.name) }
+  destroy (): void { this.#port.destroyChannel(this.name) }
+
+  isSubscribed (includePending = false): boolean {
+    return this.state === 'subscribed' || (includePending && this.state === 'pending')
+  }
+
+  publish (data?: unknown, callback?: (err: Error | null) => void): Promise<void> {
+    return this.#port.publish(this.name, data, callback)
+  }
+
+  invokePublish (data?: unknown): Promise<void> {
+    return this.#port.publish(this.name, data)
+  }
+
+  transmitPublish (data?: unknown): void {
+    this.#port.publish(this.name, data)
+  }
+
+  watch (handler: ScWatcher): void {
+    if (typeof handler !== 'function') throw new TypeError(`A watcher must be a function, got ${typeof handler}`)
+    this.#watchers = [...this.#watchers, handler]
+  }
+
+  unwatch (handler?: ScWatcher): void {
+    this.#watchers = handler === undefined ? [] : this.#watchers.filter((other) => other !== handler)
+  }
+
+  watchers (): ScWatcher[] { return [...this.#watchers] }
+
+  receive (json: string): void {
+    const messages = this.activeStream('messages')
+    if (this.#watchers.length === 0 && messages === undefined) return
+    // Parsed again, so that what a watcher does to it stays with the watchers.
+    const data: unknown = json === '' ? undefined : JSON.parse(json)
+    for (const watcher of this.#watchers) {
+      try {
+        const result = watcher(data)
+        if (isThenable(result)) result.then(undefined, (err: unknown) => this.#port.warn(err))
+      } catch (err) {
+        this.#port.warn(err)
+      }
+    }
+    messages?.write(data)
+  }
+
+  /** Changes the state and tells those who want to know. */
+  moveTo (state: ScChannelState): void {
+    const oldState = this.state
+    if (oldState === state) return
+    this.state = state
+    this.announce('subscribeStateChange', { channel: this.name, oldState, newState: state })
+  }
+
+  announce (event: string, ...args: unknown[]): void {
+    this.fire(event, args, eventObjects[event])
+  }
+
+  override once (timeout?: number): Promise<any>
+  override once (event: string, listener: (...args: any[]) => unknown): this
+  override once (event?: string | number, listener?: (...args: any[]) => unknown): any {
+    if (typeof event === 'string') return super.once(event, listener!)
+    return this.stream('messages').once(event)
+  }
+
+  [Symbol.asyncIterator] (): AsyncIterator<any> { return this.stream('messages')[Symbol.asyncIterator]() }
+
+  listener (event: string): ScStream<any> { return this.stream(event) }
+
+  /** Ends all loops over this channel. */
+  end (): void { this.closeStreams() }
+
+  protected onListenerError (err: unknown): void { this.#port.warn(err) }
+}
+
+for (const state of ['pending', 'subscribed', 'unsubscribed']) {
+  Object.defineProperty(ExchangeChannel.prototype, state.toUpperCase(), { value: state })
+}

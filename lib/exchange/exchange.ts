@@ -1,0 +1,200 @@
+import type { MaybePromise } from '../../types/broker.js'
+import type { ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { Checked } from '../../types/routes.js'
+import type { BrokerLink } from '../broker/link.js'
+import { Emitter } from '../emitter.js'
+import { scError } from '../errors.js'
+import { done, handled, isThenable } from '../promises.js'
+import { toJson } from '../protocol/codec.js'
+import { channelNameError, isChannelName } from '../protocol/names.js'
+import { ExchangeChannel, type ChannelPort } from './channel.js'
+import type { Hub } from './hub.js'
+
+export interface ExchangePort {
+  readonly maxChannelNameLength: number
+  /** Checks a message of the server itself against the channel's schema; null where there is none. */
+  check (channel: string, data: unknown): Checked | Promise<Checked> | null
+  warn (err: unknown): void
+}
+
+const eventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
+  subscribe: (channel) => ({ channel }),
+  unsubscribe: (channel) => ({ channel }),
+  subscribeFail: (error, channel) => ({ error, channel })
+}
+
+/** The server's own publisher and subscriber. */
+export class Exchange extends Emitter implements ScExchange, ChannelPort {
+  readonly #link: BrokerLink
+  readonly #hub: Hub
+  readonly #port: ExchangePort
+  readonly #channels = new Map<string, ExchangeChannel>()
+  publishes = 0
+
+  constructor (link: BrokerLink, hub: Hub, port: ExchangePort) {
+    super()
+    this.#link = link
+    this.#hub = hub
+    this.#port = port
+  }
+
+  publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void> {
+    let published: MaybePromise<void>
+    try {
+      published = this.#publish(channel, data)
+    } catch (err) {
+      return this.#failed(err as Error, callback)
+    }
+    if (published === undefined) {
+      this.#call(callback, null)
+      return done
+    }
+    return handled(published.then(() => this.#call(callback, null), (err: Error) => this.#failed(err, callback)))
+  }
+
+  invokePublish (channel: string, data?: unknown): Promise<void> {
+    return this.publish(channel, data)
+  }
+
+  transmitPublish (channel: string, data?: unknown): void {
+    this.publish(channel, data)
+  }
+
+  #publish (channel: string, data: unknown): MaybePromise<void> {
+    this.#checkName(channel, 'publish')
+    const checked = this.#port.check(channel, data)
+    if (checked === null) return this.publishChecked(channel, data)
+    if (isThenable(checked)) return (checked as Promise<Checked>).then((result) => this.#publishResult(channel, result))
+    return this.#publishResult(channel, checked as Checked)
+  }
+
+  #publishResult (channel: string, checked: Checked): MaybePromise<void> {
+    if (checked.error !== undefined) throw checked.error
+    return this.publishChecked(channel, checked.value)
+  }
+
+  /**
+   * Publishes a message that passed all checks. Nothing is awaited, and nothing returned, where the broker accepts at once.
+   * @throws what cannot be encoded, and `BrokerError`s, at once or as a rejection
+   */
+  publishChecked (channel: string, data: unknown): MaybePromise<void> {
+    let json: string
+    try {
+      json = toJson(data) ?? ''
+    } catch (err) {
+      throw scError('SC_ERR_ENCODE', [(err as Error).message])
+    }
+    const published = this.#link.publish(channel, json)
+    this.publishes++
+    return published
+  }
+
+  #checkName (channel: unknown, action: string): void {
+    const { maxChannelNameLength } = this.#port
+    if (!isChannelName(channel, maxChannelNameLength)) throw channelNameError(channel, maxChannelNameLength, action)
+  }
+
+  #failed (err: Error, callback: ((err: Error | null) => void) | undefined): Promise<void> {
+    if (callback === undefined) this.#port.warn(err)
+    else this.#call(callback, err)
+    return handled(Promise.reject(err))
+  }
+
+  #call (callback: ((err: Error | null) => void) | undefined, err: Error | null): void {
+    if (callback === undefined || callback === null) return
+    try {
+      callback(err)
+    } catch (thrown) {
+      this.#port.warn(thrown)
+    }
+  }
+
+  subscribe (name: string): ScChannel {
+    const channel = this.#channel(name)
+    if (channel.state !== 'unsubscribed') return channel
+    channel.moveTo('pending')
+    const watched = this.#hub.watch(name, channel)
+    if (watched === undefined) this.#subscribed(channel)
+    else watched.then(() => this.#subscribed(channel), (err: Error) => this.#subscribeFailed(channel, err))
+    return channel
+  }
+
+  #subscribed (channel: ExchangeChannel): void {
+    // It may have been unsubscribed while the broker was asked.
+    if (channel.state !== 'pending') {
+      this.#hub.unwatch(channel.name)
+      return
+    }
+    channel.moveTo('subscribed')
+    channel.announce('subscribe', channel.name)
+    this.fire('subscribe', [channel.name], eventObjects.subscribe)
+  }
+
+  #subscribeFailed (channel: ExchangeChannel, err: Error): void {
+    if (channel.state !== 'pending') return
+    channel.moveTo('unsubscribed')
+    channel.announce('subscribeFail', err, channel.name)
+    this.fire('subscribeFail', [err, channel.name], eventObjects.subscribeFail)
+    this.#port.warn(err)
+  }
+
+  unsubscribe (name: string): void {
+    const channel = this.#channels.get(name)
+    if (channel === undefined || channel.state === 'unsubscribed') return
+    const wasSubscribed = channel.state === 'subscribed'
+    channel.moveTo('unsubscribed')
+    if (!wasSubscribed) return
+    this.#hub.unwatch(name)
+    channel.announce('unsubscribe', name)
+    this.fire('unsubscribe', [name], eventObjects.unsubscribe)
+  }
+
+  channel (name: string): ScChannel { return this.#channel(name) }
+
+  #channel (name: string): ExchangeChannel {
+    let channel = this.#channels.get(name)
+    if (channel === undefined) {
+      this.#checkName(name, 'channel')
+      channel = new ExchangeChannel(name, this)
+      this.#channels.set(name, channel)
+    }
+    return channel
+  }
+
+  destroyChannel (name: string): void {
+    const channel = this.#channels.get(name)
+    if (channel === undefined) return
+    channel.unwatch()
+    this.unsubscribe(name)
+    channel.end()
+    this.#channels.delete(name)
+  }
+
+  subscriptions (includePending = false): string[] {
+    return [...this.#channels.values()].filter((channel) => channel.isSubscribed(includePending)).map((channel) => channel.name)
+  }
+
+  isSubscribed (name: string, includePending = false): boolean {
+    return this.#channels.get(name)?.isSubscribed(includePending) ?? false
+  }
+
+  watch (name: string, handler: ScWatcher): void { this.#channel(name).watch(handler) }
+  unwatch (name: string, handler?: ScWatcher): void { this.#channels.get(name)?.unwatch(handler) }
+  watchers (name: string): ScWatcher[] { return this.#channels.get(name)?.watchers() ?? [] }
+  listener (event: string): ScStream<any> { return this.stream(event) }
+
+  /** Tells channel objects that messages may have been lost: of one channel, or of all. */
+  dropOut (name: string | null): void {
+    if (name !== null) this.#channels.get(name)?.announce('dropOut', name)
+    else for (const channel of this.#channels.values()) channel.announce('dropOut', channel.name)
+  }
+
+  /** Ends all loops over events and messages. */
+  end (): void {
+    for (const channel of this.#channels.values()) channel.end()
+    this.closeStreams()
+  }
+
+  warn (err: unknown): void { this.#port.warn(err) }
+  protected onListenerError (err: unknown): void { this.#port.warn(err) }
+}

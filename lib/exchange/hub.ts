@@ -1,0 +1,169 @@
+import type { MaybePromise } from '../../types/broker.js'
+import type { CodecEngine } from '../../types/protocol.js'
+import type { ResolvedChannel } from '../../types/routes.js'
+import type { BrokerLink } from '../broker/link.js'
+import { toJson } from '../protocol/codec.js'
+import { publishText } from '../protocol/packets.js'
+import { SharedMessage } from '../transport/frames.js'
+
+/** A socket, as a channel sees it. */
+export interface Subscriber {
+  /** Queues a publication; false when it was left out. */
+  deliver (message: SharedMessage): boolean
+}
+
+/** The server's own interest in a channel. */
+export interface Watcher {
+  /** @param json the message as JSON text, empty for `undefined` */
+  receive (json: string): void
+}
+
+/** A publication on its way to one subscriber after the other. */
+export interface Delivery {
+  readonly channel: string
+  /** The message as JSON text, empty for `undefined`. */
+  readonly json: string
+  readonly resolved: ResolvedChannel
+  /** What all get who get it unchanged. */
+  readonly message: SharedMessage
+}
+
+export interface HubPort {
+  readonly codec: CodecEngine
+  readonly plainJson: boolean
+  resolve (channel: string): ResolvedChannel
+  /** Delivers to a subscriber whose hooks have a say in it. */
+  deliverThroughHooks (subscriber: Subscriber, delivery: Delivery): void
+}
+
+class Entry {
+  readonly members = new Set<Subscriber>()
+  watcher: Watcher | null = null
+  /** Whether the broker delivers this channel. */
+  ready = false
+  /** Joins that wait for the broker. */
+  waiting = 0
+
+  constructor (readonly channel: string, readonly resolved: ResolvedChannel) {}
+
+  get unused (): boolean {
+    return this.members.size === 0 && this.watcher === null && this.waiting === 0
+  }
+}
+
+/** Who of this process is in which channel. Messages are encoded once, however many receive them. */
+export class Hub {
+  readonly #link: BrokerLink
+  readonly #port: HubPort
+  readonly #entries = new Map<string, Entry>()
+  deliveries = 0
+
+  constructor (link: BrokerLink, port: HubPort) {
+    this.#link = link
+    this.#port = port
+  }
+
+  /** Channels with local interest. */
+  get channelCount (): number { return this.#entries.size }
+
+  channels (): IterableIterator<string> { return this.#entries.keys() }
+
+  memberCount (channel: string): number { return this.#entries.get(channel)?.members.size ?? 0 }
+
+  /** Settles when the broker delivers the channel and the subscriber is in; rejects with a `BrokerError`. */
+  join (channel: string, subscriber: Subscriber): MaybePromise<void> {
+    return this.#hold(channel, (entry) => { entry.members.add(subscriber) })
+  }
+
+  leave (channel: string, subscriber: Subscriber): void {
+    const entry = this.#entries.get(channel)
+    if (entry === undefined || !entry.members.delete(subscriber)) return
+    this.#dropIfUnused(entry)
+  }
+
+  watch (channel: string, watcher: Watcher): MaybePromise<void> {
+    return this.#hold(channel, (entry) => { entry.watcher = watcher })
+  }
+
+  unwatch (channel: string): void {
+    const entry = this.#entries.get(channel)
+    if (entry === undefined || entry.watcher === null) return
+    entry.watcher = null
+    this.#dropIfUnused(entry)
+  }
+
+  /** What the broker delivers. */
+  deliver (channel: string, json: string): void {
+    const entry = this.#entries.get(channel)
+    if (entry === undefined) return
+    if (entry.members.size !== 0) this.#fanOut(entry, json)
+    entry.watcher?.receive(json)
+  }
+
+  /** A publication with other data, for one recipient; the shared message where the data is the same. */
+  personalMessage (delivery: Delivery, data: unknown): SharedMessage {
+    const json = toJson(data) ?? ''
+    return json === delivery.json ? delivery.message : this.#encode(delivery.channel, json)
+  }
+
+  #fanOut (entry: Entry, json: string): void {
+    const { channel, members, resolved } = entry
+    const message = this.#encode(channel, json)
+    const { hooks, deliver } = resolved.route
+    if (hooks.publishOut.length === 0 && deliver === null) {
+      for (const member of members) {
+        if (member.deliver(message)) this.deliveries++
+      }
+      return
+    }
+    const delivery: Delivery = { channel, json, resolved, message }
+    for (const member of members) this.#port.deliverThroughHooks(member, delivery)
+  }
+
+  #encode (channel: string, json: string): SharedMessage {
+    if (this.#port.plainJson) return new SharedMessage(publishText(channel, json))
+    const data = json === '' ? { channel } : { channel, data: JSON.parse(json) as unknown }
+    const encoded = this.#port.codec.encode({ event: '#publish', data })
+    return new SharedMessage(typeof encoded === 'string' ? encoded : toBuffer(encoded))
+  }
+
+  #hold (channel: string, add: (entry: Entry) => void): MaybePromise<void> {
+    let entry = this.#entries.get(channel)
+    if (entry === undefined) {
+      entry = new Entry(channel, this.#port.resolve(channel))
+      this.#entries.set(channel, entry)
+    }
+    if (entry.ready) {
+      add(entry)
+      return
+    }
+    const held = this.#link.hold(channel)
+    if (held === undefined) {
+      entry.ready = true
+      add(entry)
+      return
+    }
+    const pending = entry
+    pending.waiting++
+    return held.then(() => {
+      pending.waiting--
+      pending.ready = true
+      add(pending)
+    }, (err: unknown) => {
+      pending.waiting--
+      this.#dropIfUnused(pending)
+      throw err
+    })
+  }
+
+  #dropIfUnused (entry: Entry): void {
+    if (!entry.unused) return
+    this.#entries.delete(entry.channel)
+    if (entry.ready) this.#link.release(entry.channel)
+  }
+}
+
+function toBuffer (encoded: Buffer | ArrayBuffer | Uint8Array): Buffer {
+  if (Buffer.isBuffer(encoded)) return encoded
+  return encoded instanceof ArrayBuffer ? Buffer.from(encoded) : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)
+}

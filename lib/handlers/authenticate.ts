@@ -1,0 +1,107 @@
+import type { ScAuthToken } from '../../types/auth.js'
+import type { AuthState } from '../../types/server.js'
+import { verifyToken } from '../auth/call-engine.js'
+import { toAuthError } from '../auth/token-errors.js'
+import { scError, typeName } from '../errors.js'
+import { toBlock } from '../lifecycle/block.js'
+import { runHooks } from '../lifecycle/run.js'
+import { dehydrateError } from '../protocol/wire-errors.js'
+import type { ServerSocket } from '../socket/socket.js'
+import type { HandlerContext, PacketHandler } from './context.js'
+import { presentable } from './refuse.js'
+
+/** How an attempt to authenticate ended. */
+export interface Verdict {
+  /** Absent when the socket is authenticated. */
+  readonly authError?: unknown
+  /** The client is told to forget the token. */
+  readonly isBadToken: boolean
+  readonly oldState: AuthState
+}
+
+/** `#authenticate`: the token is verified, then passes the `authenticate` hooks. */
+export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
+  const signedToken = packet.data
+  const hadToken = socket.authToken !== null
+  authenticate(context, socket, signedToken).then((verdict) => {
+    if (socket.state !== 'open') return
+    if (verdict.authError === undefined) {
+      socket.announceAuthentication(verdict.oldState)
+    } else if (verdict.isBadToken) {
+      socket.deauthenticate()
+    }
+    if (hadToken) socket.host.revalidate(socket)
+    if (packet.cid === undefined) return
+    const shown = verdict.authError === undefined ? undefined : presentable(socket, verdict.authError, 'deliberate')
+    const status = { isAuthenticated: socket.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
+    if (shown !== undefined && verdict.isBadToken) {
+      socket.sendErrorAck(packet.cid, shown, socket.dialect.authStatusWithError ? status : undefined)
+    } else {
+      socket.sendAck(packet.cid, status)
+    }
+  }).catch((err: unknown) => socket.host.warn(err, socket.log))
+}
+
+/** `#removeAuthToken`: the client dropped its token. */
+export const handleRemoveAuthToken: PacketHandler = (_context, socket) => {
+  socket.deauthenticateSelf()
+}
+
+/** Verifies a token and, if it holds, makes its claims those of the socket. Never rejects because of the token. */
+export async function authenticate (context: HandlerContext, socket: ServerSocket, signedToken: unknown): Promise<Verdict> {
+  const oldState = socket.authState
+  let claims: ScAuthToken
+  try {
+    if (typeof signedToken !== 'string' && signedToken !== null && signedToken !== undefined) {
+      throw scError('SC_ERR_TOKEN_FORMAT', [typeName(signedToken)])
+    }
+    const { authVerifyAsync } = context.host.options
+    claims = await verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
+      async: authVerifyAsync, algorithms: context.verifyAlgorithms, socket
+    })
+  } catch (err) {
+    const { authError, isBadToken } = toAuthError(err)
+    unset(socket)
+    if (signedToken !== null && signedToken !== undefined) {
+      socket.emitError(authError)
+      if (isBadToken) announceBadToken(context, socket, authError, String(signedToken))
+    }
+    return { authError, isBadToken, oldState }
+  }
+  if (socket.state === 'closed') return { isBadToken: false, oldState }
+  return pass(context, socket, claims, signedToken as string, oldState)
+}
+
+/** Claims that are known to be good still have to pass the `authenticate` hooks. */
+export async function pass (context: HandlerContext, socket: ServerSocket, claims: ScAuthToken, signedToken: string | null, oldState: AuthState): Promise<Verdict> {
+  socket.authToken = claims
+  socket.signedAuthToken = signedToken
+  socket.authState = 'authenticated'
+  const { hooks, instance } = context.root
+  try {
+    await runHooks('authenticate', hooks.authenticate, instance, { socket, authToken: claims, signedAuthToken: signedToken }, context.deadlines.hooks)
+  } catch (thrown) {
+    const block = toBlock('authenticate', thrown)
+    context.counters.blocked++
+    const isBadToken = block.detail !== undefined ? block.detail === true : (block.error as { isBadToken?: unknown } | null)?.isBadToken === true
+    unset(socket)
+    const authError = block.error
+    if (!block.silent && context.host.options.middlewareEmitWarnings) socket.host.fire('warning', authError)
+    socket.log.info({ line: 'authenticate', err: authError }, 'action blocked')
+    if (isBadToken) announceBadToken(context, socket, authError as Error, signedToken)
+    return { authError, isBadToken, oldState }
+  }
+  return { isBadToken: false, oldState }
+}
+
+function unset (socket: ServerSocket): void {
+  socket.authToken = null
+  socket.signedAuthToken = null
+  socket.authState = 'unauthenticated'
+}
+
+function announceBadToken (context: HandlerContext, socket: ServerSocket, authError: Error, signedAuthToken: string | null): void {
+  const status = { authError, signedAuthToken }
+  socket.fireLocal('badAuthToken', status)
+  context.host.fire('badSocketAuthToken', socket, status)
+}

@@ -1,0 +1,40 @@
+import type { AuthEngine, AuthKey } from '../../types/auth.js'
+import type { EventPacket } from '../../types/protocol.js'
+import type { Contracts } from '../../types/routes.js'
+import type { ConnectStatus } from '../../types/server.js'
+import type { DeadlineSets } from '../deadlines.js'
+import type { Exchange } from '../exchange/exchange.js'
+import type { Hub } from '../exchange/hub.js'
+import type { Scope } from '../lifecycle/scope.js'
+import type { SocketHost } from '../socket/host.js'
+import type { ServerSocket } from '../socket/socket.js'
+
+/** What the packet handlers work with. The server gives it to them. */
+export interface HandlerContext {
+  readonly host: SocketHost<ServerSocket>
+  readonly contracts: Contracts
+  /** The hooks of the context that registered the plugin. */
+  readonly root: Scope
+  readonly hub: Hub
+  readonly exchange: Exchange
+  readonly deadlines: DeadlineSets
+  readonly auth: AuthEngine
+  readonly verificationKey: AuthKey | null
+  /** The property of the handshake's request in which a hook left the verified user. */
+  readonly userProperty: string
+  readonly verifyAlgorithms: string[] | undefined
+  readonly counters: ActionCounters
+  /** The handshake succeeded: the socket is a client from now on. */
+  opened (socket: ServerSocket, status: ConnectStatus): void
+}
+
+export interface ActionCounters {
+  blocked: number
+  invalid: number
+}
+
+/**
+ * Handles one kind of packet. It never throws.
+ * @param expired present when the socket's token ran out before this packet
+ */
+export type PacketHandler = (context: HandlerContext, socket: ServerSocket, packet: EventPacket, expired: Error | undefined) => void

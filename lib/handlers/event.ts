@@ -1,0 +1,239 @@
+import type { EventPacket } from '../../types/protocol.js'
+import type { EmitRequest, EventRequest } from '../../types/hooks.js'
+import type { Checked, EventContext, EventRoute } from '../../types/routes.js'
+import type { ScServerSocket } from '../../types/server.js'
+import { Timed } from '../deadlines.js'
+import { scError } from '../errors.js'
+import { runHooks } from '../lifecycle/run.js'
+import { isThenable } from '../promises.js'
+import type { ServerSocket } from '../socket/socket.js'
+import type { HandlerContext, PacketHandler } from './context.js'
+import { refuse, refuseBlocked } from './refuse.js'
+import { Response } from './response.js'
+
+/** An application's event: `emit` hooks, then the declared route, or else the socket's own listeners. */
+export const handleEvent: PacketHandler = (context, socket, packet, expired) => {
+  const route = context.contracts.event(packet.event)
+  const scope = route ?? context.root
+  const hooks = scope.hooks.emit
+  if (hooks.length === 0) {
+    proceed(context, socket, packet, route, packet.data, expired)
+    return
+  }
+  const request: EmitRequest<ScServerSocket> = { socket, event: packet.event, data: packet.data, authTokenExpiredError: expired }
+  try {
+    const running = runHooks('emit', hooks, scope.instance, request, context.deadlines.hooks)
+    if (running === undefined) {
+      proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
+    } else {
+      running.then(
+        () => proceed(context, socket, packet, route, replaced(request.data, packet.data), expired),
+        (err: unknown) => { refuseBlocked(context, socket, 'emit', err, packet.cid) }
+      )
+    }
+  } catch (err) {
+    refuseBlocked(context, socket, 'emit', err, packet.cid)
+  }
+}
+
+/** Data that a hook assigned; `undefined` keeps the old value. */
+function replaced (assigned: unknown, data: unknown): unknown {
+  return assigned === undefined ? data : assigned
+}
+
+function proceed (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute | undefined, data: unknown, expired: Error | undefined): void {
+  // A hook took its time and the connection went away meanwhile.
+  if (socket.state === 'closed') return
+  if (route !== undefined) runRoute(context, socket, packet, route, data, expired)
+  else callListeners(context, socket, packet, data)
+}
+
+// Listeners of the socket, as in SocketCluster.
+
+function callListeners (context: HandlerContext, socket: ServerSocket, packet: EventPacket, data: unknown): void {
+  const { event, cid } = packet
+  const stream = cid === undefined ? socket.activeReceiver(event) : socket.activeProcedure(event)
+  if (!socket.hasListeners(event) && stream === undefined) {
+    if (cid !== undefined) refuse(socket, cid, scError('SC_ERR_EVENT_UNKNOWN', [event]), 'deliberate')
+    return
+  }
+  const response = cid === undefined ? null : new Response(socket, cid, event, data)
+  const respond = response === null ? ignoreAnswer : (err?: unknown, answer?: unknown) => response.respond(err, answer)
+  socket.eachListener(event, (listener) => {
+    const failed = (err: unknown): void => {
+      socket.host.warn(err, socket.log)
+      response?.fail(err)
+    }
+    try {
+      const result = listener.call(socket, data, respond)
+      if (!isThenable(result)) return
+      result.then((answer: unknown) => {
+        // An async handler that takes `res` may still use it; one that does not has nothing more to say.
+        if (response !== null && !response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
+      }, failed)
+    } catch (err) {
+      failed(err)
+    }
+  })
+  if (response === null) {
+    stream?.write(data)
+    return
+  }
+  stream?.write(response)
+  if (!response.sent) context.deadlines.handlers.add(response)
+}
+
+function ignoreAnswer (): void {}
+
+// Declared events.
+
+/** The run of one declared event. */
+class RouteRun extends Timed implements EventContext {
+  #abort: AbortController | null = null
+  settled = false
+  /** Until the handler is called what is thrown is a refusal, meant for the client. */
+  handlerCalled = false
+  readonly #onClose = (): void => this.#abort!.abort()
+
+  constructor (
+    readonly context: HandlerContext,
+    readonly socket: ServerSocket,
+    readonly packet: EventPacket,
+    readonly route: EventRoute,
+    readonly eventRequest: EventRequest<ScServerSocket>
+  ) {
+    super()
+  }
+
+  get event (): string { return this.packet.event }
+  get config (): unknown { return this.route.config }
+  get log (): ServerSocket['log'] { return this.socket.log }
+
+  get signal (): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController()
+      if (this.settled) this.#abort.abort()
+      else this.socket.once('close', this.#onClose)
+    }
+    return this.#abort.signal
+  }
+
+  settle (): void {
+    this.settled = true
+    this.cancel()
+    if (this.#abort !== null) this.socket.off('close', this.#onClose)
+  }
+
+  expire (): void {
+    if (this.settled) return
+    failRoute(this, scError('SC_ERR_HANDLER_TIMEOUT', [this.event, this.route.timeout]))
+    this.#abort?.abort()
+  }
+}
+
+function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
+  const request: EventRequest<ScServerSocket> = { socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
+  const run = new RouteRun(context, socket, packet, route, request)
+  try {
+    const running = validate(run)
+    if (running !== undefined) {
+      limit(run)
+      running.then(undefined, (err: unknown) => failRoute(run, err))
+    }
+  } catch (err) {
+    failRoute(run, err)
+  }
+}
+
+function limit (run: RouteRun): void {
+  if (!run.settled && run.list === null) run.context.deadlines.of(run.route.timeout).add(run)
+}
+
+// Each step goes on with the next at once, or returns a promise of the whole rest.
+
+function validate (run: RouteRun): void | Promise<void> {
+  const { validate } = run.route
+  if (validate === null) return preHandlers(run)
+  const checked = validate(run.eventRequest.data)
+  return isThenable(checked) ? (checked as Promise<Checked>).then((result) => validated(run, result)) : validated(run, checked as Checked)
+}
+
+function validated (run: RouteRun, checked: Checked): void | Promise<void> {
+  if (checked.error !== undefined) {
+    run.context.counters.invalid++
+    throw checked.error
+  }
+  run.eventRequest.data = checked.value
+  return preHandlers(run)
+}
+
+function preHandlers (run: RouteRun): void | Promise<void> {
+  const { route, context, eventRequest: request } = run
+  if (route.hooks.preHandler.length !== 0) {
+    const running = runHooks('preHandler', route.hooks.preHandler, route.instance, request, context.deadlines.hooks)
+    if (running !== undefined) return running.then(() => ownPreHandlers(run))
+  }
+  return ownPreHandlers(run)
+}
+
+function ownPreHandlers (run: RouteRun): void | Promise<void> {
+  const { route, context, eventRequest: request } = run
+  if (route.preHandler.length !== 0) {
+    const running = runHooks('preHandler', route.preHandler, route.instance, request, context.deadlines.hooks)
+    if (running !== undefined) return running.then(() => handle(run))
+  }
+  return handle(run)
+}
+
+function handle (run: RouteRun): void | Promise<void> {
+  const { route, eventRequest: request } = run
+  if (run.settled || run.socket.state === 'closed') return
+  run.handlerCalled = true
+  const result = route.handler.call(route.instance, request.data, run)
+  if (isThenable(result)) {
+    limit(run)
+    return (result as Promise<unknown>).then((answer) => answered(run, answer))
+  }
+  return answered(run, result)
+}
+
+function answered (run: RouteRun, answer: unknown): void | Promise<void> {
+  if (run.settled) return
+  const { packet, route, socket } = run
+  if (packet.cid !== undefined) {
+    if (route.serialize === null) {
+      socket.sendAck(packet.cid, answer)
+    } else {
+      socket.sendJsonAck(packet.cid, route.serialize(answer))
+    }
+  }
+  run.settle()
+  const hooks = route.hooks.onResponse
+  if (hooks.length === 0) return
+  run.eventRequest.response = answer
+  after(run, 'onResponse', hooks)
+}
+
+function failRoute (run: RouteRun, error: unknown): void {
+  if (run.settled) {
+    run.socket.host.warn(error, run.socket.log)
+    return
+  }
+  run.settle()
+  const { packet, route, socket } = run
+  socket.host.warn(error, socket.log)
+  refuse(socket, packet.cid, error, run.handlerCalled ? 'thrown' : 'deliberate')
+  if (route.hooks.onError.length === 0) return
+  run.eventRequest.error = error
+  after(run, 'onError', route.hooks.onError)
+}
+
+/** Hooks that observe: the client has its answer, so what they throw is a warning. */
+function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: ReadonlyArray<(this: any, request: any) => unknown>): void {
+  const { context, eventRequest: request, route, socket } = run
+  try {
+    runHooks(line, hooks, route.instance, request, context.deadlines.hooks)?.catch((err: unknown) => socket.host.warn(err, socket.log))
+  } catch (err) {
+    socket.host.warn(err, socket.log)
+  }
+}

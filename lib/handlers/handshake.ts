@@ -1,0 +1,81 @@
+import { handshakeUser } from '../auth/handshake-user.js'
+import type { EventPacket } from '../../types/protocol.js'
+import type { ConnectStatus } from '../../types/server.js'
+import { scError } from '../errors.js'
+import { runHooks } from '../lifecycle/run.js'
+import { isSendableCloseCode } from '../protocol/close-codes.js'
+import { dehydrateError } from '../protocol/wire-errors.js'
+import type { ServerSocket } from '../socket/socket.js'
+import { type Verdict, authenticate, pass } from './authenticate.js'
+import type { HandlerContext, PacketHandler } from './context.js'
+import { presentable, refuseBlocked, refuseInvalid } from './refuse.js'
+
+/** `#handshake`: `handshakeSC` hooks → token → the socket is open → events → ack. */
+export const handleHandshake: PacketHandler = (context, socket, packet) => {
+  if (socket.handshaking) {
+    refuseInvalid(context, socket, packet.cid, scError('SC_ERR_SECOND_HANDSHAKE'))
+    return
+  }
+  socket.handshaking = true
+  if (packet.cid === undefined && socket.dialect.handshakeNeedsCid) {
+    refuseInvalid(context, socket, undefined, scError('SC_ERR_HANDSHAKE_CID'))
+    socket.end(4008)
+    return
+  }
+  handshake(context, socket, packet).catch((err: unknown) => socket.host.warn(err, socket.log))
+}
+
+async function handshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Promise<void> {
+  const { hooks, instance } = context.root
+  try {
+    const running = runHooks('handshakeSC', hooks.handshakeSC, instance, { socket }, context.deadlines.hooks)
+    if (running !== undefined) await running
+  } catch (thrown) {
+    reject(context, socket, packet, thrown)
+    return
+  }
+  if (socket.state === 'closed') return
+
+  const verdict = await authenticateHandshake(context, socket, packet)
+  if (socket.state as string === 'closed') return
+  if (verdict?.isBadToken === true) socket.deauthenticate()
+
+  const { pingTimeout } = context.host.options
+  const isAuthenticated = socket.authToken !== null
+  const status: ConnectStatus = { id: socket.id, pingTimeout, isAuthenticated }
+  if (verdict?.authError !== undefined) status.authError = verdict.authError as Error
+  context.opened(socket, status)
+  // A listener of those events may have ended it.
+  if (socket.state as string !== 'open') return
+  if (isAuthenticated && verdict !== null) socket.announceAuthentication(verdict.oldState)
+  if (packet.cid === undefined || socket.state as string !== 'open') return
+  const authError = status.authError === undefined ? undefined : dehydrateError(presentable(socket, status.authError, 'deliberate'))
+  socket.sendAck(packet.cid, { id: socket.id, pingTimeout, isAuthenticated: socket.authToken !== null, authError })
+}
+
+/** The token of the client, or one that a `handshakeSC` hook set, or else the user that a hook of the upgrade verified. */
+async function authenticateHandshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Promise<Verdict | null> {
+  // A hook called `setAuthToken`: the claims are the application's own, so there is nothing to verify, and its events are out.
+  if (socket.authToken !== null) return null
+  const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken
+  if (signedToken !== undefined && signedToken !== null) return authenticate(context, socket, signedToken)
+  const { authFromRequest } = context.host.options
+  const user = authFromRequest ? handshakeUser(socket.fastifyRequest, context.userProperty) : null
+  return user === null ? null : pass(context, socket, user, null, socket.authState)
+}
+
+function reject (context: HandlerContext, socket: ServerSocket, packet: EventPacket, thrown: unknown): void {
+  const code = closeCode(thrown)
+  refuseBlocked(context, socket, 'handshakeSC', thrown, packet.cid, { code })
+  socket.disconnect(code)
+}
+
+/** The close code of a rejected handshake: `err.statusCode`, or the second argument of `next`, or 4008. */
+function closeCode (thrown: unknown): number {
+  const { error = thrown, detail } = (thrown ?? {}) as { error?: unknown, detail?: unknown }
+  const statusCode = (error as { statusCode?: unknown } | null | undefined)?.statusCode
+  for (const code of [statusCode, detail]) {
+    if (isSendableCloseCode(code)) return code
+  }
+  return 4008
+}

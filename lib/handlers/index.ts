@@ -1,0 +1,33 @@
+import { scError } from '../errors.js'
+import { isReservedEvent } from '../protocol/names.js'
+import { handleAuthenticate, handleRemoveAuthToken } from './authenticate.js'
+import type { PacketHandler } from './context.js'
+import { handleDisconnect } from './disconnect.js'
+import { handleEvent } from './event.js'
+import { handleHandshake } from './handshake.js'
+import { handlePublish } from './publish.js'
+import { refuseInvalid } from './refuse.js'
+import { handleSubscribe } from './subscribe.js'
+import { handleUnsubscribe } from './unsubscribe.js'
+
+/** The packets of the protocol. What else starts with `#` no client may send. */
+const reserved: ReadonlyMap<string, PacketHandler> = new Map([
+  ['#handshake', handleHandshake],
+  ['#authenticate', handleAuthenticate],
+  ['#removeAuthToken', handleRemoveAuthToken],
+  ['#subscribe', handleSubscribe],
+  ['#unsubscribe', handleUnsubscribe],
+  ['#publish', handlePublish],
+  ['#disconnect', handleDisconnect]
+])
+
+/** Hands a packet to its handler. */
+export const dispatch: PacketHandler = (context, socket, packet, expired) => {
+  if (!isReservedEvent(packet.event)) {
+    handleEvent(context, socket, packet, expired)
+    return
+  }
+  const handler = reserved.get(packet.event)
+  if (handler !== undefined) handler(context, socket, packet, expired)
+  else refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+}

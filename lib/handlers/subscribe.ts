@@ -1,0 +1,123 @@
+import type { CallId, EventPacket } from '../../types/protocol.js'
+import type { SubscribeRequest } from '../../types/hooks.js'
+import type { ResolvedChannel } from '../../types/routes.js'
+import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
+import { scError } from '../errors.js'
+import { runHooks } from '../lifecycle/run.js'
+import { channelNameError, isChannelName } from '../protocol/names.js'
+import type { ServerSocket } from '../socket/socket.js'
+import type { HandlerContext, PacketHandler } from './context.js'
+import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
+
+/** `#subscribe`: `subscribe` hooks → the channel's policy → broker → events → ack. */
+export const handleSubscribe: PacketHandler = (context, socket, packet, expired) => {
+  // The bare name is read into the same form, so that it passes the same checks.
+  const options = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions>
+  const { channel } = options
+  if (socket.state !== 'open') {
+    refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+    return
+  }
+  const { maxChannelNameLength } = context.host.options
+  if (!isChannelName(channel, maxChannelNameLength)) {
+    refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#subscribe'))
+    return
+  }
+  socket.lanes.run(channel, () => subscribe(context, socket, packet, { ...options, channel }, expired))
+}
+
+function subscribe (context: HandlerContext, socket: ServerSocket, packet: EventPacket, options: SubscriptionOptions, expired: Error | undefined): void | Promise<void> {
+  if (socket.state !== 'open') return
+  const { channel } = options
+  if (options.waitForAuth === true && expired !== undefined) {
+    refuse(socket, packet.cid, expired, 'deliberate')
+    return
+  }
+  const resolved = context.contracts.channel(channel)
+  const refusal = limitReached(context, socket, channel) ?? resolved.error ??
+    (resolved.route.clientSubscribe ? undefined : scError('SC_ERR_CHANNEL_REFUSED', ['subscribe to', channel]))
+  if (refusal !== undefined) {
+    refuseInvalid(context, socket, packet.cid, refusal)
+    return
+  }
+  const request = subscribeRequest(socket, options, resolved, expired, false)
+  const passed = (): void | Promise<void> => {
+    if (request.data !== undefined) options.data = request.data
+    return join(context, socket, packet.cid, options)
+  }
+  const blocked = (err: unknown): void => { refuseBlocked(context, socket, 'subscribe', err, packet.cid) }
+  try {
+    const running = authorizeSubscription(context, resolved, request)
+    if (running !== undefined) return running.then(passed, blocked)
+  } catch (err) {
+    blocked(err)
+    return
+  }
+  return passed()
+}
+
+/** Distinct channels count: one that the socket is in already is no more. */
+function limitReached (context: HandlerContext, socket: ServerSocket, channel: string): Error | undefined {
+  const { socketChannelLimit } = context.host.options
+  if (socketChannelLimit === 0 || socket.subscribed.size < socketChannelLimit || socket.subscribed.has(channel)) return
+  return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
+}
+
+export function subscribeRequest (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
+  const { channel, waitForAuth, data } = options
+  return { socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
+}
+
+/** The hooks and the policy that say who may be in a channel; throws or rejects with the block. */
+export function authorizeSubscription (context: HandlerContext, resolved: ResolvedChannel, request: SubscribeRequest<ScServerSocket>): void | Promise<void> {
+  const { route } = resolved
+  const running = runHooks('subscribe', route.hooks.subscribe, route.instance, request, context.deadlines.hooks)
+  if (route.subscribe === null) return running
+  const policy = route.subscribe
+  const ask = (): void | Promise<void> => runHooks('subscribe policy', [policy], route.instance, request, context.deadlines.hooks)
+  return running === undefined ? ask() : running.then(ask)
+}
+
+function join (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void | Promise<void> {
+  const { channel } = options
+  if (socket.state !== 'open') return
+  if (socket.subscribed.has(channel)) {
+    acknowledge(socket, cid, options)
+    return
+  }
+  // Hooks of several channels may have been under way at once.
+  const refusal = limitReached(context, socket, channel)
+  if (refusal !== undefined) {
+    refuseInvalid(context, socket, cid, refusal)
+    return
+  }
+  const joined = context.hub.join(channel, socket)
+  if (joined === undefined) {
+    subscribed(context, socket, cid, options)
+    return
+  }
+  return joined.then(() => {
+    // Gone while the broker was asked: the subscription must not come to life.
+    if (socket.state !== 'open') context.hub.leave(channel, socket)
+    else subscribed(context, socket, cid, options)
+  }, (err: unknown) => {
+    const reason = err instanceof Error ? err.message : String(err)
+    const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${reason}`])
+    socket.emitError(error)
+    if (cid !== undefined) socket.sendErrorAck(cid, error)
+  })
+}
+
+function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void {
+  const { channel } = options
+  socket.subscribed.set(channel, options)
+  socket.fireLocal('subscribe', channel, options)
+  context.host.fire('subscription', socket, channel, options)
+  acknowledge(socket, cid, options)
+}
+
+function acknowledge (socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void {
+  if (cid === undefined) return
+  if (options.batch === true) socket.sendObject({ rid: cid }, { batch: true })
+  else socket.sendAck(cid, undefined)
+}

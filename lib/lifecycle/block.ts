@@ -1,0 +1,30 @@
+import { ScError, scError } from '../errors.js'
+
+/** What a middleware passes to `next`: an error and, for some lines, a detail. Thrown from its hook. */
+export class MiddlewareBlock {
+  constructor (readonly error: unknown, readonly detail: unknown) {}
+}
+
+/** Why an action was blocked. */
+export interface Block {
+  /** For the client. */
+  readonly error: unknown
+  /** The second argument of `next`: a close code on `handshakeSC`, "the token is bad" on `authenticate`. */
+  readonly detail: unknown
+  /** A silent block makes no warning. */
+  readonly silent: boolean
+}
+
+/** Reads what came out of a line's hooks: a block by `next(err)`, or anything thrown. */
+export function toBlock (line: string, thrown: unknown): Block {
+  const { error, detail } = thrown instanceof MiddlewareBlock ? thrown : { error: thrown, detail: undefined }
+  if (error === true || isSilent(error)) {
+    return { error: scError('SC_ERR_BLOCKED_SILENTLY', [line], { type: line }), detail, silent: true }
+  }
+  // A hook that rejects with nothing still blocks.
+  return { error: error ?? scError('SC_ERR_INTERNAL'), detail, silent: false }
+}
+
+function isSilent (error: unknown): boolean {
+  return typeof error === 'object' && error !== null && !(error instanceof ScError) && (error as { silent?: unknown }).silent === true
+}

@@ -1,0 +1,57 @@
+import type { MiddlewareLine, Next } from '../../types/hooks.js'
+import { scError } from '../errors.js'
+import { isThenable } from '../promises.js'
+import { MiddlewareBlock } from './block.js'
+
+export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
+
+type AnyMiddleware = (request: any, next: Next) => unknown
+type AnyHook = (request: any) => void | Promise<void>
+
+/**
+ * A SocketCluster middleware `fn(req, next)` as a hook. It passes when `next` is called without an error, or when a function
+ * that does not take `next` returns or resolves; it blocks by `next(err)`, by throwing and by rejecting.
+ *
+ * @param warn gets the error of a second call of `next`, and of what is thrown after the first
+ */
+export function toHook (line: MiddlewareLine, middleware: AnyMiddleware, warn: (err: unknown) => void): AnyHook {
+  const takesNext = middleware.length >= 2
+  return (request) => {
+    let settled = false
+    let block: MiddlewareBlock | null = null
+    let settle: (() => void) | null = null
+
+    const next: Next = (err, detail) => {
+      if (settled) {
+        warn(scError('SC_ERR_NEXT_TWICE', [line]))
+        return
+      }
+      settled = true
+      if (err !== undefined && err !== null && err !== false && err !== '') block = new MiddlewareBlock(err, detail)
+      settle?.()
+    }
+
+    const result = middleware(request, next)
+    if (settled) {
+      if (isThenable(result)) result.then(undefined, warn)
+      if (block !== null) throw block
+      return
+    }
+    if (!takesNext && !isThenable(result)) return
+    return new Promise<void>((resolve, reject) => {
+      settle = () => {
+        if (block === null) resolve()
+        else reject(block)
+      }
+      if (isThenable(result)) {
+        result.then(() => {
+          if (!settled && !takesNext) resolve()
+        }, (err: unknown) => {
+          if (settled) warn(err)
+          settled = true
+          reject(err)
+        })
+      }
+    })
+  }
+}

@@ -1,0 +1,162 @@
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { ResolvedOptions, ScPluginOptions } from '../types/options.js'
+import { scError } from './errors.js'
+
+/** The defaults of all options that have one. */
+export const defaultOptions = {
+  path: '/socketcluster/',
+  protocolVersion: 'auto',
+  ackTimeout: 10_000,
+  handshakeTimeout: 10_000,
+  strictHandshake: true,
+  pingInterval: 8_000,
+  pingTimeout: 20_000,
+  pingTimeoutDisabled: false,
+  allowClientPublish: true,
+  socketChannelLimit: 1_000,
+  maxPayload: 65_536,
+  maxBatchItems: 64,
+  maxDepth: 32,
+  maxNodes: 10_000,
+  maxChannelNameLength: 255,
+  maxEventNameLength: 128,
+  hookTimeout: 5_000,
+  handlerTimeout: 9_000,
+  maxBufferedBytes: 1_048_576,
+  slowConsumerPolicy: 'disconnect',
+  perMessageDeflate: false,
+  origins: 'same-host',
+  authDefaultExpiry: 86_400,
+  authSignAsync: false,
+  authVerifyAsync: true,
+  authFromRequest: true,
+  revalidate: true,
+  pubSubBatchDuration: null,
+  middlewareEmitWarnings: true,
+  exposeErrors: false,
+  closeCode: 1001,
+  closeReason: 'Server closing',
+  closeTimeout: 5_000,
+  channels: 'open',
+  lifecycle: 'own',
+  brokerPrefix: 'sc'
+} satisfies Omit<ResolvedOptions, never>
+
+const milliseconds = Type.Integer({ minimum: 1, maximum: 0x7fffffff })
+/** A limit; 0 or false turns it off. */
+const limit = Type.Union([Type.Integer({ minimum: 0 }), Type.Literal(false)])
+const key = Type.Unsafe<string | Buffer>({})
+const fn = Type.Unsafe<never>({})
+const object = Type.Object({}, { additionalProperties: true })
+
+/** What an option may be. Functions, keys and brokers are checked where they are used. */
+export const optionsSchema = Type.Object({
+  path: Type.Optional(Type.String({ pattern: '^[^?#\\s]*$', maxLength: 1024 })),
+  protocolVersion: Type.Optional(Type.Union([Type.Literal('auto'), Type.Literal(1), Type.Literal(2)])),
+  ackTimeout: Type.Optional(milliseconds),
+  handshakeTimeout: Type.Optional(milliseconds),
+  strictHandshake: Type.Optional(Type.Boolean()),
+  pingInterval: Type.Optional(milliseconds),
+  pingTimeout: Type.Optional(milliseconds),
+  pingTimeoutDisabled: Type.Optional(Type.Boolean()),
+  allowClientPublish: Type.Optional(Type.Boolean()),
+  socketChannelLimit: Type.Optional(limit),
+  maxPayload: Type.Optional(Type.Integer({ minimum: 1 })),
+  maxBatchItems: Type.Optional(limit),
+  maxDepth: Type.Optional(limit),
+  maxNodes: Type.Optional(limit),
+  maxChannelNameLength: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+  maxEventNameLength: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+  hookTimeout: Type.Optional(limit),
+  handlerTimeout: Type.Optional(limit),
+  maxBufferedBytes: Type.Optional(limit),
+  slowConsumerPolicy: Type.Optional(Type.Union([Type.Literal('disconnect'), Type.Literal('drop')])),
+  perMessageDeflate: Type.Optional(Type.Union([Type.Boolean(), object])),
+  origins: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })])),
+  authKey: Type.Optional(key),
+  authPrivateKey: Type.Optional(key),
+  authPublicKey: Type.Optional(key),
+  authAlgorithm: Type.Optional(Type.String()),
+  authVerifyAlgorithms: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  authDefaultExpiry: Type.Optional(Type.Integer({ minimum: 1 })),
+  authSignAsync: Type.Optional(Type.Boolean()),
+  authVerifyAsync: Type.Optional(Type.Boolean()),
+  jwtNamespace: Type.Optional(Type.String({ minLength: 1 })),
+  authFromRequest: Type.Optional(Type.Boolean()),
+  revalidate: Type.Optional(Type.Boolean()),
+  authEngine: Type.Optional(object),
+  codecEngine: Type.Optional(object),
+  pubSubBatchDuration: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
+  middlewareEmitWarnings: Type.Optional(Type.Boolean()),
+  exposeErrors: Type.Optional(Type.Boolean()),
+  closeCode: Type.Optional(Type.Union([Type.Literal(1000), Type.Literal(1001), Type.Integer({ minimum: 3000, maximum: 4999 })])),
+  closeReason: Type.Optional(Type.String()),
+  closeTimeout: Type.Optional(milliseconds),
+  channels: Type.Optional(Type.Union([Type.Literal('open'), Type.Literal('declared')])),
+  lifecycle: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('request')])),
+  validatorCompiler: Type.Optional(fn),
+  schemaErrorFormatter: Type.Optional(fn),
+  requestHeaders: Type.Optional(Type.Array(Type.String())),
+  broker: Type.Optional(object),
+  brokerPrefix: Type.Optional(Type.String({ minLength: 1, pattern: '^[A-Za-z0-9_-]+$' }))
+}, { additionalProperties: false })
+
+const compiled = Compile(optionsSchema)
+
+/** Limits that 0 turns off, for the warning that goes with it. */
+const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'hookTimeout', 'handlerTimeout', 'maxBufferedBytes'] as const
+
+/** Options that Fastify itself puts among those of a plugin. */
+const fastifyOptions = new Set(['prefix', 'logLevel', 'logSerializers'])
+
+/**
+ * Checks the options and fills in the defaults.
+ * @returns the options, frozen, and what to warn of
+ * @throws InvalidOptionsError that names the option, what it expects and what came
+ */
+export function resolveOptions (raw: ScPluginOptions = {}): { options: ResolvedOptions, warnings: string[] } {
+  const given: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(raw)) {
+    if (value === undefined || fastifyOptions.has(name)) continue
+    if (!Object.hasOwn(optionsSchema.properties, name)) throw scError('SC_ERR_OPTIONS', [`There is no option "${name}"`])
+    given[name] = value
+  }
+  if (!compiled.Check(given)) throw scError('SC_ERR_OPTIONS', [explain(given)])
+  const warnings: string[] = []
+  for (const name of limits) {
+    if (given[name] === false) given[name] = 0
+    if (given[name] === 0) warnings.push(`The limit ${name} is turned off`)
+  }
+  const options = { ...defaultOptions, ...given as Static<typeof optionsSchema> } as unknown as ResolvedOptions
+  if (!options.pingTimeoutDisabled && options.pingTimeout <= options.pingInterval) {
+    warnings.push(`pingTimeout (${options.pingTimeout} ms) should be longer than pingInterval (${options.pingInterval} ms), or idle clients are closed`)
+  }
+  options.path = `/${options.path.replace(/^\/+|\/+$/g, '')}/`.replace('//', '/')
+  return { options: Object.freeze(options), warnings }
+}
+
+function explain (given: Record<string, unknown>): string {
+  const [first] = compiled.Errors(given)
+  const name = first?.instancePath.split('/')[1] ?? ''
+  let value: string
+  try {
+    value = JSON.stringify(given[name]) ?? String(given[name])
+  } catch {
+    value = typeof given[name]
+  }
+  // Secrets do not belong in an error text.
+  if (name.startsWith('auth')) value = typeof given[name]
+  const expected = (optionsSchema.properties as Record<string, object>)[name]
+  return `Option ${name}: expected ${describe(expected as Shape)}, got ${value}`
+}
+
+interface Shape { type?: string, const?: unknown, anyOf?: Shape[], minimum?: number, maximum?: number, pattern?: string, items?: Shape }
+
+function describe (schema: Shape): string {
+  if (schema.anyOf !== undefined) return schema.anyOf.map(describe).join(' or ')
+  if (schema.const !== undefined) return JSON.stringify(schema.const)
+  if (schema.type === 'array') return `an array of ${describe(schema.items ?? {})}`
+  const range = schema.minimum !== undefined ? (schema.maximum !== undefined ? ` from ${schema.minimum} to ${schema.maximum}` : ` of at least ${schema.minimum}`) : ''
+  return `${schema.type ?? 'a value'}${range}${schema.pattern !== undefined ? ` matching ${schema.pattern}` : ''}`
+}

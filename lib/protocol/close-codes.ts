@@ -1,0 +1,58 @@
+/** Close codes with the text that SocketCluster gives them, for errors and for the log. */
+export const closeReasons: Readonly<Record<number, string>> = {
+  1001: 'Socket was disconnected',
+  1002: 'A WebSocket protocol error was encountered',
+  1003: 'Server terminated socket because it received invalid data',
+  1005: 'Socket closed without status code',
+  1006: 'Socket hung up',
+  1007: 'Message format was incorrect',
+  1008: 'Encountered a policy violation',
+  1009: 'Message was too big to process',
+  1010: 'Client ended the connection because the server did not comply with extension requirements',
+  1011: 'Server encountered an unexpected fatal condition',
+  4000: 'Server ping timed out',
+  4001: 'Client pong timed out',
+  4002: 'Server failed to sign auth token',
+  4003: 'Failed to complete handshake',
+  4004: 'Client failed to save auth token',
+  4005: 'Did not receive #handshake from client before timeout',
+  4006: 'Failed to bind socket to message broker',
+  4007: 'Client connection establishment timed out',
+  4008: 'Server rejected handshake from client',
+  4009: 'Server received a message before the client handshake',
+  4400: 'Client sent too many messages that cannot be read',
+  4401: 'Client is not authorized',
+  4413: 'Client sent too many packets in one array',
+  4429: 'Client sent too many messages'
+}
+
+/** Ends that are no errors: 1000 (normal) and 1001 (going away). */
+export function isOrdinaryClose (code: number): boolean {
+  return code === 1000 || code === 1001
+}
+
+/** Whether an application may close with this code. The rest is reserved by RFC 6455 (section 7.4). */
+export function isSendableCloseCode (code: unknown): code is number {
+  return typeof code === 'number' && Number.isInteger(code) && (code === 1000 || code === 1001 || (code >= 3000 && code <= 4999))
+}
+
+/** A close frame has room for 123 bytes of reason (RFC 6455, section 5.5); longer text is cut between characters. */
+export function truncateReason (reason: string): string {
+  if (reason.length <= 41) return reason
+  const bytes = Buffer.from(reason)
+  if (bytes.length <= 123) return reason
+  let end = 123
+  while ((bytes[end]! & 0xc0) === 0x80) end--
+  return bytes.toString('utf8', 0, end)
+}
+
+/** A reason of any kind as text: objects as JSON. */
+export function reasonText (data: unknown): string {
+  if (data === undefined || data === null) return ''
+  if (typeof data === 'string') return data
+  try {
+    return JSON.stringify(data) ?? String(data)
+  } catch {
+    return String(data)
+  }
+}

@@ -1,0 +1,287 @@
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import type { AuthEngine, AuthKey, ScSignOptions } from '../../types/auth.js'
+import type { CodecEngine, EventPacket } from '../../types/protocol.js'
+import type { ResolvedOptions } from '../../types/options.js'
+import type { Checked, ResolvedChannel } from '../../types/routes.js'
+import type { ConnectStatus, ServerEvents } from '../../types/server.js'
+import type { ScStats } from '../../types/stats.js'
+import type { JwtKeys } from '../auth/engine.js'
+import { isAuthTokenExpired } from '../auth/expiry.js'
+import { BrokerLink } from '../broker/link.js'
+import { memoryBroker } from '../broker/memory.js'
+import { Registry } from '../contracts/registry.js'
+import { DeadlineSets, type Deadlines, Timed } from '../deadlines.js'
+import { scError } from '../errors.js'
+import { Exchange, type ExchangePort } from '../exchange/exchange.js'
+import { type Delivery, Hub, type HubPort, type Subscriber } from '../exchange/hub.js'
+import type { ActionCounters, HandlerContext } from '../handlers/context.js'
+import { deliverThroughHooks } from '../handlers/deliver.js'
+import { dispatch } from '../handlers/index.js'
+import { revalidate } from '../handlers/revalidate.js'
+import { Scopes } from '../lifecycle/scope.js'
+import { jsonCodec } from '../protocol/codec.js'
+import type { SocketHost } from '../socket/host.js'
+import { Inbound, type InboundPort } from '../socket/inbound.js'
+import { ServerSocket } from '../socket/socket.js'
+import { Flusher } from '../transport/flusher.js'
+import { Heartbeat } from '../transport/heartbeat.js'
+import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
+import { Clients } from './clients.js'
+import { closeAll } from './drain.js'
+import { Events } from './events.js'
+import { generateId } from './id.js'
+import { LegacyMiddleware } from './legacy-middleware.js'
+import { logWarning } from './log.js'
+import { Server } from './server.js'
+import { setAuthToken } from './tokens.js'
+
+/** Ends a connection whose handshake takes too long. */
+class HandshakeWait extends Timed {
+  constructor (readonly socket: ServerSocket) {
+    super()
+  }
+
+  expire (): void {
+    this.socket.disconnect(4005)
+  }
+}
+
+/** Everything of one registration, put together: what the layers below ask of the server, they ask of this. */
+export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, InboundPort, HubPort, ExchangePort {
+  readonly options: ResolvedOptions
+  readonly server: Server
+  readonly events: Events
+  readonly scopes: Scopes
+  readonly contracts: Registry
+  readonly middleware: LegacyMiddleware
+  readonly deadlines: DeadlineSets
+  readonly clients = new Clients()
+  readonly hub: Hub
+  readonly exchange: Exchange
+  readonly link: BrokerLink
+  readonly counters: ActionCounters = { blocked: 0, invalid: 0 }
+  auth: AuthEngine
+  signatureKey: AuthKey | null = null
+  verificationKey: AuthKey | null = null
+  userProperty = 'user'
+  ready = false
+  draining = false
+  #codec: CodecEngine
+  #drained: Promise<void> | null = null
+  readonly #log: FastifyBaseLogger
+  readonly #traffic: TrafficCounters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
+  readonly #flusher = new Flusher()
+  readonly #heartbeat: Heartbeat
+  readonly #closes = new Map<number, number>()
+  #connects = 0
+  #slowConsumers = 0
+
+  constructor (fastify: FastifyInstance, options: ResolvedOptions, auth: AuthEngine) {
+    this.options = options
+    this.auth = auth
+    this.#log = fastify.log
+    this.#codec = options.codecEngine ?? jsonCodec
+    this.server = new Server(this)
+    this.events = new Events(this.server, (err, event) => this.#listenerFailed(err, event))
+    this.scopes = new Scopes(fastify)
+    this.contracts = new Registry(this.scopes.root, options)
+    this.middleware = new LegacyMiddleware(this.scopes.root, (err) => this.warn(err))
+    this.deadlines = new DeadlineSets(options)
+    this.#heartbeat = new Heartbeat(options.pingInterval, options.pingTimeout)
+    const broker = options.broker ?? memoryBroker()
+    this.link = new BrokerLink(broker, { node: { id: generateId(), prefix: options.brokerPrefix } }, {
+      publication: (channel, data) => this.hub.deliver(channel, data),
+      state: (state, cause) => this.#brokerChanged(state, cause),
+      gap: (channel) => {
+        this.fire('gap', channel)
+        this.exchange.dropOut(channel)
+      },
+      control: () => {},
+      warning: (err) => this.warn(err)
+    })
+    this.hub = new Hub(this.link, this)
+    this.exchange = new Exchange(this.link, this.hub, this)
+  }
+
+  // Life
+
+  /** The application is ready: nothing can be declared any more. */
+  async start (keys: JwtKeys): Promise<void> {
+    this.signatureKey = keys.signatureKey
+    this.verificationKey = keys.verificationKey
+    this.userProperty = keys.userProperty
+    this.contracts.compile()
+    await this.link.start()
+    this.ready = true
+    this.fire('ready')
+  }
+
+  /** A connection was upgraded. Must be called in the same turn, or its first message is lost. */
+  accept (ws: WebSocket, request: FastifyRequest): void {
+    if (this.draining) {
+      ws.close(this.options.closeCode, this.options.closeReason)
+      return
+    }
+    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.options.maxBufferedBytes)
+    const socket = new ServerSocket(generateId(), this, port, request)
+    port.attach(new Inbound(socket, this))
+    this.clients.addPending(socket)
+    socket.handshakeWait = new HandshakeWait(socket)
+    this.deadlines.handshakes.add(socket.handshakeWait)
+    this.fire('handshake', socket)
+  }
+
+  /** Closes every connection; settles when all are gone, after `closeTimeout` at the latest. */
+  drain (): Promise<void> {
+    this.#drained ??= this.#drain()
+    return this.#drained
+  }
+
+  async #drain (): Promise<void> {
+    this.draining = true
+    this.ready = false
+    const { closeCode, closeReason, closeTimeout } = this.options
+    this.#log.debug({ clients: this.clients.openCount, pending: this.clients.pendingCount }, 'closing all sockets')
+    await closeAll([...this.clients.all], closeCode, closeReason, closeTimeout)
+    this.#heartbeat.stop()
+    this.deadlines.clear()
+    await this.link.stop()
+    this.exchange.end()
+    this.events.end()
+  }
+
+  stats (): ScStats {
+    let bufferedBytes = 0
+    let subscriptions = 0
+    for (const socket of this.clients.all) {
+      bufferedBytes += socket.bufferedAmount
+      subscriptions += socket.subscribed.size
+    }
+    return {
+      clients: this.clients.openCount,
+      pendingClients: this.clients.pendingCount,
+      channels: this.hub.channelCount,
+      subscriptions,
+      bufferedBytes,
+      connects: this.#connects,
+      closes: Object.fromEntries(this.#closes),
+      ...this.#traffic,
+      publishes: this.exchange.publishes,
+      deliveries: this.hub.deliveries,
+      blocked: this.counters.blocked,
+      invalid: this.counters.invalid,
+      rateLimited: 0,
+      slowConsumers: this.#slowConsumers
+    }
+  }
+
+  #brokerChanged (state: 'up' | 'down', cause: Error | undefined): void {
+    if (state === 'down') this.#log.warn({ err: cause, broker: this.link.broker.name }, 'broker is down')
+    else if (this.link.broker.shared) this.#log.info({ broker: this.link.broker.name }, 'broker is up')
+    this.fire('brokerState', state, cause)
+  }
+
+  // What sockets and handlers ask for
+
+  get host (): SocketHost<ServerSocket> { return this }
+  get root () { return this.scopes.root }
+  get codec (): CodecEngine { return this.#codec }
+  set codec (codec: CodecEngine) { this.#codec = codec }
+  get plainJson (): boolean { return this.#codec === jsonCodec }
+  get ackDeadlines (): Deadlines { return this.deadlines.acks }
+  get verifyAlgorithms (): string[] | undefined { return this.options.authVerifyAlgorithms }
+  get maxChannelNameLength (): number { return this.options.maxChannelNameLength }
+
+  fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void {
+    this.events.fire(event, args)
+  }
+
+  warn (err: unknown, log: FastifyBaseLogger = this.#log): void {
+    logWarning(log, err)
+    this.fire('warning', err)
+  }
+
+  #listenerFailed (err: unknown, event: string): void {
+    // A listener of warnings that throws must not be told of its own error for ever.
+    if (event === 'warning') logWarning(this.#log, err)
+    else this.warn(err)
+  }
+
+  dispatch (socket: ServerSocket, packet: EventPacket): void {
+    dispatch(this, socket, packet, this.dropExpiredToken(socket))
+  }
+
+  dropExpiredToken (socket: ServerSocket): Error | undefined {
+    const { authToken } = socket
+    if (authToken === null || !isAuthTokenExpired(authToken)) return
+    const error = scError('SC_ERR_TOKEN_EXPIRED', ['The socket auth token has expired'], { expiry: authToken.exp })
+    socket.deauthenticate()
+    return error
+  }
+
+  countInvalid (): void {
+    this.counters.invalid++
+  }
+
+  backlog (socket: ServerSocket, bufferedBytes: number): void {
+    const policy = this.options.slowConsumerPolicy
+    this.#slowConsumers++
+    socket.log.warn({ bufferedBytes, policy }, 'slow consumer')
+    this.fire('slowConsumer', socket, { bufferedBytes, policy })
+    // A close frame could not pass the backlog.
+    if (policy === 'disconnect') socket.terminate()
+  }
+
+  opened (socket: ServerSocket, status: ConnectStatus): void {
+    socket.handshakeWait?.cancel()
+    socket.handshakeWait = null
+    this.clients.moveToOpen(socket)
+    this.#connects++
+    socket.state = 'open'
+    if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
+    socket.log.debug({ isAuthenticated: status.isAuthenticated }, 'socket connected')
+    socket.fireLocal('connect', status)
+    this.fire('connection', socket, status)
+  }
+
+  leave (socket: ServerSocket, channel: string): void {
+    if (!socket.subscribed.delete(channel)) return
+    this.hub.leave(channel, socket)
+    socket.fireLocal('unsubscribe', channel)
+    this.fire('unsubscription', socket, channel)
+  }
+
+  release (socket: ServerSocket, code: number): void {
+    socket.handshakeWait?.cancel()
+    socket.handshakeWait = null
+    this.#heartbeat.remove(socket)
+    this.clients.remove(socket)
+    this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
+    for (const channel of [...socket.subscribed.keys()]) this.leave(socket, channel)
+    socket.log.debug({ code }, 'socket closed')
+  }
+
+  setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions | null): Promise<void> {
+    return setAuthToken(this, socket, claims, options)
+  }
+
+  revalidate (socket: ServerSocket): void {
+    revalidate(this, socket)
+  }
+
+  // What the exchange asks for
+
+  resolve (channel: string): ResolvedChannel {
+    return this.contracts.channel(channel)
+  }
+
+  check (channel: string, data: unknown): Checked | Promise<Checked> | null {
+    const { route } = this.contracts.channel(channel)
+    return route.validateMessage === null ? null : route.validateMessage(data)
+  }
+
+  deliverThroughHooks (subscriber: Subscriber, delivery: Delivery): void {
+    deliverThroughHooks(this, subscriber, delivery)
+  }
+}

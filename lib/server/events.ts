@@ -1,0 +1,62 @@
+import type { EventEmitter } from 'node:events'
+import type { ScStream } from '../../types/exchange.js'
+import type { ServerEvents } from '../../types/server.js'
+import { isThenable } from '../promises.js'
+import { Stream } from '../streams.js'
+
+/** The arguments of each event as the one object that SocketCluster 15 and later give. */
+const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents[E]) => unknown } = {
+  ready: () => ({}),
+  error: (error) => ({ error }),
+  warning: (warning) => ({ warning }),
+  handshake: (socket) => ({ socket }),
+  connection: (socket, status) => ({ socket, ...status }),
+  connectionAbort: (socket, code, reason) => ({ socket, code, reason }),
+  disconnection: (socket, code, reason) => ({ socket, code, reason }),
+  closure: (socket, code, reason) => ({ socket, code, reason }),
+  subscription: (socket, channel, subscriptionOptions) => ({ socket, channel, subscriptionOptions }),
+  unsubscription: (socket, channel) => ({ socket, channel }),
+  authentication: (socket, authToken) => ({ socket, authToken }),
+  deauthentication: (socket, oldAuthToken) => ({ socket, oldAuthToken }),
+  authenticationStateChange: (socket, change) => ({ socket, ...change }),
+  badSocketAuthToken: (socket, status) => ({ socket, ...status }),
+  slowConsumer: (socket, info) => ({ socket, ...info }),
+  brokerState: (state, cause) => ({ state, cause }),
+  gap: (channel) => ({ channel })
+}
+
+/** Emits the server's events. A listener that throws or rejects harms neither the socket nor the other listeners. */
+export class Events {
+  readonly #streams = new Map<keyof ServerEvents, Stream<unknown>>()
+
+  /** @param onListenerError gets what a listener threw, and the event it listened to */
+  constructor (readonly emitter: EventEmitter, readonly onListenerError: (err: unknown, event: string) => void) {}
+
+  fire<E extends keyof ServerEvents> (event: E, args: ServerEvents[E]): void {
+    const { emitter } = this
+    if (emitter.listenerCount(event) !== 0) {
+      // The raw listeners include the wrappers that take a `once` off again.
+      for (const listener of emitter.rawListeners(event)) {
+        try {
+          const result: unknown = listener.apply(emitter, args)
+          if (isThenable(result)) result.then(undefined, (err: unknown) => this.onListenerError(err, event))
+        } catch (err) {
+          this.onListenerError(err, event)
+        }
+      }
+    }
+    const stream = this.#streams.get(event)
+    if (stream?.active === true) stream.write(eventObjects[event](...args))
+  }
+
+  stream (event: keyof ServerEvents): ScStream<any> {
+    let stream = this.#streams.get(event)
+    if (stream === undefined) this.#streams.set(event, stream = new Stream())
+    return stream
+  }
+
+  /** Ends all loops over events. */
+  end (): void {
+    for (const stream of this.#streams.values()) stream.close()
+  }
+}

@@ -1,0 +1,59 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import { scError } from '../errors.js'
+import { toBlock } from '../lifecycle/block.js'
+import { runHooks } from '../lifecycle/run.js'
+import type { ServerCore } from './core.js'
+import { Origins } from './origins.js'
+
+/**
+ * Adds the websocket route, with and without the trailing slash. Fastify's hooks run first, then the origin check, then
+ * SocketCluster's `handshakeWS` middleware; whatever rejects gives its HTTP status.
+ */
+export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (ws: WebSocket, request: FastifyRequest) => void): void {
+  const { path, handshakeTimeout } = core.options
+  const origins = new Origins(core.options.origins)
+
+  async function authorize (request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (request.ws !== true) return
+    if (core.draining || !core.ready) throw scError('SC_ERR_CLOSING')
+    const { origin } = request.headers
+    if (!origins.allows(origin, request.host)) {
+      const error = scError('SC_ERR_ORIGIN', [origin])
+      core.warn(error, request.log)
+      throw error
+    }
+    const middleware = core.middleware.handshakeWS
+    if (middleware.length !== 0) await runMiddleware(core, middleware, request)
+  }
+
+  const urls = path === '/' ? ['/'] : [path, path.slice(0, -1)]
+  for (const url of urls) {
+    fastify.route({
+      method: 'GET',
+      url,
+      // A hook that hangs would hold the socket for ever; the upgrade ends this timeout.
+      handlerTimeout: handshakeTimeout,
+      schema: { hide: true } as object,
+      onRequest: authorize,
+      handler (_request, reply) {
+        reply.header('upgrade', 'websocket')
+        throw scError('SC_ERR_UPGRADE_REQUIRED')
+      },
+      wsHandler: accept
+    })
+  }
+}
+
+async function runMiddleware (core: ServerCore, middleware: Array<(request: any) => void | Promise<void>>, request: FastifyRequest): Promise<void> {
+  try {
+    await runHooks('handshakeWS', middleware, undefined, request.raw, core.deadlines.hooks)
+  } catch (thrown) {
+    const block = toBlock('handshakeWS', thrown)
+    core.counters.blocked++
+    if (!block.silent && core.options.middlewareEmitWarnings) core.fire('warning', block.error)
+    request.log.info({ line: 'handshakeWS', err: block.error }, 'action blocked')
+    const message = typeof block.error === 'string' ? block.error : (block.error as { message?: string }).message
+    throw scError('SC_ERR_HANDSHAKE_BLOCKED', [message])
+  }
+}

@@ -1,0 +1,85 @@
+import { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { generateId } from './id.js'
+import type { AuthEngine, AuthKey, ScAuthToken } from '../../types/auth.js'
+import type { BrokerState } from '../../types/broker.js'
+import type { ScExchange, ScStream } from '../../types/exchange.js'
+import type { Middleware, MiddlewareLine } from '../../types/hooks.js'
+import type { ResolvedOptions } from '../../types/options.js'
+import type { CodecEngine } from '../../types/protocol.js'
+import type { ScServer, ScServerSocket, ServerEvents } from '../../types/server.js'
+import type { ScStats } from '../../types/stats.js'
+import { isAuthTokenExpired } from '../auth/expiry.js'
+import { handled } from '../promises.js'
+import type { ServerCore } from './core.js'
+
+/** The public server: SocketCluster's API over the core. */
+export class Server extends EventEmitter implements ScServer {
+  declare readonly MIDDLEWARE_HANDSHAKE_WS: 'handshakeWS'
+  declare readonly MIDDLEWARE_HANDSHAKE_SC: 'handshakeSC'
+  declare readonly MIDDLEWARE_AUTHENTICATE: 'authenticate'
+  declare readonly MIDDLEWARE_SUBSCRIBE: 'subscribe'
+  declare readonly MIDDLEWARE_PUBLISH_IN: 'publishIn'
+  declare readonly MIDDLEWARE_PUBLISH_OUT: 'publishOut'
+  declare readonly MIDDLEWARE_EMIT: 'emit'
+  declare readonly MIDDLEWARE_PUBLISH: 'publishIn'
+
+  readonly #core: ServerCore
+
+  constructor (core: ServerCore) {
+    super()
+    this.#core = core
+  }
+
+  get options (): Readonly<ResolvedOptions> { return this.#core.options }
+  get exchange (): ScExchange { return this.#core.exchange }
+  get clients (): Readonly<Record<string, ScServerSocket>> { return this.#core.clients.open }
+  get clientsCount (): number { return this.#core.clients.openCount }
+  get pendingClients (): Readonly<Record<string, ScServerSocket>> { return this.#core.clients.pending }
+  get pendingClientsCount (): number { return this.#core.clients.pendingCount }
+  get isReady (): boolean { return this.#core.ready }
+  get draining (): boolean { return this.#core.draining }
+  get brokerState (): BrokerState { return this.#core.link.state }
+
+  get signatureKey (): AuthKey | null { return this.#core.signatureKey }
+  set signatureKey (key: AuthKey | null) { this.#core.signatureKey = key }
+  get verificationKey (): AuthKey | null { return this.#core.verificationKey }
+  set verificationKey (key: AuthKey | null) { this.#core.verificationKey = key }
+
+  get auth (): AuthEngine { return this.#core.auth }
+  get codec (): CodecEngine { return this.#core.codec }
+  setAuthEngine (engine: AuthEngine): void { this.#core.auth = engine }
+  setCodecEngine (codec: CodecEngine): void { this.#core.codec = codec }
+
+  addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void {
+    this.#core.middleware.add(line, fn as Middleware<any, ScServerSocket, IncomingMessage>)
+  }
+
+  removeMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void {
+    this.#core.middleware.remove(line, fn as Middleware<any, ScServerSocket, IncomingMessage>)
+  }
+
+  close (callback?: () => void): Promise<void> {
+    const closed = handled(this.#core.drain())
+    if (callback !== undefined) closed.then(callback, callback)
+    return closed
+  }
+
+  getPath (): string { return this.#core.options.path }
+  generateId (): string { return generateId() }
+  isAuthTokenExpired (token: ScAuthToken | null): boolean { return isAuthTokenExpired(token) }
+  stats (): ScStats { return this.#core.stats() }
+  listener (event: keyof ServerEvents): ScStream<any> { return this.#core.events.stream(event) }
+}
+
+const lines = {
+  MIDDLEWARE_HANDSHAKE_WS: 'handshakeWS',
+  MIDDLEWARE_HANDSHAKE_SC: 'handshakeSC',
+  MIDDLEWARE_AUTHENTICATE: 'authenticate',
+  MIDDLEWARE_SUBSCRIBE: 'subscribe',
+  MIDDLEWARE_PUBLISH_IN: 'publishIn',
+  MIDDLEWARE_PUBLISH_OUT: 'publishOut',
+  MIDDLEWARE_EMIT: 'emit',
+  MIDDLEWARE_PUBLISH: 'publishIn'
+}
+for (const [name, value] of Object.entries(lines)) Object.defineProperty(Server.prototype, name, { value, enumerable: true })

@@ -1,0 +1,53 @@
+import type { CallId } from '../../types/protocol.js'
+import { type Deadlines, Timed } from '../deadlines.js'
+import { scError } from '../errors.js'
+
+export type CallCallback = (err: Error | null, data?: any) => void
+
+class Call extends Timed {
+  constructor (readonly calls: Calls, readonly cid: number, readonly event: string, readonly callback: CallCallback) {
+    super()
+  }
+
+  expire (): void {
+    this.calls.settle(this.cid, scError('SC_ERR_ACK_TIMEOUT', [this.event]), undefined)
+  }
+}
+
+/** The calls of one socket that wait for the client's answer. */
+export class Calls {
+  #lastId = 0
+  readonly #pending = new Map<CallId, Call>()
+
+  /** @param onThrow gets what a callback throws */
+  constructor (readonly onThrow: (err: unknown) => void) {}
+
+  /** Registers a call and returns its id. */
+  open (event: string, callback: CallCallback, deadlines: Deadlines): number {
+    const call = new Call(this, ++this.#lastId, event, callback)
+    this.#pending.set(call.cid, call)
+    deadlines.add(call)
+    return call.cid
+  }
+
+  /** False when there is no such call: it was answered already, timed out, or never was. */
+  settle (rid: CallId, err: Error | null, data: unknown): boolean {
+    const call = this.#pending.get(rid)
+    if (call === undefined) return false
+    this.#pending.delete(rid)
+    call.cancel()
+    try {
+      call.callback(err, data)
+    } catch (thrown) {
+      this.onThrow(thrown)
+    }
+    return true
+  }
+
+  /** Fails all of them: the connection is gone. */
+  abort (type: 'disconnect' | 'connectAbort', code: number, reason: string): void {
+    for (const call of [...this.#pending.values()]) {
+      this.settle(call.cid, scError('SC_ERR_BAD_CONNECTION', [call.event], { type, code, reason }), undefined)
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { ScSignOptions } from '../../types/auth.js'
+import type { ScExchange } from '../../types/exchange.js'
+import type { ResolvedOptions } from '../../types/options.js'
+import type { CodecEngine } from '../../types/protocol.js'
+import type { ScServer, ServerEvents } from '../../types/server.js'
+import type { Deadlines } from '../deadlines.js'
+
+/** What a socket needs of the server. `Socket` is the socket class, so that this file imports nothing above it. */
+export interface SocketHost<Socket> {
+  readonly server: ScServer
+  readonly options: ResolvedOptions
+  readonly exchange: ScExchange
+  readonly codec: CodecEngine
+  /** Whether the codec is the default one, so that packets may be written as text around encoded payloads. */
+  readonly plainJson: boolean
+  readonly ackDeadlines: Deadlines
+  /** Emits an event of the server. */
+  fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
+  /** Emits a `warning` and writes a log line, at a level that fits the error. */
+  warn (err: unknown, log: FastifyBaseLogger): void
+  /** Signs a token for a socket and sends it. Settles when the client stored it. */
+  setAuthToken (socket: Socket, claims: object, options: ScSignOptions | null): Promise<void>
+  /** Checks a socket's subscriptions again because its authorization changed. */
+  revalidate (socket: Socket): void
+  /** Takes a socket out of a channel, which it is in, with all events. */
+  leave (socket: Socket, channel: string): void
+  /** Forgets a closed socket: its subscriptions, its place among the clients. */
+  release (socket: Socket, code: number): void
+}

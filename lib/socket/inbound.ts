@@ -1,0 +1,153 @@
+import type { CallId, EventPacket } from '../../types/protocol.js'
+import { scError } from '../errors.js'
+import { dialectOfPong } from '../protocol/dialects.js'
+import { type Finding, inspect } from '../protocol/inspect.js'
+import { isLocalEvent } from '../protocol/names.js'
+import { isCallId, parsePacket } from '../protocol/packets.js'
+import { hydrateError } from '../protocol/wire-errors.js'
+import type { PortListener } from '../transport/port.js'
+import type { ServerSocket } from './socket.js'
+
+/** What is done with the events that come in, and what is counted. Handed in by the server. */
+export interface InboundPort {
+  dispatch (socket: ServerSocket, packet: EventPacket): void
+  /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
+  dropExpiredToken (socket: ServerSocket): Error | undefined
+  countInvalid (): void
+  backlog (socket: ServerSocket, bufferedBytes: number): void
+}
+
+/** After so many messages in a row that cannot be read, the client is not one of ours. */
+const maxUnreadable = 3
+
+/** The way in: frame → codec → packets, in order. */
+export class Inbound implements PortListener {
+  readonly #socket: ServerSocket
+  readonly #port: InboundPort
+
+  constructor (socket: ServerSocket, port: InboundPort) {
+    this.#socket = socket
+    this.#port = port
+  }
+
+  onMessage (data: string | Buffer, bytes: number): void {
+    const socket = this.#socket
+    if (socket.state === 'closed') return
+    socket.lastSeen = Date.now()
+    socket.bytesReceived += bytes
+    if (socket.observes('message')) socket.fireLocal('message', data)
+    if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
+
+    let message: unknown
+    try {
+      message = socket.host.codec.decode(data)
+    } catch (err) {
+      this.#unreadable(scError('SC_ERR_MESSAGE', [err instanceof Error ? err.message : String(err)]))
+      return
+    }
+    const { maxDepth, maxNodes } = socket.host.options
+    const finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
+    if (finding !== null) {
+      this.#unreadable(findingError(finding, maxDepth, maxNodes), callIdOf(message))
+      return
+    }
+    if (socket.state === 'connecting' && socket.host.options.strictHandshake && !isHandshake(message)) {
+      socket.end(4009)
+      return
+    }
+    socket.unreadable = 0
+    if (Array.isArray(message)) this.#array(message, data)
+    else this.#packet(message, data)
+  }
+
+  onClose (code: number, reason: string): void {
+    this.#socket.finish(code, reason === '' ? undefined : reason)
+  }
+
+  onError (err: Error): void {
+    this.#socket.emitError(err)
+  }
+
+  onBacklog (bufferedBytes: number): void {
+    this.#port.backlog(this.#socket, bufferedBytes)
+  }
+
+  #pong (data: string): boolean {
+    const dialect = dialectOfPong(data)
+    if (dialect === undefined) return false
+    const socket = this.#socket
+    if (socket.protocolVersion === null) socket.dialect = dialect
+    this.#port.dropExpiredToken(socket)
+    return true
+  }
+
+  #array (packets: unknown[], data: string | Buffer): void {
+    const socket = this.#socket
+    const { maxBatchItems } = socket.host.options
+    if (maxBatchItems !== 0 && packets.length > maxBatchItems) {
+      this.#port.countInvalid()
+      socket.emitError(scError('SC_ERR_BATCH', [maxBatchItems, packets.length]))
+      socket.end(4413)
+      return
+    }
+    for (const packet of packets) {
+      // One of the packets may have closed the socket: nothing after it counts.
+      if (socket.getState() === 'closed') return
+      this.#packet(packet, data)
+    }
+  }
+
+  #packet (value: unknown, data: string | Buffer): void {
+    const socket = this.#socket
+    const packet = parsePacket(value, socket.host.options.maxEventNameLength)
+    switch (packet.kind) {
+      case 'event':
+        if (isLocalEvent(packet.event)) {
+          this.#port.countInvalid()
+          if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+        } else {
+          this.#port.dispatch(socket, packet)
+        }
+        break
+      case 'ack':
+        socket.settleCall(packet.rid, hydrateError(packet.error), packet.data)
+        break
+      case 'raw':
+        socket.fireLocal('raw', data)
+        break
+      case 'invalid':
+        this.#port.countInvalid()
+        if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
+        break
+    }
+  }
+
+  #unreadable (error: Error, cid?: CallId): void {
+    const socket = this.#socket
+    this.#port.countInvalid()
+    socket.emitError(error)
+    if (socket.state === 'connecting' && socket.host.options.strictHandshake) {
+      socket.end(4009)
+      return
+    }
+    if (cid !== undefined) socket.sendErrorAck(cid, error)
+    if (++socket.unreadable >= maxUnreadable) socket.end(4400)
+  }
+}
+
+function isHandshake (message: unknown): boolean {
+  return typeof message === 'object' && message !== null && (message as { event?: unknown }).event === '#handshake'
+}
+
+function callIdOf (message: unknown): CallId | undefined {
+  const cid = (message as { cid?: unknown }).cid
+  return isCallId(cid) ? cid : undefined
+}
+
+function findingError (finding: NonNullable<Finding>, maxDepth: number, maxNodes: number): Error {
+  switch (finding.kind) {
+    case 'depth': return scError('SC_ERR_MESSAGE_DEPTH', [maxDepth])
+    case 'nodes': return scError('SC_ERR_MESSAGE_NODES', [maxNodes])
+    case 'key': return scError('SC_ERR_MESSAGE_PROTO', [finding.key])
+  }
+}

@@ -1,0 +1,31 @@
+/** Gathers packets and hands them on as one array. */
+export class PacketBatch {
+  #packets: unknown[] = []
+  #timer: NodeJS.Timeout | NodeJS.Immediate | null = null
+
+  /** @param duration milliseconds; `null` gathers to the end of the current turn of the event loop */
+  constructor (readonly duration: number | null, readonly send: (packets: unknown[]) => void) {}
+
+  add (packet: unknown): void {
+    this.#packets.push(packet)
+    if (this.#timer !== null) return
+    const flush = (): void => this.flush()
+    this.#timer = this.duration === null ? setImmediate(flush) : setTimeout(flush, this.duration)
+  }
+
+  flush (): void {
+    if (this.#timer === null) return
+    this.cancel()
+    const packets = this.#packets
+    this.#packets = []
+    this.send(packets)
+  }
+
+  cancel (): void {
+    if (this.#timer === null) return
+    // Clears immediates and timeouts alike: only one of them matches.
+    clearTimeout(this.#timer as NodeJS.Timeout)
+    clearImmediate(this.#timer as NodeJS.Immediate)
+    this.#timer = null
+  }
+}

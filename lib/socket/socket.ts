@@ -1,0 +1,400 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { ScAuthToken, ScSignOptions } from '../../types/auth.js'
+import type { ScExchange, ScStream } from '../../types/exchange.js'
+import type { CallId, ProtocolVersion } from '../../types/protocol.js'
+import type { AuthState, ScServer, ScServerSocket, SocketEvents, SocketState, SubscriptionOptions } from '../../types/server.js'
+import type { Timed } from '../deadlines.js'
+import { Emitter } from '../emitter.js'
+import { scError } from '../errors.js'
+import { handled } from '../promises.js'
+import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
+import { toJson } from '../protocol/codec.js'
+import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
+import { isLocalEvent } from '../protocol/names.js'
+import { ackText, eventText } from '../protocol/packets.js'
+import { dehydrateError } from '../protocol/wire-errors.js'
+import type { SharedMessage } from '../transport/frames.js'
+import type { Beating } from '../transport/heartbeat.js'
+import type { SocketPort } from '../transport/port.js'
+import { type CallCallback, Calls } from './calls.js'
+import { socketEventObjects } from './event-objects.js'
+import type { SocketHost } from './host.js'
+import { Lanes } from './lanes.js'
+import { PacketBatch } from './packet-batch.js'
+
+/** The socket class: its state and what goes out. What comes in is in `inbound.ts`. */
+export class ServerSocket extends Emitter implements ScServerSocket, Beating {
+  static readonly CONNECTING = 'connecting'
+  static readonly OPEN = 'open'
+  static readonly CLOSED = 'closed'
+  static readonly AUTHENTICATED = 'authenticated'
+  static readonly UNAUTHENTICATED = 'unauthenticated'
+
+  declare readonly CONNECTING: 'connecting'
+  declare readonly OPEN: 'open'
+  declare readonly CLOSED: 'closed'
+  declare readonly AUTHENTICATED: 'authenticated'
+  declare readonly UNAUTHENTICATED: 'unauthenticated'
+
+  state: SocketState = 'connecting'
+  authState: AuthState = 'unauthenticated'
+  authToken: ScAuthToken | null = null
+  signedAuthToken: string | null = null
+  active = true
+  data: any = undefined
+  readonly remoteAddress: string | undefined
+
+  /** @internal */ lastSeen = Date.now()
+  /** @internal */ bytesReceived = 0
+  /** @internal Messages in a row that could not be read. */ unreadable = 0
+  /** @internal Whether its `#handshake` came. */ handshaking = false
+  /** @internal Ends the connection when the handshake takes too long. */ handshakeWait: Timed | null = null
+  /** @internal */ dialect: Dialect
+  /** @internal */ readonly subscribed = new Map<string, SubscriptionOptions>()
+  /** @internal Actions on one channel, in order. */ readonly lanes = new Lanes()
+  /** @internal Publications that wait for slow hooks, in order. */ readonly deliveryLanes = new Lanes()
+  #calls: Calls | null = null
+  #batch: PacketBatch | null = null
+  #log: FastifyBaseLogger | null = null
+
+  constructor (
+    readonly id: string,
+    /** @internal */ readonly host: SocketHost<ServerSocket>,
+    /** @internal */ readonly port: SocketPort,
+    readonly fastifyRequest: FastifyRequest
+  ) {
+    super()
+    this.remoteAddress = fastifyRequest.ip
+    const { protocolVersion } = host.options
+    this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
+  }
+
+  get server (): ScServer { return this.host.server }
+  get exchange (): ScExchange { return this.host.exchange }
+  get request (): IncomingMessage { return this.fastifyRequest.raw }
+  // The address is kept by Node.js after the first look, which the constructor took.
+  get remoteFamily (): string | undefined { return this.request.socket?.remoteFamily }
+  get remotePort (): number | undefined { return this.request.socket?.remotePort }
+
+  get forwardedForAddress (): string | undefined {
+    const header = this.request.headers['x-forwarded-for']
+    const first = (Array.isArray(header) ? header[0] : header)?.split(',', 1)[0]?.trim()
+    return first === '' ? undefined : first
+  }
+
+  get protocolVersion (): ProtocolVersion | null {
+    return this.dialect === unknownDialect ? null : this.dialect.version
+  }
+
+  get bufferedAmount (): number { return this.port.bufferedBytes }
+
+  get log (): FastifyBaseLogger {
+    // Made when first needed: a child logger costs as much as a small message.
+    return (this.#log ??= this.fastifyRequest.log.child({ socketId: this.id }))
+  }
+
+  get channelSubscriptions (): Readonly<Record<string, true>> {
+    const view = Object.create(null) as Record<string, true>
+    for (const channel of this.subscribed.keys()) view[channel] = true
+    return view
+  }
+
+  get channelSubscriptionsCount (): number { return this.subscribed.size }
+
+  getState (): SocketState { return this.state }
+  getBytesReceived (): number { return this.bytesReceived }
+  getAuthToken (): ScAuthToken | null { return this.authToken }
+  subscriptions (): string[] { return [...this.subscribed.keys()] }
+  isSubscribed (channel: string): boolean { return this.subscribed.has(channel) }
+
+  // Sending
+
+  emit (event: string, data?: unknown, callback?: CallCallback): void {
+    if (isLocalEvent(event)) {
+      if (event === 'error') this.emitError(data as Error)
+      else this.emitError(scError('SC_ERR_EVENT_RESERVED', [event]))
+      return
+    }
+    if (callback === undefined || callback === null) this.#sendEvent(event, data)
+    else this.#call(event, data, callback)
+  }
+
+  transmit (event: string, data?: unknown): void {
+    this.emit(event, data)
+  }
+
+  invoke (event: string, data?: unknown, options?: { timeout?: number }): Promise<any> {
+    return handled(new Promise((resolve, reject) => {
+      if (isLocalEvent(event)) throw scError('SC_ERR_EVENT_RESERVED', [event])
+      let timer: NodeJS.Timeout | undefined
+      const cid = this.#call(event, data, (err, answer) => {
+        clearTimeout(timer)
+        if (err === null) resolve(answer)
+        else reject(err)
+      })
+      if (cid !== undefined && options?.timeout !== undefined) {
+        timer = setTimeout(() => this.#calls?.settle(cid, scError('SC_ERR_ACK_TIMEOUT', [event]), undefined), options.timeout)
+      }
+    }))
+  }
+
+  #call (event: string, data: unknown, callback: CallCallback): number | undefined {
+    if (this.state === 'closed') {
+      callback(scError('SC_ERR_BAD_CONNECTION', [event], { type: 'disconnect', code: 1001, reason: closeReasons[1001] }))
+      return
+    }
+    this.#calls ??= new Calls((err) => this.onListenerError(err))
+    const cid = this.#calls.open(event, callback, this.host.ackDeadlines)
+    const failure = this.#sendEvent(event, data, cid)
+    if (failure !== undefined) this.#calls.settle(cid, failure, undefined)
+    return cid
+  }
+
+  #sendEvent (event: string, data: unknown, cid?: number): Error | undefined {
+    try {
+      this.port.send(this.host.plainJson ? eventText(event, toJson(data), cid) : this.#encoded({ event, data, cid }))
+    } catch (err) {
+      const error = encodeError(err)
+      this.emitError(error)
+      return error
+    }
+  }
+
+  #encoded (packet: unknown): string | Buffer {
+    const encoded = this.host.codec.encode(packet)
+    if (typeof encoded === 'string' || Buffer.isBuffer(encoded)) return encoded
+    return encoded instanceof ArrayBuffer ? Buffer.from(encoded) : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)
+  }
+
+  /** @internal Answers a call. Data that cannot be encoded becomes an error for both sides. */
+  sendAck (rid: CallId, data: unknown): void {
+    try {
+      this.port.send(this.host.plainJson ? ackText(rid, toJson(data)) : this.#encoded({ rid, data }))
+    } catch (err) {
+      const error = encodeError(err)
+      this.emitError(error)
+      this.sendErrorAck(rid, error)
+    }
+  }
+
+  /** @internal Answers a call with data that is JSON text already; the empty string is no data. */
+  sendJsonAck (rid: CallId, json: string): void {
+    if (json === '') this.sendAck(rid, undefined)
+    else if (this.host.plainJson) this.port.send(ackText(rid, json))
+    else this.sendAck(rid, JSON.parse(json))
+  }
+
+  /** @internal Answers a call with an error that the client may see, and with data beside it. */
+  sendErrorAck (rid: CallId, error: unknown, data?: unknown): void {
+    const packet = { rid, error: dehydrateError(error), data }
+    try {
+      this.port.send(this.host.plainJson ? toJson(packet)! : this.#encoded(packet))
+    } catch (err) {
+      this.emitError(encodeError(err))
+      this.port.send(this.host.plainJson ? toJson({ rid, error: packet.error })! : this.#encoded({ rid, error: packet.error }))
+    }
+  }
+
+  sendObject (object: unknown, options?: { batch?: boolean }): void {
+    if (options?.batch === true) {
+      this.#batch ??= new PacketBatch(this.host.options.pubSubBatchDuration, (packets) => this.sendObject(packets))
+      this.#batch.add(object)
+      return
+    }
+    try {
+      this.port.send(this.#encoded(object))
+    } catch (err) {
+      this.emitError(encodeError(err))
+    }
+  }
+
+  send (data: string | Buffer, options?: { binary?: boolean }): void {
+    const binary = options?.binary ?? typeof data !== 'string'
+    if (binary === (typeof data !== 'string')) this.port.send(data)
+    else this.port.send(binary ? Buffer.from(data as string) : data.toString())
+  }
+
+  encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array { return this.host.codec.encode(object) }
+  decode (message: string | Buffer): unknown { return this.host.codec.decode(message) }
+
+  /** @internal A publication; false when it was left out. */
+  deliver (message: SharedMessage): boolean {
+    return this.port.publish(message)
+  }
+
+  ping (): void {
+    // Until the version is known both are asked; the one that is answered decides.
+    if (this.dialect === unknownDialect) this.port.send(dialects[1].ping)
+    this.port.send(this.dialect === unknownDialect ? dialects[2].ping : this.dialect.ping)
+  }
+
+  pingTimedOut (): void {
+    this.end(4001)
+  }
+
+  /** @internal The answer to a call of ours; false when nothing waits for it. */
+  settleCall (rid: CallId, err: Error | null, data: unknown): boolean {
+    return this.#calls?.settle(rid, err, data) ?? false
+  }
+
+  // Authentication
+
+  setAuthToken (claims: ScAuthToken | object, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void> {
+    const set = handled(this.host.setAuthToken(this, claims, options ?? null))
+    this.#tell(set, callback)
+    return set
+  }
+
+  deauthenticate (callback?: (err: Error | null) => void): Promise<void> {
+    this.deauthenticateSelf()
+    if (callback === undefined) {
+      // SocketCluster's clients answer it, but nobody waits here: the token is gone either way.
+      this.#sendEvent('#removeAuthToken', undefined)
+      return Promise.resolve()
+    }
+    const removed = this.invoke('#removeAuthToken').then(() => {})
+    this.#tell(removed, callback)
+    return handled(removed)
+  }
+
+  deauthenticateSelf (): void {
+    const oldState = this.authState
+    const oldToken = this.authToken
+    this.signedAuthToken = null
+    this.authToken = null
+    this.authState = 'unauthenticated'
+    if (oldState !== 'unauthenticated') {
+      const change = { oldState, newState: this.authState }
+      this.fireLocal('authStateChange', change)
+      this.host.fire('authenticationStateChange', this, change)
+    }
+    this.fireLocal('deauthenticate', oldToken)
+    this.host.fire('deauthentication', this, oldToken)
+    if (oldToken !== null) this.host.revalidate(this)
+  }
+
+  /** @internal The events of a socket that has just been given its token. */
+  announceAuthentication (oldState: AuthState): void {
+    const authToken = this.authToken!
+    if (oldState !== 'authenticated') {
+      const change = { oldState, newState: this.authState, authToken }
+      this.fireLocal('authStateChange', change)
+      this.host.fire('authenticationStateChange', this, change)
+    }
+    this.fireLocal('authenticate', authToken)
+    this.host.fire('authentication', this, authToken)
+  }
+
+  kickOut (channel?: string | null, message?: string, callback?: (err: Error | null) => void): Promise<void> {
+    const channels = channel === undefined || channel === null ? this.subscriptions() : this.subscribed.has(channel) ? [channel] : []
+    for (const name of channels) {
+      this.host.leave(this, name)
+      this.#sendEvent('#kickOut', { message, channel: name })
+    }
+    const kicked = Promise.resolve()
+    this.#tell(kicked, callback)
+    return kicked
+  }
+
+  #tell (work: Promise<unknown>, callback: ((err: Error | null) => void) | undefined): void {
+    if (callback === undefined || callback === null) return
+    work.then(() => callback(null), callback).catch((err: unknown) => this.onListenerError(err))
+  }
+
+  // Closing
+
+  disconnect (code: number = 1000, data?: unknown): void {
+    if (!isSendableCloseCode(code)) {
+      this.emitError(scError('SC_ERR_CLOSE_CODE', [code]))
+      code = 1000
+    }
+    if (this.state === 'closed') return
+    if (this.dialect.disconnectPacket) this.#sendEvent('#disconnect', { code, data })
+    this.end(code, data)
+  }
+
+  destroy (code?: number, data?: unknown): void {
+    this.active = false
+    this.disconnect(code, data)
+  }
+
+  terminate (): void {
+    this.port.terminate()
+  }
+
+  /** @internal Closes without the packet that announces it. */
+  end (code: number, data?: unknown): void {
+    this.#batch?.flush()
+    this.finish(code, data)
+    this.port.close(code, reasonText(data))
+  }
+
+  /** @internal The connection is closed, or as good as: everything that follows from that, once. */
+  finish (code: number, data: unknown): void {
+    if (this.state === 'closed') return
+    const wasOpen = this.state === 'open'
+    this.state = 'closed'
+    this.#batch?.cancel()
+    this.#calls?.abort(wasOpen ? 'disconnect' : 'connectAbort', code, reasonText(data))
+    this.host.release(this, code)
+    this.host.fire(wasOpen ? 'disconnection' : 'connectionAbort', this, code, data)
+    this.host.fire('closure', this, code, data)
+    this.fireLocal(wasOpen ? 'disconnect' : 'connectAbort', code, data)
+    this.fireLocal('close', code, data)
+    if (!isOrdinaryClose(code)) {
+      const reason = reasonText(data)
+      const text = closeReasons[code] ?? `Socket connection closed with status code ${code}${reason === '' ? '' : ` and reason: ${reason}`}`
+      this.emitError(scError('SC_ERR_SOCKET_CLOSED', [text], { code }))
+    }
+    this.closeStreams()
+  }
+
+  // Events
+
+  listener (event: keyof SocketEvents): ScStream<any> { return this.stream(event) }
+  // Keys with a space cannot collide with local events.
+  receiver (event: string): ScStream<any> { return this.stream(`receiver ${event}`) }
+  procedure (event: string): ScStream<any> { return this.stream(`procedure ${event}`) }
+  /** @internal */ activeReceiver (event: string) { return this.activeStream(`receiver ${event}`) }
+  /** @internal */ activeProcedure (event: string) { return this.activeStream(`procedure ${event}`) }
+
+  /** @internal */
+  fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void {
+    this.fire(event, args, socketEventObjects[event])
+  }
+
+  /** @internal Whether anybody would notice a local event. */
+  observes (event: keyof SocketEvents): boolean {
+    return this.hasListeners(event) || this.activeStream(event) !== undefined
+  }
+
+  /** @internal Calls the application's handlers of a client's event. */
+  eachListener (event: string, visit: (listener: (...args: any[]) => unknown) => void): void {
+    this.forEachListener(event, visit)
+  }
+
+  /** @internal An event of the wire that only observes: nobody can answer it. */
+  fireWire (event: string, data: unknown): void {
+    this.fire(event, [data])
+  }
+
+  /** @internal An error of this socket: its own `error` event, and a warning of the server. */
+  emitError (err: Error): void {
+    this.fireLocal('error', err)
+    this.host.warn(err, this.log)
+  }
+
+  protected onListenerError (err: unknown): void {
+    this.host.warn(err, this.log)
+  }
+}
+
+// Instances have the constants too, on their prototype.
+for (const name of ['CONNECTING', 'OPEN', 'CLOSED', 'AUTHENTICATED', 'UNAUTHENTICATED'] as const) {
+  Object.defineProperty(ServerSocket.prototype, name, { value: ServerSocket[name] })
+}
+
+function encodeError (err: unknown): Error {
+  return scError('SC_ERR_ENCODE', [err instanceof Error ? err.message : String(err)])
+}

@@ -1,0 +1,80 @@
+/** A connection with messages to write. */
+export interface Flushable {
+  flush (flusher: Flusher): void
+}
+
+/** How long one slice of a large fan-out may hold up the event loop, in milliseconds. */
+const sliceTime = 8
+const portsPerClockRead = 32
+
+/**
+ * Writes the queues of all connections once per turn of the event loop, so that messages which belong to one turn
+ * share one system call. A fan-out to very many connections is cut into slices; answers and pings go before them.
+ */
+export class Flusher {
+  #urgent: Flushable[] = []
+  #bulk: Flushable[] = []
+  #bulkAt = 0
+  #tickScheduled = false
+  #sliceScheduled = false
+  readonly #run = (): void => {
+    this.#tickScheduled = false
+    this.#flushUrgent()
+    if (!this.#sliceScheduled) this.#flushBulk()
+  }
+
+  readonly #runSlice = (): void => {
+    this.#sliceScheduled = false
+    this.#flushUrgent()
+    this.#flushBulk()
+  }
+
+  // Connections that got the same publications in one turn share the buffer that joins them.
+  #lastFrames: readonly Buffer[] = []
+  #lastJoined: Buffer | null = null
+
+  add (port: Flushable, urgent: boolean): void {
+    if (urgent) this.#urgent.push(port)
+    else this.#bulk.push(port)
+    if (!this.#tickScheduled) {
+      this.#tickScheduled = true
+      process.nextTick(this.#run)
+    }
+  }
+
+  /** One buffer that holds these frames in order. */
+  join (frames: readonly Buffer[]): Buffer {
+    const last = this.#lastFrames
+    if (this.#lastJoined !== null && last.length === frames.length && frames.every((frame, i) => frame === last[i])) return this.#lastJoined
+    this.#lastFrames = frames
+    return (this.#lastJoined = Buffer.concat(frames))
+  }
+
+  #flushUrgent (): void {
+    if (this.#urgent.length === 0) return
+    const ports = this.#urgent
+    this.#urgent = []
+    for (const port of ports) port.flush(this)
+  }
+
+  #flushBulk (): void {
+    const ports = this.#bulk
+    if (ports.length === 0) return
+    const end = performance.now() + sliceTime
+    let at = this.#bulkAt
+    while (at < ports.length) {
+      ports[at++]!.flush(this)
+      if (at % portsPerClockRead === 0 && performance.now() > end) break
+    }
+    if (at < ports.length) {
+      this.#bulkAt = at
+      this.#sliceScheduled = true
+      setImmediate(this.#runSlice)
+      return
+    }
+    this.#bulk = []
+    this.#bulkAt = 0
+    this.#lastFrames = []
+    this.#lastJoined = null
+  }
+}

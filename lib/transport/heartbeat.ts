@@ -1,0 +1,70 @@
+/** A connection that is kept alive. */
+export interface Beating {
+  /** When something last came from it, by `Date.now()`. */
+  readonly lastSeen: number
+  ping (): void
+  /** Nothing came for the whole of `pingTimeout`. */
+  pingTimedOut (): void
+}
+
+const slots = 16
+
+/**
+ * One timer for all connections: they are spread over the slots of a wheel that turns once per `pingInterval`, and each is
+ * pinged when its slot comes by. One that may run out of time before its next visit is watched at every tick.
+ */
+export class Heartbeat {
+  readonly #interval: number
+  readonly #timeout: number
+  readonly #wheel: Array<Set<Beating>> = Array.from({ length: slots }, () => new Set())
+  readonly #slotOf = new Map<Beating, number>()
+  readonly #suspects = new Set<Beating>()
+  #at = 0
+  #timer: NodeJS.Timeout | null = null
+
+  /** @param interval and timeout in milliseconds */
+  constructor (interval: number, timeout: number) {
+    this.#interval = interval
+    this.#timeout = timeout
+  }
+
+  add (beating: Beating): void {
+    // Its first ping comes when the wheel has turned once.
+    this.#slotOf.set(beating, this.#at)
+    this.#wheel[this.#at]!.add(beating)
+    this.#watchIfDue(beating, Date.now())
+    this.#timer ??= setInterval(() => this.#tick(), this.#interval / slots).unref()
+  }
+
+  remove (beating: Beating): void {
+    const slot = this.#slotOf.get(beating)
+    if (slot === undefined) return
+    this.#slotOf.delete(beating)
+    this.#wheel[slot]!.delete(beating)
+    this.#suspects.delete(beating)
+    if (this.#slotOf.size === 0) this.stop()
+  }
+
+  stop (): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+  }
+
+  #tick (): void {
+    const now = Date.now()
+    this.#at = (this.#at + 1) % slots
+    for (const beating of this.#wheel[this.#at]!) {
+      beating.ping()
+      this.#watchIfDue(beating, now)
+    }
+    for (const beating of this.#suspects) {
+      const silence = now - beating.lastSeen
+      if (silence >= this.#timeout) beating.pingTimedOut()
+      else if (silence + this.#interval < this.#timeout) this.#suspects.delete(beating)
+    }
+  }
+
+  #watchIfDue (beating: Beating, now: number): void {
+    if (now - beating.lastSeen + this.#interval >= this.#timeout) this.#suspects.add(beating)
+  }
+}

@@ -1,0 +1,32 @@
+import type { SharedMessage } from './frames.js'
+
+/** What a socket needs of its connection. Nothing above this folder knows which library carries it. */
+export interface SocketPort {
+  /** False as soon as either side began to close. */
+  readonly open: boolean
+  /** Settles when the connection is gone. */
+  readonly closed: Promise<void>
+  /** Bytes accepted and not yet given to the operating system. */
+  readonly bufferedBytes: number
+  /** Queues a message of this socket's own: an answer, an event, a ping. It never waits behind a fan-out to others. */
+  send (data: string | Buffer): void
+  /** Queues a publication. False when it was left out because the backlog is over its budget. */
+  publish (message: SharedMessage): boolean
+  /** Writes what is queued, then closes. The reason is cut to what a close frame holds. */
+  close (code: number, reason: string): void
+  /** Drops the connection. */
+  terminate (): void
+  /** Stops and continues reading: the sender's own TCP window fills up meanwhile. */
+  pause (): void
+  resume (): void
+}
+
+/** What a connection tells its socket. */
+export interface PortListener {
+  /** A text message as a string, a binary one as a Buffer. */
+  onMessage (data: string | Buffer, bytes: number): void
+  onClose (code: number, reason: string): void
+  onError (err: Error): void
+  /** The backlog went over its budget. */
+  onBacklog (bufferedBytes: number): void
+}

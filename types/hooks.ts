@@ -1,0 +1,109 @@
+import type { ScAuthToken } from './auth.js'
+
+/** The SocketCluster middleware lines that run on sockets. `handshakeWS` is not among them: it runs in the HTTP upgrade. */
+export type HookLine = 'handshakeSC' | 'authenticate' | 'subscribe' | 'publishIn' | 'publishOut' | 'emit'
+
+/** The lines of `scServer.addMiddleware()`. */
+export type MiddlewareLine = HookLine | 'handshakeWS'
+
+/** The hooks of `fastify.scHook()`: the lines, and those of declared events. */
+export type HookName = HookLine | 'preHandler' | 'onResponse' | 'onError'
+
+/** `Socket` is the server socket; a parameter so that this file needs nothing above it. */
+export interface HandshakeScRequest<Socket> {
+  readonly socket: Socket
+}
+
+export interface AuthenticateRequest<Socket> {
+  readonly socket: Socket
+  /** The verified claims. */
+  readonly authToken: ScAuthToken
+  readonly signedAuthToken: string | null
+}
+
+export interface SubscribeRequest<Socket> {
+  readonly socket: Socket
+  readonly channel: string
+  readonly waitForAuth: boolean | undefined
+  /** The subscription's data; assigning replaces it, `undefined` keeps the old value. */
+  data: any
+  /** Present when the socket's token ran out before this action. */
+  readonly authTokenExpiredError?: Error
+  /** True when an existing subscription is checked again because the socket's authorization changed. */
+  readonly revalidation: boolean
+  /** The channel's parameters when it matches a declared pattern. */
+  readonly params: Readonly<Record<string, string>>
+}
+
+export interface PublishInRequest<Socket> {
+  readonly socket: Socket
+  /** Assigning another text publishes there instead. */
+  channel: string
+  /** Assigning replaces the message, `undefined` keeps the old value. */
+  data: any
+  /** Sent back to the publisher with its ack. */
+  ackData?: any
+  readonly authTokenExpiredError?: Error
+  readonly params: Readonly<Record<string, string>>
+}
+
+export interface PublishOutRequest<Socket> {
+  /** The receiving socket. */
+  readonly socket: Socket
+  readonly channel: string
+  /** This recipient's own copy; editing or assigning it changes nothing for others. */
+  data: any
+  /** Set it to send the shared, already encoded message and ignore edits. */
+  useCache?: boolean
+  readonly params: Readonly<Record<string, string>>
+}
+
+export interface EmitRequest<Socket> {
+  readonly socket: Socket
+  readonly event: string
+  /** Assigning replaces it, `undefined` keeps the old value. Validated afterwards, if the event declares a schema. */
+  data: any
+  readonly authTokenExpiredError?: Error
+}
+
+/** What a declared event's `preHandler`, `onResponse` and `onError` hooks get. */
+export interface EventRequest<Socket> {
+  readonly socket: Socket
+  readonly event: string
+  /** Valid by the event's schema. */
+  data: any
+  /** The `config` of the event's contract. */
+  readonly config: unknown
+  /** `onResponse` only: what the handler returned. */
+  response?: unknown
+  /** `onError` only: what was thrown. */
+  error?: unknown
+  readonly authTokenExpiredError?: Error
+}
+
+export interface HookRequests<Socket> {
+  handshakeSC: HandshakeScRequest<Socket>
+  authenticate: AuthenticateRequest<Socket>
+  subscribe: SubscribeRequest<Socket>
+  publishIn: PublishInRequest<Socket>
+  publishOut: PublishOutRequest<Socket>
+  emit: EmitRequest<Socket>
+  preHandler: EventRequest<Socket>
+  onResponse: EventRequest<Socket>
+  onError: EventRequest<Socket>
+}
+
+/** A hook: returning lets the action pass, throwing (or rejecting) blocks it. `this` is the Fastify instance of the event or channel. */
+export type Hook<Name extends HookName, Socket, Instance = unknown> =
+  (this: Instance, request: HookRequests<Socket>[Name]) => void | Promise<void>
+
+/** Ends a middleware: without arguments the action passes, `next(err)` blocks it, `next(true)` blocks it silently. */
+export type Next = (err?: Error | string | boolean | null | { silent?: boolean, [field: string]: unknown }, detail?: unknown) => void
+
+/** The request of a middleware line; `handshakeWS` gets the Node.js request of the upgrade. */
+export type MiddlewareRequest<Line extends MiddlewareLine, Socket, HttpRequest> =
+  Line extends HookLine ? HookRequests<Socket>[Line] : HttpRequest
+
+/** SocketCluster's middleware. An async function that throws blocks too. */
+export type Middleware<Line extends MiddlewareLine, Socket, HttpRequest> =
+  (request: MiddlewareRequest<Line, Socket, HttpRequest>, next: Next) => void | Promise<void>

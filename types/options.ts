@@ -1,0 +1,114 @@
+import type { AuthEngine, AuthKey } from './auth.js'
+import type { Broker } from './broker.js'
+import type { CodecEngine, ProtocolVersion } from './protocol.js'
+import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
+
+/** What happens to a socket whose backlog is over `maxBufferedBytes`. */
+export type SlowConsumerPolicy = 'disconnect' | 'drop'
+
+/** Options of `fastify.register(scPlugin, options)`. Times are milliseconds unless said otherwise. */
+export interface ScPluginOptions {
+  /** The path of the websocket route; served with and without the trailing slash. @default '/socketcluster/' */
+  path?: string
+  /** The wire protocol; `'auto'` finds it per connection. @default 'auto' */
+  protocolVersion?: 'auto' | ProtocolVersion
+  /** How long an answer of a client may take. @default 10000 */
+  ackTimeout?: number
+  /** How long the HTTP hooks and, after them, `#handshake` may take each; then close code 4005. @default 10000 */
+  handshakeTimeout?: number
+  /** Close with 4009 when the first message is not `#handshake`. @default true */
+  strictHandshake?: boolean
+  /** Time between pings. @default 8000 */
+  pingInterval?: number
+  /** A client from which nothing came for so long is closed with 4001; told to the client in the handshake. @default 20000 */
+  pingTimeout?: number
+  /** Send no pings and never time out. @default false */
+  pingTimeoutDisabled?: boolean
+  /** Whether clients may publish. @default true */
+  allowClientPublish?: boolean
+  /** How many channels one socket may subscribe to; 0 for no limit. @default 1000 */
+  socketChannelLimit?: number
+  /** Bytes of one message, after inflation too; more closes with 1009. @default 65536 */
+  maxPayload?: number
+  /** Packets in one array; more closes with 4413. @default 64 */
+  maxBatchItems?: number
+  /** Nesting of one message; more is an `InvalidMessageError`. @default 32 */
+  maxDepth?: number
+  /** Values in one message; more is an `InvalidMessageError`. @default 10000 */
+  maxNodes?: number
+  /** Bytes of a channel's name. @default 255 */
+  maxChannelNameLength?: number
+  /** Characters of an event's name. @default 128 */
+  maxEventNameLength?: number
+  /** How long a hook may take before its action fails with a `TimeoutError`; 0 for no limit. @default 5000 */
+  hookTimeout?: number
+  /** How long an event may stay unanswered before its caller gets a `TimeoutError`; 0 for no limit. @default 9000 */
+  handlerTimeout?: number
+  /** Bytes that may wait for one socket. @default 1048576 */
+  maxBufferedBytes?: number
+  /** End a slow socket, or leave out publications for it until it catches up (answers are never left out). @default 'disconnect' */
+  slowConsumerPolicy?: SlowConsumerPolicy
+  /** Compression; slow, off by default. Ignored when the application registered @fastify/websocket itself. @default false */
+  perMessageDeflate?: boolean | object
+  /** Who may connect by `Origin`: exact origins such as `'https://example.com'`, with `*` for a whole part (`'https://example.com:*'`, `'*:*'` for anyone), or `'same-host'`. A missing Origin is always allowed. @default 'same-host' */
+  origins?: string | string[]
+  /** The secret that signs and verifies tokens. Default: the application's @fastify/jwt, else a random one, with a warning in the log. */
+  authKey?: AuthKey
+  /** PEM; goes with `authPublicKey`. */
+  authPrivateKey?: AuthKey
+  /** PEM; goes with `authPrivateKey`. */
+  authPublicKey?: AuthKey
+  /** @default 'HS256', or what fits the key pair */
+  authAlgorithm?: string
+  /** The algorithms a token may have. Default: the one of `authAlgorithm`. */
+  authVerifyAlgorithms?: string[]
+  /** **Seconds** until a token expires; a `setAuthToken` call can say otherwise. @default 86400 */
+  authDefaultExpiry?: number
+  /** Sign without holding up the event loop, where the engine can. @default false */
+  authSignAsync?: boolean
+  /** Verify without holding up the event loop, where the engine can. @default true */
+  authVerifyAsync?: boolean
+  /** The namespace of the application's @fastify/jwt to use. */
+  jwtNamespace?: string
+  /** Authenticate a socket by the `request.user` that a hook of the handshake verified. @default true */
+  authFromRequest?: boolean
+  /** Check subscriptions again when a socket loses or changes its token. @default true */
+  revalidate?: boolean
+  /** Replaces the making and checking of tokens. */
+  authEngine?: AuthEngine
+  /** Replaces JSON on the wire. */
+  codecEngine?: CodecEngine
+  /** How long packets sent with `batch` are gathered; `null` for the end of the current turn. @default null */
+  pubSubBatchDuration?: number | null
+  /** Emit a `warning` for each action a middleware blocks. @default true */
+  middlewareEmitWarnings?: boolean
+  /** Tell clients the text of every error, not only of declared ones. For development. @default false */
+  exposeErrors?: boolean
+  /** The close code of `close()`. Stock clients come back after 10 to 20 s with 1001 (the default), never with 1000 or 4500 and up. @default 1001 */
+  closeCode?: number
+  /** The reason that goes with `closeCode`. @default 'Server closing' */
+  closeReason?: string
+  /** How long `close()` waits for clients to answer the close before it drops them. @default 5000 */
+  closeTimeout?: number
+  /** Whether clients may use channels that no `scChannel` declares. @default 'open' */
+  channels?: 'open' | 'declared'
+  /** Whether declared events run by hooks of their own, or through Fastify's request lifecycle. @default 'own' */
+  lifecycle?: ScLifecycle
+  /** Compiles the schemas of declared events and channels instead of the context's compiler. */
+  validatorCompiler?: ScValidatorCompiler
+  /** Makes the error of data that does not fit. Default: Fastify's text. */
+  schemaErrorFormatter?: ScSchemaErrorFormatter
+  /** Headers of the handshake, in lower case, that `lifecycle: 'request'` hands on to an event's request. */
+  requestHeaders?: string[]
+  /** Carries publications. Default: one inside the process. */
+  broker?: Broker
+  /** Keeps applications that share a broker apart. @default 'sc' */
+  brokerPrefix?: string
+}
+
+/** Options that have no default value: absent unless the application sets them. */
+type Optional = 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' |
+  'validatorCompiler' | 'schemaErrorFormatter' | 'requestHeaders'
+
+/** All options with their values: what `scServer.options` holds. */
+export type ResolvedOptions = Required<Omit<ScPluginOptions, Optional>> & Pick<ScPluginOptions, Optional>

@@ -1,0 +1,30 @@
+/** A snapshot of `scServer.stats()`. Counters only grow; gauges are of this moment. */
+export interface ScStats {
+  /** Open sockets. */
+  clients: number
+  /** Sockets whose handshake is not done. */
+  pendingClients: number
+  /** Channels with at least one local subscriber. */
+  channels: number
+  /** Subscriptions of all local sockets together. */
+  subscriptions: number
+  /** Bytes that wait to be sent, of all sockets together. */
+  bufferedBytes: number
+  connects: number
+  /** Closed connections by close code. */
+  closes: Record<string, number>
+  inboundMessages: number
+  inboundBytes: number
+  outboundMessages: number
+  outboundBytes: number
+  /** Publications accepted from clients and from the server itself. */
+  publishes: number
+  /** Publications handed to sockets. */
+  deliveries: number
+  /** Actions stopped by a hook, a middleware or a policy. */
+  blocked: number
+  /** Messages that could not be read or broke a rule of the protocol. */
+  invalid: number
+  rateLimited: number
+  slowConsumers: number
+}
