@@ -138,7 +138,8 @@ export class BrokerLink {
     this.#subscribeTick = null
     this.#subscribeQueue = []
     this.#releases.clear()
-    for (const interest of this.#interests.values()) settle(interest, this.#downError())
+    const error = this.#downError()
+    for (const interest of this.#interests.values()) settle(interest, error)
     this.#interests.clear()
     return this.broker.stop()
   }
@@ -184,11 +185,11 @@ export class BrokerLink {
   publish (channel: string, data: string): MaybePromise<void> {
     if (this.#state === 'down') {
       this.#refused++
-      return Promise.reject(this.#downError())
+      return Promise.reject(withoutStack(() => this.#downError()))
     }
     if (this.#inFlight >= this.#maxInFlight || this.#inFlightBytes >= this.#maxInFlightBytes) {
       this.#refused++
-      return Promise.reject(scError('SC_ERR_BROKER_BUSY', [this.broker.name, this.#inFlight]))
+      return Promise.reject(withoutStack(() => scError('SC_ERR_BROKER_BUSY', [this.broker.name, this.#inFlight])))
     }
     const accepted = this.broker.publish(channel, data)
     if (accepted === undefined) return
@@ -372,6 +373,17 @@ function deferred (): Deferred {
   // The caller of `hold` may be gone by then; its own chain still reports a rejection nobody handles.
   promise.catch(() => {})
   return { promise, resolve, reject }
+}
+
+/** Makes an error for a refusal: tens of thousands a second must cost little, and their stack would tell nothing. */
+function withoutStack (make: () => Error): Error {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = limit
+  }
 }
 
 function asError (value: unknown): Error {

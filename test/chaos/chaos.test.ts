@@ -1,0 +1,21 @@
+import t from 'tap'
+import { judge, runOutage, runResubscribe, runScenario, scenarios, shortPace, type EngineName } from './scenario.js'
+
+// The short form of `npm run chaos`: the same faults, accounting and rules, at a quicker pace.
+for (const engine of ['redis', 'nats'] as EngineName[]) {
+  t.test(engine, async (t) => {
+    const results = await Promise.all(scenarios(shortPace).map(async (scenario) => ({ scenario, report: await runScenario(scenario, engine) })))
+    if (results.some(({ report }) => report === null)) return t.plan(0, `${engine}-server is not installed`)
+    for (const { scenario, report } of results) {
+      t.strictSame(judge(scenario, report!), [], scenario.name, { report })
+    }
+
+    const outage = await runOutage(engine, 2)
+    t.ok(outage!.grownBy < 20, 'an outage does not hoard publications', { outage })
+    t.ok(outage!.refused > 30_000, 'everything is refused', { outage })
+
+    const resubscribe = await runResubscribe(engine, 20_000)
+    t.equal(resubscribe!.delivered, 1000, 'all channels are subscribed again', { resubscribe })
+    t.ok(resubscribe!.again < 2000, 'in under two seconds', { resubscribe })
+  })
+}
