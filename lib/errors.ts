@@ -61,6 +61,7 @@ export const errorTable = {
   SC_ERR_CHANNEL_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Channel "%s" is already declared' },
   SC_ERR_MESSAGE_SIZE: { name: 'InvalidMessageError', message: 'A message on "%s" may have at most %s bytes, got %s; see its maxMessageBytes' },
   SC_ERR_CHANNEL_REFUSED: { name: 'InvalidActionError', message: 'Clients may not %s "%s"' },
+  SC_ERR_CHANNEL_AUTH: { name: 'AuthError', message: 'Channel "%s" needs an authenticated socket' },
   SC_ERR_NOT_SUBSCRIBED: { name: 'InvalidActionError', message: 'Failed to unsubscribe socket from the %s channel - the socket is not subscribed to it' },
   SC_ERR_PUBLISH_DISABLED: { name: 'InvalidActionError', message: 'Client publish feature is disabled; see the option allowClientPublish' },
   SC_ERR_SUBSCRIBE_ABORTED: { name: 'BadConnectionError', message: 'The socket closed before it was subscribed to %s' },
@@ -70,6 +71,10 @@ export const errorTable = {
   SC_ERR_BROKER_CONNECT: { name: 'BrokerError', message: "The %s broker cannot connect to %s: %s; with the broker's option connect: 'retry' the server starts without it" },
   SC_ERR_BROKER_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
   // Limits
+  SC_ERR_CONNECTIONS: { name: 'ResourceLimitError', message: 'No more than %s connections; see the option %s', statusCode: 503 },
+  SC_ERR_TOKEN_REVOKED: { name: 'AuthTokenInvalidError', message: 'The token was revoked' },
+  SC_ERR_AUTH_RATE: { name: 'RateLimitError', message: 'Too many attempts to authenticate; try again in %s ms', closeCode: 4429 },
+  SC_ERR_FILTER: { name: 'InvalidArgumentsError', message: 'A filter expects user, jti or socketId, got %s' },
   SC_ERR_RATE: { name: 'RateLimitError', message: 'Too many messages; try again in %s ms', closeCode: 4429 },
   SC_ERR_RESOURCE: { name: 'ResourceLimitError', message: '%s' },
   // Set-up

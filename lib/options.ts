@@ -23,7 +23,18 @@ export const defaultOptions = {
   maxEventNameLength: 128,
   hookTimeout: 5_000,
   handlerTimeout: 9_000,
+  inboundRate: 100,
+  inboundBurst: 200,
+  inboundRateKey: null,
+  inboundKeyRate: 1_000,
+  inboundKeyBurst: 2_000,
+  authenticateRate: 5,
+  inboundQueue: 64,
+  maxConnections: 10_000,
+  maxConnectionsPerIp: 0,
+  maxPendingHandshakes: 1_000,
   maxBufferedBytes: 1_048_576,
+  maxTotalBufferedBytes: 268_435_456,
   slowConsumerPolicy: 'disconnect',
   perMessageDeflate: false,
   origins: 'same-host',
@@ -31,12 +42,13 @@ export const defaultOptions = {
   authSignAsync: false,
   authVerifyAsync: true,
   authFromRequest: true,
-  revalidate: true,
+  revalidate: 'kick',
   pubSubBatchDuration: null,
   middlewareEmitWarnings: true,
   exposeErrors: false,
   closeCode: 1001,
   closeReason: 'Server closing',
+  drainTimeout: 0,
   closeTimeout: 5_000,
   channels: 'open',
   lifecycle: 'own',
@@ -46,6 +58,8 @@ export const defaultOptions = {
 const milliseconds = Type.Integer({ minimum: 1, maximum: 0x7fffffff })
 /** A limit; 0 or false turns it off. */
 const limit = Type.Union([Type.Integer({ minimum: 0 }), Type.Literal(false)])
+/** Actions a second or a minute; 0 or false turns the limit off. */
+const rate = Type.Union([Type.Number({ minimum: 0 }), Type.Literal(false)])
 const key = Type.Unsafe<string | Buffer>({})
 const fn = Type.Unsafe<never>({})
 const object = Type.Object({}, { additionalProperties: true })
@@ -70,8 +84,19 @@ export const optionsSchema = Type.Object({
   maxEventNameLength: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
   hookTimeout: Type.Optional(limit),
   handlerTimeout: Type.Optional(limit),
+  inboundRate: Type.Optional(rate),
+  inboundBurst: Type.Optional(Type.Integer({ minimum: 1 })),
+  inboundRateKey: Type.Optional(Type.Union([Type.Literal('ip'), Type.Literal('user'), Type.Null(), Type.Unsafe<() => string>(Type.Refine(Type.Unknown(), (value) => typeof value === 'function'))])),
+  inboundKeyRate: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+  inboundKeyBurst: Type.Optional(Type.Integer({ minimum: 1 })),
+  authenticateRate: Type.Optional(rate),
+  inboundQueue: Type.Optional(limit),
+  maxConnections: Type.Optional(limit),
+  maxConnectionsPerIp: Type.Optional(limit),
+  maxPendingHandshakes: Type.Optional(limit),
   maxBufferedBytes: Type.Optional(limit),
-  slowConsumerPolicy: Type.Optional(Type.Union([Type.Literal('disconnect'), Type.Literal('drop')])),
+  maxTotalBufferedBytes: Type.Optional(limit),
+  slowConsumerPolicy: Type.Optional(Type.Union([Type.Literal('disconnect'), Type.Literal('drop'), Type.Literal('latest')])),
   perMessageDeflate: Type.Optional(Type.Union([Type.Boolean(), object])),
   origins: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })])),
   authKey: Type.Optional(key),
@@ -84,7 +109,7 @@ export const optionsSchema = Type.Object({
   authVerifyAsync: Type.Optional(Type.Boolean()),
   jwtNamespace: Type.Optional(Type.String({ minLength: 1 })),
   authFromRequest: Type.Optional(Type.Boolean()),
-  revalidate: Type.Optional(Type.Boolean()),
+  revalidate: Type.Optional(Type.Union([Type.Boolean(), Type.Literal('kick'), Type.Literal('suspend')])),
   authEngine: Type.Optional(object),
   codecEngine: Type.Optional(object),
   pubSubBatchDuration: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
@@ -92,6 +117,7 @@ export const optionsSchema = Type.Object({
   exposeErrors: Type.Optional(Type.Boolean()),
   closeCode: Type.Optional(Type.Union([Type.Literal(1000), Type.Literal(1001), Type.Integer({ minimum: 3000, maximum: 4999 })])),
   closeReason: Type.Optional(Type.String()),
+  drainTimeout: Type.Optional(Type.Integer({ minimum: 0, maximum: 0x7fffffff })),
   closeTimeout: Type.Optional(milliseconds),
   channels: Type.Optional(Type.Union([Type.Literal('open'), Type.Literal('declared')])),
   lifecycle: Type.Optional(Type.Union([Type.Literal('own'), Type.Literal('request')])),
@@ -105,7 +131,8 @@ export const optionsSchema = Type.Object({
 const compiled = Compile(optionsSchema)
 
 /** Limits that 0 turns off, for the warning that goes with it. */
-const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'hookTimeout', 'handlerTimeout', 'maxBufferedBytes'] as const
+const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'authenticateRate', 'inboundQueue',
+  'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
 
 /** Options that Fastify itself puts among those of a plugin. */
 const fastifyOptions = new Set(['prefix', 'logLevel', 'logSerializers'])

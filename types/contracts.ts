@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ScChannel } from './exchange.js'
 import type { Hook } from './hooks.js'
+import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 
@@ -71,6 +72,8 @@ export interface ScChannelShape extends ScDocumentation {
   clientPublish?: boolean
   /** Bytes of a message as JSON; 0 for no limit of its own. @default 0 */
   maxMessageBytes?: number
+  /** What happens when a subscriber's backlog is full. Default: the server's option. */
+  slowConsumerPolicy?: SlowConsumerPolicy
   /** Yours. */
   config?: unknown
   /** Examples of messages. */
@@ -81,11 +84,11 @@ export interface ScChannelShape extends ScDocumentation {
 export interface ScChannelContract<TypeProvider, Pattern extends string, Message> extends ScChannelShape {
   message?: Message
   /** After the `subscribe` hooks. Throwing refuses the subscription. */
-  subscribe?: (this: FastifyInstance, context: ScChannelContext<any, PatternParams<Pattern>>) => unknown
+  subscribe?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<any, PatternParams<Pattern>>) => unknown
   /** After the `publishIn` hooks and the check of the message. Throwing refuses the message. */
-  publish?: (this: FastifyInstance, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
+  publish?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
   /** For each recipient, on its own copy, after the `publishOut` hooks. Throwing leaves the recipient out; a returned value replaces its message. */
-  deliver?: (this: FastifyInstance, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
+  deliver?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
   /** Replaces the validator for `message` and `params`. Default: the option `validatorCompiler`. */
   validatorCompiler?: ScValidatorCompiler
   /** Default: the option `schemaErrorFormatter`. */

@@ -1,7 +1,24 @@
-import type { HookName, Hook } from './hooks.js'
+import type { HookName, HookRequests } from './hooks.js'
 import type { EventContext } from './routes.js'
 import type { ScServer, ScServerSocket } from './server.js'
 import type { InferChannels, ParamsArgument, ScChannelContract, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
+
+// Apart from FastifyInstance, and marked `in out`, so that the compiler compares type providers and not all methods of two
+// instances: that would cost it seconds per program. All type providers are alike to it, so instances stay assignable.
+
+interface DeclareEvent<in out TypeProvider> {
+  // Without NoInfer the compiler would infer through the computed types and through `this`, which costs as much.
+  <This, const S extends ScEventSchema, const R extends ScReply<TypeProvider, S>> (
+    this: This,
+    name: string,
+    contract: S,
+    handler: (this: NoInfer<This>, data: NoInfer<ScEventData<TypeProvider, S>>, context: EventContext) => R | Promise<R>
+  ): This
+}
+
+interface DeclareChannel<in out TypeProvider> {
+  <This, const P extends string, const M = undefined> (this: This, pattern: P, contract: ScChannelContract<TypeProvider, P, M>): This
+}
 
 declare module 'fastify' {
   // The type parameters must be named as Fastify names them.
@@ -17,12 +34,7 @@ declare module 'fastify' {
      * @throws InvalidArgumentsError for a name that is empty, reserved or taken, or an unusable contract
      * @throws InvalidActionError when the server is ready
      */
-    // NoInfer keeps the compiler from inferring S through the computed type, which costs seconds per call.
-    scEvent<const S extends ScEventSchema, const R extends ScReply<TypeProvider, S>> (
-      name: string,
-      contract: S,
-      handler: (this: this, data: NoInfer<ScEventData<TypeProvider, S>>, context: EventContext) => R | Promise<R>
-    ): this
+    scEvent: DeclareEvent<TypeProvider>
 
     /**
      * Declares channels by a pattern: `'news'`, `'room/:id'`, `'logs/*'`. Text before a parameter before `*`, as in routes; `::` is a colon.
@@ -30,7 +42,7 @@ declare module 'fastify' {
      * @throws InvalidArgumentsError for a pattern that is unusable or taken, or an unusable contract
      * @throws InvalidActionError when the server is ready
      */
-    scChannel<const P extends string, const M = undefined> (pattern: P, contract: ScChannelContract<TypeProvider, P, M>): this
+    scChannel: DeclareChannel<TypeProvider>
 
     /**
      * Adds a hook for the events and channels of this context and of those inside it. Throwing blocks the action.
@@ -39,7 +51,7 @@ declare module 'fastify' {
      * @throws InvalidArgumentsError for an unknown name
      * @throws InvalidActionError when the server is ready
      */
-    scHook<N extends HookName> (name: N, hook: Hook<N, ScServerSocket, this>): this
+    scHook<N extends HookName> (name: N, hook: (this: NoInfer<this>, request: HookRequests<ScServerSocket>[N]) => void | Promise<void>): this
 
     /**
      * A channel of the exchange with the message type of its contract: `app.scChannelOf(channels, 'room/:id', { id })`.

@@ -1,10 +1,19 @@
-import type { AuthEngine, AuthKey } from './auth.js'
+import type { IncomingMessage } from 'node:http'
+import type { AuthEngine, AuthKey, ScAuthToken } from './auth.js'
 import type { Broker } from './broker.js'
 import type { CodecEngine, ProtocolVersion } from './protocol.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 
 /** What happens to a socket whose backlog is over `maxBufferedBytes`. */
-export type SlowConsumerPolicy = 'disconnect' | 'drop'
+export type SlowConsumerPolicy = 'disconnect' | 'drop' | 'latest'
+
+/** What a function for `inboundRateKey` may look at. */
+export interface RateKeySocket {
+  readonly id: string
+  readonly remoteAddress: string | undefined
+  readonly authToken: ScAuthToken | null
+  readonly request: IncomingMessage
+}
 
 /** Options of `fastify.register(scPlugin, options)`. Times are milliseconds unless said otherwise. */
 export interface ScPluginOptions {
@@ -44,9 +53,31 @@ export interface ScPluginOptions {
   hookTimeout?: number
   /** How long an event may stay unanswered before its caller gets a `TimeoutError`; 0 for no limit. @default 9000 */
   handlerTimeout?: number
+  /** Messages a second from one socket, in the long run; 0 for no limit. Over it a call gets a `RateLimitError` and other messages are dropped; a socket that does not slow down within a second is closed with 4429. @default 100 */
+  inboundRate?: number
+  /** Messages of one socket that may come at once. @default 200 */
+  inboundBurst?: number
+  /** Makes sockets share a rate: those of one address, of one user (the `sub` claim), or of what a function returns. @default null */
+  inboundRateKey?: 'ip' | 'user' | ((socket: RateKeySocket) => string | undefined) | null
+  /** Messages a second from all sockets with the same `inboundRateKey`. @default 1000 */
+  inboundKeyRate?: number
+  /** Messages of all sockets with the same `inboundRateKey` that may come at once. @default 2000 */
+  inboundKeyBurst?: number
+  /** `#authenticate` calls of one socket a minute; more close with 4429. 0 for no limit. @default 5 */
+  authenticateRate?: number
+  /** Actions of one socket that may wait on hooks before the server stops reading from it. 0 for no limit. @default 64 */
+  inboundQueue?: number
+  /** Connections of this process; more get HTTP 503. 0 for no limit. @default 10000 */
+  maxConnections?: number
+  /** Connections of one address; more get HTTP 503. Needs `trustProxy` behind a proxy. 0 for no limit. @default 0 */
+  maxConnectionsPerIp?: number
+  /** Connections of this process that have not made their handshake; more get HTTP 503. 0 for no limit. @default 1000 */
+  maxPendingHandshakes?: number
   /** Bytes that may wait for one socket. @default 1048576 */
   maxBufferedBytes?: number
-  /** End a slow socket, or leave out publications for it until it catches up (answers are never left out). @default 'disconnect' */
+  /** Bytes that may wait for all sockets together; over it the slowest are ended. 0 for no limit. @default 268435456 */
+  maxTotalBufferedBytes?: number
+  /** What happens when a socket's backlog is full: `'disconnect'` ends it, `'drop'` leaves out publications, `'latest'` keeps the last one of each channel for later. Answers are never left out. Channels can declare their own. @default 'disconnect' */
   slowConsumerPolicy?: SlowConsumerPolicy
   /** Compression; slow, off by default. Ignored when the application registered @fastify/websocket itself. @default false */
   perMessageDeflate?: boolean | object
@@ -72,8 +103,8 @@ export interface ScPluginOptions {
   jwtNamespace?: string
   /** Authenticate a socket by the `request.user` that a hook of the handshake verified. @default true */
   authFromRequest?: boolean
-  /** Check subscriptions again when a socket loses or changes its token. @default true */
-  revalidate?: boolean
+  /** Check subscriptions again when a socket loses or changes its token: `'kick'` (or `true`) takes away those that are no longer allowed, `'suspend'` withholds their messages until they are allowed again, `false` leaves them. @default 'kick' */
+  revalidate?: boolean | 'kick' | 'suspend'
   /** Replaces the making and checking of tokens. */
   authEngine?: AuthEngine
   /** Replaces JSON on the wire. */
@@ -88,7 +119,9 @@ export interface ScPluginOptions {
   closeCode?: number
   /** The reason that goes with `closeCode`. @default 'Server closing' */
   closeReason?: string
-  /** How long `close()` waits for clients to answer the close before it drops them. @default 5000 */
+  /** Over how long `close()` spreads the closing of clients, so that they do not all come back at once. @default 0 */
+  drainTimeout?: number
+  /** How long `close()` waits for answers that are under way, and for each client to answer the close before it drops them. @default 5000 */
   closeTimeout?: number
   /** Whether clients may use channels that no `scChannel` declares. @default 'open' */
   channels?: 'open' | 'declared'

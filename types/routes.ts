@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Hook, HookName } from './hooks.js'
+import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
 
 /** The hooks that apply in one encapsulation context, outer contexts first. The arrays are live: read them when running. */
@@ -68,6 +69,8 @@ export interface ChannelRoute {
   readonly publish: ChannelPolicy | null
   /** For each recipient, on its own copy, after the `publishOut` hooks; throwing leaves it out, a returned value replaces the message. */
   readonly deliver: ChannelPolicy | null
+  /** What happens when a subscriber's backlog is full; the server's option unless declared. */
+  readonly slowConsumerPolicy?: SlowConsumerPolicy | undefined
   /** The `config` of the channel's contract. */
   readonly config?: unknown
 }

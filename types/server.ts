@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions } from './auth.js'
 import type { BrokerState } from './broker.js'
+import type { ClusterStats } from './cluster.js'
 import type { ScExchange, ScStream } from './exchange.js'
 import type { Middleware, MiddlewareLine } from './hooks.js'
 import type { ResolvedOptions } from './options.js'
@@ -183,6 +184,15 @@ export interface ScServerSocket {
   getBytesReceived (): number
 }
 
+/** Which sockets are meant: those that fit every field given. */
+export interface RevokeFilter {
+  /** The `sub` claim. */
+  user?: string
+  /** The `jti` claim. */
+  jti?: string
+  socketId?: string
+}
+
 /** The events of the server and what their listeners get. */
 export interface ServerEvents {
   ready: []
@@ -206,6 +216,16 @@ export interface ServerEvents {
   brokerState: [state: BrokerState, cause: Error | undefined]
   /** Messages may have been lost on a channel, or on all of them (`null`). */
   gap: [channel: string | null]
+}
+
+/** The processes that share a broker. */
+export interface ScCluster {
+  /** This process. */
+  readonly nodeId: string
+  /** Live processes, this one first. */
+  readonly nodes: string[]
+  /** Statistics of all live processes, and their sums. One that died is left out after its lease. */
+  stats (): Promise<ClusterStats<ScStats>>
 }
 
 /** The realtime server of a Fastify application. */
@@ -249,6 +269,19 @@ export interface ScServer extends EventEmitter {
   getPath (): string
   generateId (): string
   isAuthTokenExpired (token: ScAuthToken | null): boolean
+  /**
+   * Takes the token away from the sockets that a filter means, on every node, and refuses it when it is presented again.
+   * Their subscriptions are checked again; what is still allowed stays.
+   * @returns how many sockets of the whole cluster lost their token
+   * @throws InvalidArgumentsError for an empty filter
+   */
+  revoke (filter: RevokeFilter): Promise<number>
+  /** Closes the sockets that a filter means, on every node. @returns how many */
+  disconnectSockets (filter: RevokeFilter, code?: number, reason?: string): Promise<number>
+  /** Kicks the sockets that a filter means out of a channel, on every node. An empty filter means all. @returns how many */
+  kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<number>
+  /** The processes that share the broker. */
+  readonly cluster: ScCluster
   /** Counters and gauges; cheap enough to ask every second. */
   stats (): ScStats
   /** Events as streams of objects, as in SocketCluster 15 and later: `for await (const { socket } of scServer.listener('connection'))`. */

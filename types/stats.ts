@@ -26,5 +26,9 @@ export interface ScStats {
   /** Messages that could not be read or broke a rule of the protocol. */
   invalid: number
   rateLimited: number
+  /** Publications left out or replaced because a socket was too slow. */
+  dropped: number
   slowConsumers: number
+  /** Milliseconds that the event loop was late since the last call of `stats()`. */
+  eventLoopDelay: { mean: number, p99: number, max: number }
 }

@@ -39,6 +39,7 @@ const channelFields: Readonly<Record<string, Check>> = {
   clientSubscribe: isBoolean,
   clientPublish: isBoolean,
   maxMessageBytes: isAmount,
+  slowConsumerPolicy: ["'disconnect', 'drop' or 'latest'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest'],
   validatorCompiler: isCompiler,
   schemaErrorFormatter: isFunction
 }

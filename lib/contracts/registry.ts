@@ -56,6 +56,7 @@ class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
   readonly subscribe: ChannelPolicy | null
   readonly publish: ChannelPolicy | null
   readonly deliver: ChannelPolicy | null
+  readonly slowConsumerPolicy: ChannelRoute['slowConsumerPolicy']
   readonly config: unknown
   validateMessage: Validate | null = null
   validateParams: Validate | null = null
@@ -68,6 +69,7 @@ class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
     this.subscribe = (contract.subscribe as ChannelPolicy | undefined) ?? null
     this.publish = (contract.publish as ChannelPolicy | undefined) ?? null
     this.deliver = (contract.deliver as ChannelPolicy | undefined) ?? null
+    this.slowConsumerPolicy = contract.slowConsumerPolicy
     this.config = contract.config
   }
 }

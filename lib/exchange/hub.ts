@@ -1,6 +1,8 @@
 import type { MaybePromise } from '../../types/broker.js'
+import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
+import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
 import { toJson } from '../protocol/codec.js'
 import { publishText } from '../protocol/packets.js'
@@ -9,7 +11,7 @@ import { SharedMessage } from '../transport/frames.js'
 /** A socket, as a channel sees it. */
 export interface Subscriber {
   /** Queues a publication; false when it was left out. */
-  deliver (message: SharedMessage): boolean
+  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
 }
 
 /** The server's own interest in a channel. */
@@ -31,6 +33,7 @@ export interface Delivery {
 export interface HubPort {
   readonly codec: CodecEngine
   readonly plainJson: boolean
+  readonly slowConsumerPolicy: SlowConsumerPolicy
   resolve (channel: string): ResolvedChannel
   /** Delivers to a subscriber whose hooks have a say in it. */
   deliverThroughHooks (subscriber: Subscriber, delivery: Delivery): void
@@ -57,6 +60,8 @@ export class Hub {
   readonly #port: HubPort
   readonly #entries = new Map<string, Entry>()
   deliveries = 0
+  /** Deliveries that did not take place because the subscriber was too slow. */
+  dropped = 0
 
   constructor (link: BrokerLink, port: HubPort) {
     this.#link = link
@@ -100,6 +105,11 @@ export class Hub {
     entry.watcher?.receive(json)
   }
 
+  /** What happens when a subscriber is too slow for a channel. */
+  policyOf (resolved: ResolvedChannel): SlowConsumerPolicy {
+    return resolved.route.slowConsumerPolicy ?? this.#port.slowConsumerPolicy
+  }
+
   /** A publication with other data, for one recipient; the shared message where the data is the same. */
   personalMessage (delivery: Delivery, data: unknown): SharedMessage {
     const json = toJson(data) ?? ''
@@ -110,9 +120,12 @@ export class Hub {
     const { channel, members, resolved } = entry
     const message = this.#encode(channel, json)
     const { hooks, deliver } = resolved.route
+    if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
     if (hooks.publishOut.length === 0 && deliver === null) {
+      const policy = this.policyOf(resolved)
       for (const member of members) {
-        if (member.deliver(message)) this.deliveries++
+        if (member.deliver(message, channel, policy)) this.deliveries++
+        else this.dropped++
       }
       return
     }

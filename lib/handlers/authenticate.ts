@@ -2,13 +2,15 @@ import type { ScAuthToken } from '../../types/auth.js'
 import type { AuthState } from '../../types/server.js'
 import { verifyToken } from '../auth/call-engine.js'
 import { toAuthError } from '../auth/token-errors.js'
-import { scError, typeName } from '../errors.js'
+import { ScError, scError, typeName } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
-import { runHooks } from '../lifecycle/run.js'
+import { runHooks, withDeadline } from '../lifecycle/run.js'
+import { isThenable } from '../promises.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
+import { TokenBucket } from '../socket/token-bucket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { presentable } from './refuse.js'
+import { presentable, refuseInvalid } from './refuse.js'
 
 /** How an attempt to authenticate ended. */
 export interface Verdict {
@@ -21,6 +23,17 @@ export interface Verdict {
 
 /** `#authenticate`: the token is verified, then passes the `authenticate` hooks. */
 export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
+  const { authenticateRate } = context.host.options
+  if (authenticateRate !== 0) {
+    socket.authAttempts ??= new TokenBucket(authenticateRate / 60, Math.max(1, authenticateRate), socket.lastSeen)
+    const retryAfter = socket.authAttempts.take(socket.lastSeen)
+    if (retryAfter !== 0) {
+      context.counters.rateLimited++
+      refuseInvalid(context, socket, packet.cid, scError('SC_ERR_AUTH_RATE', [retryAfter], { retryAfter }))
+      socket.end(4429)
+      return
+    }
+  }
   const signedToken = packet.data
   const hadToken = socket.authToken !== null
   authenticate(context, socket, signedToken).then((verdict) => {
@@ -30,7 +43,7 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
     } else if (verdict.isBadToken) {
       socket.deauthenticate()
     }
-    if (hadToken) socket.host.revalidate(socket)
+    if (hadToken || socket.withheld !== null) socket.host.revalidate(socket)
     if (packet.cid === undefined) return
     const shown = verdict.authError === undefined ? undefined : presentable(socket, verdict.authError, 'deliberate')
     const status = { isAuthenticated: socket.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
@@ -56,11 +69,14 @@ export async function authenticate (context: HandlerContext, socket: ServerSocke
       throw scError('SC_ERR_TOKEN_FORMAT', [typeName(signedToken)])
     }
     const { authVerifyAsync } = context.host.options
-    claims = await verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
+    const verified = verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
       async: authVerifyAsync, algorithms: context.verifyAlgorithms, socket
     })
+    const { hooks } = context.deadlines
+    claims = isThenable(verified) ? await withDeadline(verified, hooks, () => scError('SC_ERR_HOOK_TIMEOUT', ['verifyToken', hooks.duration])) as ScAuthToken : verified as ScAuthToken
+    if (context.isRevoked(claims)) throw scError('SC_ERR_TOKEN_REVOKED')
   } catch (err) {
-    const { authError, isBadToken } = toAuthError(err)
+    const { authError, isBadToken } = err instanceof ScError && err.code === 'SC_ERR_TOKEN_REVOKED' ? { authError: err, isBadToken: true } : toAuthError(err)
     unset(socket)
     if (signedToken !== null && signedToken !== undefined) {
       socket.emitError(authError)

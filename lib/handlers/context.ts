@@ -1,4 +1,5 @@
-import type { AuthEngine, AuthKey } from '../../types/auth.js'
+import type { AuthEngine, AuthKey, ScAuthToken } from '../../types/auth.js'
+import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { EventPacket } from '../../types/protocol.js'
 import type { Contracts } from '../../types/routes.js'
 import type { ConnectStatus } from '../../types/server.js'
@@ -26,11 +27,16 @@ export interface HandlerContext {
   readonly counters: ActionCounters
   /** The handshake succeeded: the socket is a client from now on. */
   opened (socket: ServerSocket, status: ConnectStatus): void
+  /** Whether a token was revoked although its signature holds. */
+  isRevoked (token: ScAuthToken): boolean
+  /** Hooks are too slow for what is published to a socket. */
+  overrun (socket: ServerSocket, policy: SlowConsumerPolicy): void
 }
 
 export interface ActionCounters {
   blocked: number
   invalid: number
+  rateLimited: number
 }
 
 /**

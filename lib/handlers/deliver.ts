@@ -7,6 +7,9 @@ import { isThenable } from '../promises.js'
 import { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext } from './context.js'
 
+/** How many publications may wait for the hooks of one recipient. */
+const maxPendingDeliveries = 1_024
+
 /**
  * A publication on its way to one socket whose `publishOut` hooks or `deliver` policy have a say in it. Each recipient has
  * a copy of its own; one that is left as it was goes out as the shared message.
@@ -14,7 +17,13 @@ import type { HandlerContext } from './context.js'
 export function deliverThroughHooks (context: HandlerContext, subscriber: Subscriber, delivery: Delivery): void {
   const socket = subscriber as ServerSocket
   // Slow hooks must not let a later message overtake an earlier one.
-  socket.deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery))
+  const { deliveryLanes } = socket
+  if (deliveryLanes.pending >= maxPendingDeliveries) {
+    context.hub.dropped++
+    context.overrun(socket, context.hub.policyOf(delivery.resolved))
+    return
+  }
+  deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery))
 }
 
 function deliver (context: HandlerContext, socket: ServerSocket, delivery: Delivery): void | Promise<void> {
@@ -55,5 +64,7 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
 function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): void {
   if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return
   const own = request.useCache === true ? delivery.message : context.hub.personalMessage(delivery, request.data)
-  if (socket.deliver(own)) context.hub.deliveries++
+  const { hub } = context
+  if (socket.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
+  else hub.dropped++
 }

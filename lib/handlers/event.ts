@@ -26,7 +26,8 @@ export const handleEvent: PacketHandler = (context, socket, packet, expired) => 
     if (running === undefined) {
       proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
     } else {
-      running.then(
+      socket.activity.beginWaiting()
+      running.finally(() => socket.activity.endWaiting()).then(
         () => proceed(context, socket, packet, route, replaced(request.data, packet.data), expired),
         (err: unknown) => { refuseBlocked(context, socket, 'emit', err, packet.cid) }
       )
@@ -119,8 +120,10 @@ class RouteRun extends Timed implements EventContext {
   }
 
   settle (): void {
+    if (this.settled) return
     this.settled = true
     this.cancel()
+    this.socket.activity.endOwing()
     if (this.#abort !== null) this.socket.off('close', this.#onClose)
   }
 
@@ -134,6 +137,7 @@ class RouteRun extends Timed implements EventContext {
 function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
   const request: EventRequest<ScServerSocket> = { socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
   const run = new RouteRun(context, socket, packet, route, request)
+  socket.activity.beginOwing()
   try {
     const running = validate(run)
     if (running !== undefined) {
@@ -187,7 +191,11 @@ function ownPreHandlers (run: RouteRun): void | Promise<void> {
 
 function handle (run: RouteRun): void | Promise<void> {
   const { route, eventRequest: request } = run
-  if (run.settled || run.socket.state === 'closed') return
+  if (run.settled) return
+  if (run.socket.state === 'closed') {
+    run.settle()
+    return
+  }
   run.handlerCalled = true
   const result = route.handler.call(route.instance, request.data, run)
   if (isThenable(result)) {

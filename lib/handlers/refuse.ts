@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { CallId } from '../../types/protocol.js'
+import { diagnostics } from '../diagnostics.js'
 import { toBlock, type Block } from '../lifecycle/block.js'
 import { type ErrorOrigin, internalError, isPublicError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
@@ -27,6 +28,7 @@ export function refuseBlocked (context: HandlerContext, socket: ServerSocket, li
   const block = toBlock(line, thrown)
   context.counters.blocked++
   if (!block.silent && socket.host.options.middlewareEmitWarnings) socket.host.fire('warning', block.error)
+  if (diagnostics.blocked.hasSubscribers) diagnostics.blocked.publish({ socket, line, error: block.error })
   socket.log.info({ line, err: block.error }, 'action blocked')
   refuse(socket, cid, block.error, 'deliberate', data)
   return block
@@ -35,6 +37,7 @@ export function refuseBlocked (context: HandlerContext, socket: ServerSocket, li
 /** Refuses an action that broke a rule of the protocol or a limit. */
 export function refuseInvalid (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, error: Error): void {
   context.counters.invalid++
+  if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket, error })
   socket.emitError(error)
   if (cid !== undefined) socket.sendErrorAck(cid, error)
 }

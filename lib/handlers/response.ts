@@ -11,6 +11,7 @@ export class Response extends Timed implements ScProcedureRequest {
 
   constructor (readonly socket: ServerSocket, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
     super()
+    socket.activity.beginOwing()
   }
 
   end (data?: unknown): void {
@@ -26,15 +27,19 @@ export class Response extends Timed implements ScProcedureRequest {
   /** @throws InvalidActionError when it was answered already */
   #once (): void {
     if (this.sent) throw scError('SC_ERR_RESPONSE_SENT', [this.id])
+    this.#settle()
+  }
+
+  #settle (): void {
     this.sent = true
     this.cancel()
+    this.socket.activity.endOwing()
   }
 
   /** The handler threw: an answer if none was given yet. */
   fail (error: unknown): void {
     if (this.sent) return
-    this.sent = true
-    this.cancel()
+    this.#settle()
     refuse(this.socket, this.id, error, 'thrown')
   }
 
@@ -42,7 +47,7 @@ export class Response extends Timed implements ScProcedureRequest {
     if (this.sent) return
     const { handlerTimeout } = this.socket.host.options
     const error = scError('SC_ERR_HANDLER_TIMEOUT', [this.procedure, handlerTimeout])
-    this.sent = true
+    this.#settle()
     this.socket.sendErrorAck(this.id, error)
     this.socket.host.warn(error, this.socket.log)
   }

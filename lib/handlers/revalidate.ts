@@ -1,35 +1,78 @@
 import type { SubscriptionOptions } from '../../types/server.js'
+import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { isPublicError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
+import type { SharedMessage } from '../transport/frames.js'
 import type { HandlerContext } from './context.js'
 import { authorizeSubscription, subscribeRequest } from './subscribe.js'
 
-/** Checks every subscription of a socket again and kicks it out of those it may no longer have. */
+/**
+ * Checks every subscription of a socket again because its authorization changed. While a hook takes its time the messages of
+ * the channel are held back. What is no longer allowed is taken away, or suspended: withheld until a later check allows it.
+ */
 export function revalidate (context: HandlerContext, socket: ServerSocket): void {
-  if (!context.host.options.revalidate || socket.state !== 'open') return
+  if (context.host.options.revalidate === false || socket.state !== 'open') return
   for (const options of [...socket.subscribed.values()]) {
-    socket.lanes.run(options.channel, () => recheck(context, socket, options))
+    const { channel } = options
+    const needed = isGuarded(context, options)
+    if (!needed) continue
+    // At once, not when the lane is free: nothing may leave that is no longer allowed.
+    if (socket.withheld?.get(channel) === undefined) withhold(socket, channel, [])
+    socket.lanes.run(channel, () => recheck(context, socket, options))
   }
+}
+
+/** Whether anybody has a say in this subscription. */
+function isGuarded (context: HandlerContext, options: SubscriptionOptions): boolean {
+  if (options.waitForAuth === true) return true
+  const { route } = context.contracts.channel(options.channel)
+  return route.hooks.subscribe.length !== 0 || route.subscribe !== null
 }
 
 function recheck (context: HandlerContext, socket: ServerSocket, options: SubscriptionOptions): void | Promise<void> {
   const { channel } = options
-  if (socket.state !== 'open' || !socket.subscribed.has(channel)) return
+  if (socket.state !== 'open' || !socket.subscribed.has(channel)) {
+    socket.withheld?.delete(channel)
+    return
+  }
+  const lost = (thrown: unknown): void => lose(context, socket, channel, thrown)
   if (options.waitForAuth === true && socket.authState !== 'authenticated') {
-    socket.kickOut(channel, 'The channel needs an authenticated socket')
+    lost(scError('SC_ERR_CHANNEL_AUTH', [channel]))
     return
   }
   const resolved = context.contracts.channel(channel)
-  const lost = (thrown: unknown): void => {
-    const { error } = toBlock('subscribe', thrown)
-    socket.log.info({ channel, err: error }, 'subscription lost')
-    const message = typeof error === 'string' ? error : isPublicError(error, 'deliberate') ? (error as { message?: string } | null)?.message : undefined
-    socket.kickOut(channel, message)
-  }
   try {
-    return authorizeSubscription(context, resolved, subscribeRequest(socket, options, resolved, undefined, true))?.catch(lost)
+    const running = authorizeSubscription(context, resolved, subscribeRequest(socket, options, resolved, undefined, true))
+    if (running !== undefined) return running.then(() => resume(context, socket, channel), lost)
   } catch (thrown) {
     lost(thrown)
+    return
   }
+  resume(context, socket, channel)
+}
+
+function withhold (socket: ServerSocket, channel: string, messages: SharedMessage[] | null): void {
+  (socket.withheld ??= new Map()).set(channel, messages)
+}
+
+/** Still, or again, allowed: what was held back meanwhile goes out. */
+function resume (context: HandlerContext, socket: ServerSocket, channel: string): void {
+  const held = socket.withheld?.get(channel)
+  if (held === undefined) return
+  socket.withheld!.delete(channel)
+  if (socket.withheld!.size === 0) socket.withheld = null
+  const policy = context.hub.policyOf(context.contracts.channel(channel))
+  for (const message of held ?? []) socket.deliver(message, channel, policy)
+}
+
+function lose (context: HandlerContext, socket: ServerSocket, channel: string, thrown: unknown): void {
+  const { error } = toBlock('subscribe', thrown)
+  socket.log.info({ channel, err: error }, 'subscription lost')
+  if (context.host.options.revalidate === 'suspend') {
+    withhold(socket, channel, null)
+    return
+  }
+  const message = typeof error === 'string' ? error : isPublicError(error, 'deliberate') ? (error as { message?: string } | null)?.message : undefined
+  socket.kickOut(channel, message)
 }

@@ -2,6 +2,7 @@ import { ScError, scError } from '../errors.js'
 
 /** What a middleware passes to `next`: an error and, for some lines, a detail. Thrown from its hook. */
 export class MiddlewareBlock {
+  // eslint-disable-next-line n/handle-callback-err -- it is carried, not handled
   constructor (readonly error: unknown, readonly detail: unknown) {}
 }
 

@@ -1,8 +1,9 @@
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import type { AuthEngine, AuthKey, ScSignOptions } from '../../types/auth.js'
+import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions } from '../../types/auth.js'
 import type { CodecEngine, EventPacket } from '../../types/protocol.js'
-import type { ResolvedOptions } from '../../types/options.js'
+import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
 import type { Checked, ResolvedChannel } from '../../types/routes.js'
 import type { ConnectStatus, ServerEvents } from '../../types/server.js'
 import type { ScStats } from '../../types/stats.js'
@@ -12,6 +13,7 @@ import { BrokerLink } from '../broker/link.js'
 import { memoryBroker } from '../broker/memory.js'
 import { Registry } from '../contracts/registry.js'
 import { DeadlineSets, type Deadlines, Timed } from '../deadlines.js'
+import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { Exchange, type ExchangePort } from '../exchange/exchange.js'
 import { type Delivery, Hub, type HubPort, type Subscriber } from '../exchange/hub.js'
@@ -28,13 +30,22 @@ import { Flusher } from '../transport/flusher.js'
 import { Heartbeat } from '../transport/heartbeat.js'
 import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
 import { Clients } from './clients.js'
-import { closeAll } from './drain.js'
+import { Admission } from './admission.js'
+import { BufferBudget } from './buffer-budget.js'
+import { Control } from './control.js'
+import { drainSockets } from './drain.js'
 import { Events } from './events.js'
+import { ExpiryWheel } from './expiry-wheel.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
 import { logWarning } from './log.js'
+import { RateKeys } from './rate-keys.js'
+import { Revocations } from './revocations.js'
 import { Server } from './server.js'
 import { setAuthToken } from './tokens.js'
+
+/** Milliseconds between two looks at how late the event loop is. */
+const eventLoopResolution = 20
 
 /** Ends a connection whose handshake takes too long. */
 class HandshakeWait extends Timed {
@@ -60,7 +71,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly hub: Hub
   readonly exchange: Exchange
   readonly link: BrokerLink
-  readonly counters: ActionCounters = { blocked: 0, invalid: 0 }
+  readonly counters: ActionCounters = { blocked: 0, invalid: 0, rateLimited: 0 }
+  readonly admission: Admission
+  readonly control: Control
+  readonly revocations: Revocations
   auth: AuthEngine
   signatureKey: AuthKey | null = null
   verificationKey: AuthKey | null = null
@@ -74,6 +88,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly #flusher = new Flusher()
   readonly #heartbeat: Heartbeat
   readonly #closes = new Map<number, number>()
+  readonly #expiries = new ExpiryWheel<ServerSocket>((socket) => { this.dropExpiredToken(socket) })
+  readonly #budget: BufferBudget
+  readonly #rateKeys: RateKeys
+  #eventLoop: IntervalHistogram | null = null
   #connects = 0
   #slowConsumers = 0
 
@@ -97,11 +115,18 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
         this.fire('gap', channel)
         this.exchange.dropOut(channel)
       },
-      control: () => {},
+      control: (message, fromNode) => this.control.handle(message, fromNode),
       warning: (err) => this.warn(err)
     })
     this.hub = new Hub(this.link, this)
     this.exchange = new Exchange(this.link, this.hub, this)
+    this.admission = new Admission(options)
+    this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400))
+    this.control = new Control(this.link, { sockets: this.clients.all, revocations: this.revocations, stats: () => this.stats(), warn: (err) => this.warn(err) })
+    this.#rateKeys = new RateKeys(options.inboundKeyRate, options.inboundKeyBurst)
+    this.#budget = new BufferBudget(options.maxTotalBufferedBytes, (socket, bufferedBytes) => {
+      this.backlog(socket, bufferedBytes, 'disconnect')
+    })
   }
 
   // Life
@@ -127,6 +152,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     const socket = new ServerSocket(generateId(), this, port, request)
     port.attach(new Inbound(socket, this))
     this.clients.addPending(socket)
+    this.admission.connected(socket.remoteAddress)
     socket.handshakeWait = new HandshakeWait(socket)
     this.deadlines.handshakes.add(socket.handshakeWait)
     this.fire('handshake', socket)
@@ -141,11 +167,14 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   async #drain (): Promise<void> {
     this.draining = true
     this.ready = false
-    const { closeCode, closeReason, closeTimeout } = this.options
     this.#log.debug({ clients: this.clients.openCount, pending: this.clients.pendingCount }, 'closing all sockets')
-    await closeAll([...this.clients.all], closeCode, closeReason, closeTimeout)
+    await drainSockets([...this.clients.all], this.options)
     this.#heartbeat.stop()
+    this.#expiries.stop()
+    this.#budget.stop()
+    this.#eventLoop?.disable()
     this.deadlines.clear()
+    this.control.stop()
     await this.link.stop()
     this.exchange.end()
     this.events.end()
@@ -171,14 +200,34 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       deliveries: this.hub.deliveries,
       blocked: this.counters.blocked,
       invalid: this.counters.invalid,
-      rateLimited: 0,
-      slowConsumers: this.#slowConsumers
+      rateLimited: this.counters.rateLimited,
+      dropped: this.hub.dropped,
+      slowConsumers: this.#slowConsumers,
+      eventLoopDelay: this.#eventLoopDelay()
     }
+  }
+
+  /** Measured from the first time somebody asks: it costs a timer. */
+  #eventLoopDelay (): ScStats['eventLoopDelay'] {
+    if (this.#eventLoop === null) {
+      if (this.draining) return { mean: 0, p99: 0, max: 0 }
+      this.#eventLoop = monitorEventLoopDelay({ resolution: eventLoopResolution })
+      this.#eventLoop.enable()
+      return { mean: 0, p99: 0, max: 0 }
+    }
+    // The histogram counts the whole interval between two runs of its timer, in nanoseconds.
+    const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - eventLoopResolution)
+    const { mean, max } = this.#eventLoop
+    const delay = this.#eventLoop.count === 0 ? { mean: 0, p99: 0, max: 0 } : { mean: late(mean), p99: late(this.#eventLoop.percentile(99)), max: late(max) }
+    this.#eventLoop.reset()
+    return delay
   }
 
   #brokerChanged (state: 'up' | 'down', cause: Error | undefined): void {
     if (state === 'down') this.#log.warn({ err: cause, broker: this.link.broker.name }, 'broker is down')
     else if (this.link.broker.shared) this.#log.info({ broker: this.link.broker.name }, 'broker is up')
+    this.control.brokerState(state)
+    if (diagnostics.broker.hasSubscribers) diagnostics.broker.publish({ state, cause })
     this.fire('brokerState', state, cause)
   }
 
@@ -191,6 +240,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   get plainJson (): boolean { return this.#codec === jsonCodec }
   get ackDeadlines (): Deadlines { return this.deadlines.acks }
   get verifyAlgorithms (): string[] | undefined { return this.options.authVerifyAlgorithms }
+  get slowConsumerPolicy () { return this.options.slowConsumerPolicy }
   get maxChannelNameLength (): number { return this.options.maxChannelNameLength }
 
   fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void {
@@ -224,10 +274,56 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.counters.invalid++
   }
 
-  backlog (socket: ServerSocket, bufferedBytes: number): void {
-    const policy = this.options.slowConsumerPolicy
+  /** @returns 0, or the milliseconds until the sockets that share a rate with this one may send again */
+  takeShared (socket: ServerSocket, now: number): number {
+    const { inboundRateKey } = this.options
+    if (inboundRateKey === null) return 0
+    let key: string | undefined
+    if (inboundRateKey === 'ip') {
+      key = socket.remoteAddress
+    } else if (inboundRateKey === 'user') {
+      key = socket.authToken?.sub
+    } else {
+      try {
+        key = inboundRateKey(socket)
+      } catch (err) {
+        this.warn(err, socket.log)
+      }
+    }
+    return typeof key === 'string' ? this.#rateKeys.take(key, now) : 0
+  }
+
+  rateLimited (socket: ServerSocket, retryAfter: number): void {
+    this.counters.rateLimited++
+    if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket, retryAfter })
+  }
+
+  message (socket: ServerSocket, bytes: number): void {
+    diagnostics.message.publish({ socket, bytes })
+  }
+
+  congested (socket: ServerSocket): void {
+    this.#budget.add(socket)
+  }
+
+  overrun (socket: ServerSocket, policy: SlowConsumerPolicy): void {
+    if (policy === 'disconnect' && socket.state === 'open') this.backlog(socket, socket.bufferedAmount, policy)
+  }
+
+  tokenChanged (socket: ServerSocket): void {
+    const exp = socket.authToken?.exp
+    if (typeof exp === 'number' && socket.state !== 'closed') this.#expiries.add(socket, exp * 1000)
+    else this.#expiries.remove(socket)
+  }
+
+  isRevoked (token: ScAuthToken): boolean {
+    return this.revocations.has(token)
+  }
+
+  backlog (socket: ServerSocket, bufferedBytes: number, policy: SlowConsumerPolicy): void {
     this.#slowConsumers++
     socket.log.warn({ bufferedBytes, policy }, 'slow consumer')
+    if (diagnostics.slowConsumer.hasSubscribers) diagnostics.slowConsumer.publish({ socket, bufferedBytes, policy })
     this.fire('slowConsumer', socket, { bufferedBytes, policy })
     // A close frame could not pass the backlog.
     if (policy === 'disconnect') socket.terminate()
@@ -238,6 +334,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     socket.handshakeWait = null
     this.clients.moveToOpen(socket)
     this.#connects++
+    if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket })
     socket.state = 'open'
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
     socket.log.debug({ isAuthenticated: status.isAuthenticated }, 'socket connected')
@@ -247,6 +344,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
 
   leave (socket: ServerSocket, channel: string): void {
     if (!socket.subscribed.delete(channel)) return
+    socket.withheld?.delete(channel)
     this.hub.leave(channel, socket)
     socket.fireLocal('unsubscribe', channel)
     this.fire('unsubscription', socket, channel)
@@ -256,6 +354,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     socket.handshakeWait?.cancel()
     socket.handshakeWait = null
     this.#heartbeat.remove(socket)
+    this.#expiries.remove(socket)
+    this.#budget.remove(socket)
+    this.admission.gone(socket.remoteAddress)
+    if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket, code })
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
     for (const channel of [...socket.subscribed.keys()]) this.leave(socket, channel)

@@ -1,16 +1,43 @@
 import type { ServerSocket } from '../socket/socket.js'
 
+export interface DrainOptions {
+  readonly closeCode: number
+  readonly closeReason: string
+  /** Milliseconds that answers under way, and after them the close itself, may take. */
+  readonly closeTimeout: number
+  /** Milliseconds over which the closes are spread. */
+  readonly drainTimeout: number
+}
+
+/** Milliseconds between two waves. */
+const waveInterval = 100
+
 /**
- * Closes sockets, after what is queued for them, and waits until their connections are gone. Those that have not answered the
- * close after `timeout` milliseconds are dropped.
+ * Closes sockets in waves and settles when all are gone. A socket whose turn it is begins nothing new, gets the answers that are
+ * under way, then what is queued, then the close; one that does not answer the close is dropped.
  */
-export async function closeAll (sockets: readonly ServerSocket[], code: number, reason: string, timeout: number): Promise<void> {
-  const gone = Promise.all(sockets.map((socket) => socket.port.closed))
-  for (const socket of sockets) socket.disconnect(code, reason)
+export async function drainSockets (sockets: readonly ServerSocket[], options: DrainOptions): Promise<void> {
+  const waves = Math.max(1, Math.floor(options.drainTimeout / waveInterval))
+  const perWave = Math.ceil(sockets.length / waves)
+  const closing: Array<Promise<void>> = []
+  for (let at = 0; at < sockets.length; at += perWave) {
+    if (at !== 0) await new Promise((resolve) => setTimeout(resolve, waveInterval))
+    closing.push(closeWave(sockets.slice(at, at + perWave), options))
+  }
+  await Promise.all(closing)
+}
+
+async function closeWave (sockets: readonly ServerSocket[], { closeCode, closeReason, closeTimeout }: DrainOptions): Promise<void> {
   let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise((resolve) => { timer = setTimeout(resolve, timeout) })
-  await Promise.race([gone, deadline])
+  const deadline = new Promise<void>((resolve) => { timer = setTimeout(resolve, closeTimeout) })
+  await Promise.all(sockets.map(async (socket) => {
+    const gone = socket.port.closed
+    socket.retiring = true
+    if (!socket.activity.isQuiet && socket.state === 'open') await Promise.race([socket.activity.whenQuiet(), gone, deadline])
+    socket.disconnect(closeCode, closeReason)
+    await Promise.race([gone, deadline])
+    socket.terminate()
+    await gone
+  }))
   clearTimeout(timer)
-  for (const socket of sockets) socket.terminate()
-  await gone
 }

@@ -6,6 +6,9 @@ import { runHooks } from '../lifecycle/run.js'
 import type { ServerCore } from './core.js'
 import { Origins } from './origins.js'
 
+/** Seconds after which a refused client may try again. */
+const retryAfter = 10
+
 /**
  * Adds the websocket route, with and without the trailing slash. Fastify's hooks run first, then the origin check, then
  * SocketCluster's `handshakeWS` middleware; whatever rejects gives its HTTP status.
@@ -16,7 +19,15 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
 
   async function authorize (request: FastifyRequest, reply: FastifyReply): Promise<void> {
     if (request.ws !== true) return
-    if (core.draining || !core.ready) throw scError('SC_ERR_CLOSING')
+    if (core.draining || !core.ready) {
+      reply.header('retry-after', retryAfter)
+      throw scError('SC_ERR_CLOSING')
+    }
+    const refusal = core.admission.refusal(core.clients.all.size, core.clients.pendingCount, request.ip)
+    if (refusal !== undefined) {
+      reply.header('retry-after', retryAfter)
+      throw refusal
+    }
     const { origin } = request.headers
     if (!origins.allows(origin, request.host)) {
       const error = scError('SC_ERR_ORIGIN', [origin])

@@ -7,10 +7,12 @@ import type { ScExchange, ScStream } from '../../types/exchange.js'
 import type { Middleware, MiddlewareLine } from '../../types/hooks.js'
 import type { ResolvedOptions } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
-import type { ScServer, ScServerSocket, ServerEvents } from '../../types/server.js'
+import type { RevokeFilter, ScCluster, ScServer, ScServerSocket, ServerEvents } from '../../types/server.js'
 import type { ScStats } from '../../types/stats.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
+import { scError } from '../errors.js'
 import { handled } from '../promises.js'
+import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { ServerCore } from './core.js'
 
 /** The public server: SocketCluster's API over the core. */
@@ -64,6 +66,16 @@ export class Server extends EventEmitter implements ScServer {
     if (callback !== undefined) closed.then(callback, callback)
     return closed
   }
+
+  revoke (filter: RevokeFilter): Promise<number> { return this.#core.control.revoke(filter) }
+
+  disconnectSockets (filter: RevokeFilter, code: number = 1000, reason?: string): Promise<number> {
+    if (!isSendableCloseCode(code)) throw scError('SC_ERR_CLOSE_CODE', [code])
+    return this.#core.control.disconnect(filter, code, reason)
+  }
+
+  kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<number> { return this.#core.control.kickOut(filter, channel, message) }
+  get cluster (): ScCluster { return this.#core.control }
 
   getPath (): string { return this.#core.options.path }
   generateId (): string { return generateId() }

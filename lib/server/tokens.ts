@@ -11,6 +11,7 @@ export interface TokenIssuer {
   readonly auth: AuthEngine
   readonly signatureKey: AuthKey | null
   revalidate (socket: ServerSocket): void
+  tokenChanged (socket: ServerSocket): void
 }
 
 /**
@@ -40,21 +41,23 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   try {
     const signed = signToken(issuer.auth, authToken, issuer.signatureKey, wanted)
     sent = isThenable(signed)
-      ? (signed as Promise<string>).then((token) => send(socket, authToken, token), (err: unknown) => fail(socket, err))
-      : send(socket, authToken, signed as string)
+      ? (signed as Promise<string>).then((token) => send(issuer, socket, authToken, token), (err: unknown) => fail(socket, err))
+      : send(issuer, socket, authToken, signed as string)
   } catch (err) {
     sent = fail(socket, err)
   }
   if (socket.authToken !== authToken) return sent
   socket.announceAuthentication(oldState)
-  if (hadToken) issuer.revalidate(socket)
+  if (hadToken || socket.withheld !== null) issuer.revalidate(socket)
   return sent
 }
 
-function send (socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<void> {
+function send (issuer: TokenIssuer, socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<void> {
   // A later call may have replaced the claims while these were signed.
   if (socket.authToken === authToken) {
     socket.signedAuthToken = signedToken
+    // Signing may have added the end of its life.
+    issuer.tokenChanged(socket)
     socket.fireLocal('authTokenSigned', signedToken)
   }
   return socket.invoke('#setAuthToken', { token: signedToken }).then(() => {})

@@ -21,6 +21,8 @@ export interface SocketHost<Socket> {
   warn (err: unknown, log: FastifyBaseLogger): void
   /** Signs a token for a socket and sends it. Settles when the client stored it. */
   setAuthToken (socket: Socket, claims: object, options: ScSignOptions | null): Promise<void>
+  /** A socket's token is another one now, or gone: its end has to be watched, or no more. */
+  tokenChanged (socket: Socket): void
   /** Checks a socket's subscriptions again because its authorization changed. */
   revalidate (socket: Socket): void
   /** Takes a socket out of a channel, which it is in, with all events. */

@@ -1,4 +1,6 @@
-import type { CallId, EventPacket } from '../../types/protocol.js'
+import type { SlowConsumerPolicy } from '../../types/options.js'
+import type { CallId, EventPacket, Packet } from '../../types/protocol.js'
+import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { dialectOfPong } from '../protocol/dialects.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
@@ -7,6 +9,7 @@ import { isCallId, parsePacket } from '../protocol/packets.js'
 import { hydrateError } from '../protocol/wire-errors.js'
 import type { PortListener } from '../transport/port.js'
 import type { ServerSocket } from './socket.js'
+import { TokenBucket } from './token-bucket.js'
 
 /** What is done with the events that come in, and what is counted. Handed in by the server. */
 export interface InboundPort {
@@ -14,8 +17,16 @@ export interface InboundPort {
   /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
   dropExpiredToken (socket: ServerSocket): Error | undefined
   countInvalid (): void
-  backlog (socket: ServerSocket, bufferedBytes: number): void
+  backlog (socket: ServerSocket, bufferedBytes: number, policy: SlowConsumerPolicy): void
+  congested (socket: ServerSocket): void
+  /** Takes from the rate that sockets share. @returns 0, or milliseconds to wait */
+  takeShared (socket: ServerSocket, now: number): number
+  rateLimited (socket: ServerSocket, retryAfter: number): void
+  message (socket: ServerSocket, bytes: number): void
 }
+
+/** Milliseconds in which a client that sends too much has to slow down. */
+const patience = 1_000
 
 /** After so many messages in a row that cannot be read, the client is not one of ours. */
 const maxUnreadable = 3
@@ -24,10 +35,15 @@ const maxUnreadable = 3
 export class Inbound implements PortListener {
   readonly #socket: ServerSocket
   readonly #port: InboundPort
+  readonly #bucket: TokenBucket | null
+  /** When it began to send too much; 0 while it does not. */
+  #overSince = 0
 
   constructor (socket: ServerSocket, port: InboundPort) {
     this.#socket = socket
     this.#port = port
+    const { inboundRate, inboundBurst } = socket.host.options
+    this.#bucket = inboundRate === 0 ? null : new TokenBucket(inboundRate, inboundBurst, socket.lastSeen)
   }
 
   onMessage (data: string | Buffer, bytes: number): void {
@@ -35,6 +51,7 @@ export class Inbound implements PortListener {
     if (socket.state === 'closed') return
     socket.lastSeen = Date.now()
     socket.bytesReceived += bytes
+    if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
     if (socket.observes('message')) socket.fireLocal('message', data)
     if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
 
@@ -68,8 +85,12 @@ export class Inbound implements PortListener {
     this.#socket.emitError(err)
   }
 
-  onBacklog (bufferedBytes: number): void {
-    this.#port.backlog(this.#socket, bufferedBytes)
+  onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void {
+    this.#port.backlog(this.#socket, bufferedBytes, policy)
+  }
+
+  onCongested (): void {
+    this.#port.congested(this.#socket)
   }
 
   #pong (data: string): boolean {
@@ -100,8 +121,12 @@ export class Inbound implements PortListener {
   #packet (value: unknown, data: string | Buffer): void {
     const socket = this.#socket
     const packet = parsePacket(value, socket.host.options.maxEventNameLength)
+    // A wanted answer costs nothing: the server asked for it.
+    if (packet.kind === 'ack' && socket.settleCall(packet.rid, hydrateError(packet.error), packet.data)) return
+    if (!this.#withinRate(packet)) return
     switch (packet.kind) {
       case 'event':
+        if (socket.retiring) return
         if (isLocalEvent(packet.event)) {
           this.#port.countInvalid()
           if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
@@ -110,7 +135,7 @@ export class Inbound implements PortListener {
         }
         break
       case 'ack':
-        socket.settleCall(packet.rid, hydrateError(packet.error), packet.data)
+        // Nobody waits for it, or not any more.
         break
       case 'raw':
         socket.fireLocal('raw', data)
@@ -120,6 +145,28 @@ export class Inbound implements PortListener {
         if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
         break
     }
+  }
+
+  #withinRate (packet: Packet): boolean {
+    const bucket = this.#bucket
+    if (bucket === null) return true
+    const socket = this.#socket
+    const now = socket.lastSeen
+    const retryAfter = bucket.take(now) || this.#port.takeShared(socket, now)
+    if (retryAfter === 0) {
+      if (this.#overSince !== 0 && bucket.recovered) this.#overSince = 0
+      return true
+    }
+    this.#port.rateLimited(socket, retryAfter)
+    if (this.#overSince === 0) {
+      this.#overSince = now
+    } else if (now - this.#overSince >= patience) {
+      socket.end(4429)
+      return false
+    }
+    const cid = packet.kind === 'event' || packet.kind === 'invalid' ? packet.cid : undefined
+    if (cid !== undefined) socket.sendErrorAck(cid, scError('SC_ERR_RATE', [retryAfter], { retryAfter }))
+    return false
   }
 
   #unreadable (error: Error, cid?: CallId): void {

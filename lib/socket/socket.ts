@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScAuthToken, ScSignOptions } from '../../types/auth.js'
 import type { ScExchange, ScStream } from '../../types/exchange.js'
+import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CallId, ProtocolVersion } from '../../types/protocol.js'
 import type { AuthState, ScServer, ScServerSocket, SocketEvents, SocketState, SubscriptionOptions } from '../../types/server.js'
 import type { Timed } from '../deadlines.js'
@@ -17,11 +18,18 @@ import { dehydrateError } from '../protocol/wire-errors.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { Beating } from '../transport/heartbeat.js'
 import type { SocketPort } from '../transport/port.js'
+import { Activity } from './activity.js'
 import { type CallCallback, Calls } from './calls.js'
 import { socketEventObjects } from './event-objects.js'
 import type { SocketHost } from './host.js'
 import { Lanes } from './lanes.js'
 import { PacketBatch } from './packet-batch.js'
+import type { TokenBucket } from './token-bucket.js'
+
+/** How many messages are kept while it is asked whether a socket may still have them. */
+const maxWithheld = 1_024
+
+type Withheld = SharedMessage[] | null
 
 /** The socket class: its state and what goes out. What comes in is in `inbound.ts`. */
 export class ServerSocket extends Emitter implements ScServerSocket, Beating {
@@ -52,8 +60,16 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   /** @internal Ends the connection when the handshake takes too long. */ handshakeWait: Timed | null = null
   /** @internal */ dialect: Dialect
   /** @internal */ readonly subscribed = new Map<string, SubscriptionOptions>()
-  /** @internal Actions on one channel, in order. */ readonly lanes = new Lanes()
-  /** @internal Publications that wait for slow hooks, in order. */ readonly deliveryLanes = new Lanes()
+  /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
+  /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
+  /** @internal What is under way. */ readonly activity: Activity
+  /** @internal The server is about to close it: what it asks for now is not begun. */ retiring = false
+  /**
+   * @internal Channels whose messages are held back: until it is known whether the socket may still have them (an array of
+   * what came meanwhile), or until it may again (`null`, what comes is dropped).
+   */
+  withheld: Map<string, Withheld> | null = null
+  #deliveryLanes: Lanes | null = null
   #calls: Calls | null = null
   #batch: PacketBatch | null = null
   #log: FastifyBaseLogger | null = null
@@ -67,6 +83,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     super()
     this.remoteAddress = fastifyRequest.ip
     const { protocolVersion } = host.options
+    this.activity = new Activity(host.options.inboundQueue, port)
+    this.lanes = new Lanes(this.activity)
     this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
   }
 
@@ -219,8 +237,21 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   decode (message: string | Buffer): unknown { return this.host.codec.decode(message) }
 
   /** @internal A publication; false when it was left out. */
-  deliver (message: SharedMessage): boolean {
-    return this.port.publish(message)
+  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
+    if (this.withheld !== null) {
+      const held = this.withheld.get(channel)
+      if (held !== undefined) {
+        if (held === null || held.length === maxWithheld) return false
+        held.push(message)
+        return true
+      }
+    }
+    return this.port.publish(message, channel, policy)
+  }
+
+  /** @internal Publications that wait for slow hooks, in order. */
+  get deliveryLanes (): Lanes {
+    return (this.#deliveryLanes ??= new Lanes())
   }
 
   ping (): void {
@@ -230,6 +261,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   pingTimedOut (): void {
+    // Nothing is read from it because our own hooks are slow; it may well have answered.
+    if (this.activity.paused) return
     this.end(4001)
   }
 
@@ -264,6 +297,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     this.signedAuthToken = null
     this.authToken = null
     this.authState = 'unauthenticated'
+    this.host.tokenChanged(this)
     if (oldState !== 'unauthenticated') {
       const change = { oldState, newState: this.authState }
       this.fireLocal('authStateChange', change)
@@ -282,6 +316,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
       this.fireLocal('authStateChange', change)
       this.host.fire('authenticationStateChange', this, change)
     }
+    this.host.tokenChanged(this)
     this.fireLocal('authenticate', authToken)
     this.host.fire('authentication', this, authToken)
   }

@@ -1,3 +1,4 @@
+import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { SharedMessage } from './frames.js'
 
 /** What a socket needs of its connection. Nothing above this folder knows which library carries it. */
@@ -10,8 +11,8 @@ export interface SocketPort {
   readonly bufferedBytes: number
   /** Queues a message of this socket's own: an answer, an event, a ping. It never waits behind a fan-out to others. */
   send (data: string | Buffer): void
-  /** Queues a publication. False when it was left out because the backlog is over its budget. */
-  publish (message: SharedMessage): boolean
+  /** Queues a publication of a channel. False when it was not, because the backlog is over its budget; `policy` says what happens then. */
+  publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
   /** Writes what is queued, then closes. The reason is cut to what a close frame holds. */
   close (code: number, reason: string): void
   /** Drops the connection. */
@@ -28,5 +29,7 @@ export interface PortListener {
   onClose (code: number, reason: string): void
   onError (err: Error): void
   /** The backlog went over its budget. */
-  onBacklog (bufferedBytes: number): void
+  onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
+  /** The operating system takes no more for now. */
+  onCongested (): void
 }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
+import type { SlowConsumerPolicy } from '../../types/options.js'
 import { truncateReason } from '../protocol/close-codes.js'
 import type { Flushable, Flusher } from './flusher.js'
 import { SharedMessage, headerLength, writeHeader } from './frames.js'
@@ -36,6 +37,11 @@ export class WsPort implements SocketPort, Flushable {
   #queue: Array<string | Buffer | SharedMessage> = []
   #queuedBytes = 0
   #urgent = false
+  /** Its backlog went over the budget and has not halved since. */
+  #slow = false
+  /** The last publication of each channel, where the policy keeps that one. */
+  #latest: Map<string, SharedMessage> | null = null
+  #awaitingDrain = false
 
   constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, maxBufferedBytes: number) {
     this.#ws = ws
@@ -58,6 +64,7 @@ export class WsPort implements SocketPort, Flushable {
     ws.on('close', (code: number, reason: Buffer) => {
       this.#queue = []
       this.#queuedBytes = 0
+      this.#latest = null
       listener.onClose(code, reason.toString())
     })
     ws.on('error', (err: Error) => listener.onError(err))
@@ -82,20 +89,58 @@ export class WsPort implements SocketPort, Flushable {
     if (this.#urgent) return
     this.#urgent = true
     this.#flusher.add(this, true)
-    if (this.#queuedBytes + this.#backlog() > this.#maxBufferedBytes * hardLimitFactor) this.#listener?.onBacklog(this.bufferedBytes)
+    if (this.#queuedBytes + this.#backlog() > this.#maxBufferedBytes * hardLimitFactor) this.#listener?.onBacklog(this.bufferedBytes, 'disconnect')
   }
 
-  publish (message: SharedMessage): boolean {
+  publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     if (!this.open) return false
     const bytes = message.data.length
-    if (this.#queuedBytes + bytes + this.#backlog() > this.#maxBufferedBytes) {
-      this.#listener?.onBacklog(this.bufferedBytes)
+    const total = this.#queuedBytes + bytes + this.#backlog()
+    if (total > this.#maxBufferedBytes) {
+      this.#overBudget(message, channel, policy)
       return false
     }
+    if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
+    // A newer message must not be followed by an older one.
+    this.#latest?.delete(channel)
     const first = this.#queue.length === 0
     this.#enqueue(message, bytes)
     if (first) this.#flusher.add(this, false)
     return true
+  }
+
+  #overBudget (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): void {
+    if (policy === 'latest') {
+      this.#latest ??= new Map()
+      this.#latest.delete(channel)
+      this.#latest.set(channel, message)
+      this.#awaitDrain()
+    }
+    if (this.#slow) return
+    this.#slow = true
+    this.#listener?.onBacklog(this.bufferedBytes, policy)
+  }
+
+  #awaitDrain (): void {
+    if (this.#awaitingDrain) return
+    this.#awaitingDrain = true
+    const drained = (): void => {
+      this.#awaitingDrain = false
+      this.#sendLatest()
+    }
+    if (this.#stream !== null) this.#stream.once('drain', drained)
+    // Told when what was sent before it is written.
+    else this.#ws.ping(undefined, undefined, drained)
+  }
+
+  #sendLatest (): void {
+    const latest = this.#latest
+    this.#latest = null
+    if (latest === null || !this.open) return
+    for (const message of latest.values()) {
+      if (this.#queue.length === 0) this.#flusher.add(this, false)
+      this.#enqueue(message, message.data.length)
+    }
   }
 
   #backlog (): number {
@@ -118,7 +163,7 @@ export class WsPort implements SocketPort, Flushable {
     this.#counters.outboundMessages += queue.length
     this.#counters.outboundBytes += bytes
     if (this.#stream === null) this.#sendEach(queue)
-    else this.#write(this.#stream, queue, flusher)
+    else if (!this.#write(this.#stream, queue, flusher)) this.#listener?.onCongested()
   }
 
   #sendEach (queue: Array<string | Buffer | SharedMessage>): void {
@@ -126,13 +171,14 @@ export class WsPort implements SocketPort, Flushable {
       if (item instanceof SharedMessage) this.#ws.send(item.payload, { binary: item.binary })
       else this.#ws.send(item)
     }
+    if (this.#ws.bufferedAmount > joinLimit) this.#listener?.onCongested()
   }
 
-  #write (stream: Duplex, queue: Array<string | Buffer | SharedMessage>, flusher: Flusher): void {
+  /** False when the stream takes no more for now. */
+  #write (stream: Duplex, queue: Array<string | Buffer | SharedMessage>, flusher: Flusher): boolean {
     if (queue.length === 1) {
       const item = queue[0]!
-      stream.write(item instanceof SharedMessage ? item.frame : frameOf(item))
-      return
+      return stream.write(item instanceof SharedMessage ? item.frame : frameOf(item))
     }
     let onlyShared = true
     let total = 0
@@ -152,18 +198,17 @@ export class WsPort implements SocketPort, Flushable {
       stream.cork()
       for (const item of queue) stream.write(item instanceof SharedMessage ? item.frame : frameOf(item))
       stream.uncork()
-    } else if (onlyShared) {
-      stream.write(flusher.join((queue as SharedMessage[]).map((item) => item.frame)))
-    } else {
-      const joined = Buffer.allocUnsafe(total)
-      let at = 0
-      for (let i = 0; i < queue.length; i++) {
-        const item = queue[i]!
-        if (item instanceof SharedMessage) at += item.frame.copy(joined, at)
-        else at = writeFrame(joined, at, item, lengths[i]!)
-      }
-      stream.write(joined)
+      return !stream.writableNeedDrain
     }
+    if (onlyShared) return stream.write(flusher.join((queue as SharedMessage[]).map((item) => item.frame)))
+    const joined = Buffer.allocUnsafe(total)
+    let at = 0
+    for (let i = 0; i < queue.length; i++) {
+      const item = queue[i]!
+      if (item instanceof SharedMessage) at += item.frame.copy(joined, at)
+      else at = writeFrame(joined, at, item, lengths[i]!)
+    }
+    return stream.write(joined)
   }
 
   close (code: number, reason: string): void {

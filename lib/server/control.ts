@@ -1,0 +1,91 @@
+import type { RevokeFilter, ScCluster } from '../../types/server.js'
+import type { ClusterStats } from '../../types/cluster.js'
+import type { ScStats } from '../../types/stats.js'
+import type { BrokerState } from '../../types/broker.js'
+import { Cluster } from '../broker/cluster.js'
+import type { BrokerLink } from '../broker/link.js'
+import { scError } from '../errors.js'
+import type { ServerSocket } from '../socket/socket.js'
+import { type Revocations, matches } from './revocations.js'
+
+/** What a node can be asked to do with its sockets. */
+type Command =
+  | { readonly do: 'revoke', readonly filter: RevokeFilter }
+  | { readonly do: 'disconnect', readonly filter: RevokeFilter, readonly code: number, readonly reason: string | undefined }
+  | { readonly do: 'kickOut', readonly filter: RevokeFilter, readonly channel: string, readonly message: string | undefined }
+
+export interface ControlPort {
+  readonly sockets: Iterable<ServerSocket>
+  readonly revocations: Revocations
+  stats (): ScStats
+  warn (err: unknown): void
+}
+
+/** Commands about sockets, wherever in the cluster they are. Each returns how many sockets it concerned. */
+export class Control implements ScCluster {
+  readonly nodeId: string
+  readonly #port: ControlPort
+  readonly #cluster: Cluster<ScStats>
+
+  constructor (link: BrokerLink, port: ControlPort) {
+    this.#port = port
+    this.nodeId = link.node.id
+    this.#cluster = new Cluster<ScStats>(link, {
+      nodeId: this.nodeId,
+      onCommand: (command) => this.#run(command as Command),
+      localStats: () => port.stats(),
+      onWarning: (err) => port.warn(err)
+    })
+  }
+
+  get nodes (): string[] { return this.#cluster.nodes }
+  stats (): Promise<ClusterStats<ScStats>> { return this.#cluster.stats() }
+
+  revoke (filter: RevokeFilter): Promise<number> {
+    requireOne(filter)
+    return this.#everywhere({ do: 'revoke', filter })
+  }
+
+  disconnect (filter: RevokeFilter, code: number, reason: string | undefined): Promise<number> {
+    return this.#everywhere({ do: 'disconnect', filter, code, reason })
+  }
+
+  kickOut (filter: RevokeFilter, channel: string, message: string | undefined): Promise<number> {
+    return this.#everywhere({ do: 'kickOut', filter, channel, message })
+  }
+
+  async #everywhere (command: Command): Promise<number> {
+    const { answers } = await this.#cluster.broadcast(command)
+    return answers.reduce((sum, { value }) => sum + (typeof value === 'number' ? value : 0), 0)
+  }
+
+  #run (command: Command): number {
+    const { filter } = command
+    if (command.do === 'revoke') this.#port.revocations.add(filter)
+    let concerned = 0
+    for (const socket of [...this.#port.sockets]) {
+      if (!matches(filter, socket.id, socket.authToken)) continue
+      if (command.do === 'revoke') {
+        if (socket.authToken === null) continue
+        socket.deauthenticate()
+      } else if (command.do === 'disconnect') {
+        socket.disconnect(command.code, command.reason)
+      } else {
+        if (!socket.isSubscribed(command.channel)) continue
+        socket.kickOut(command.channel, command.message)
+      }
+      concerned++
+    }
+    return concerned
+  }
+
+  brokerState (state: BrokerState): void { this.#cluster.state(state) }
+  handle (message: string, fromNode: string): void { this.#cluster.handle(message, fromNode) }
+  stop (): void { this.#cluster.stop() }
+}
+
+function requireOne (filter: RevokeFilter): void {
+  if (filter?.user === undefined && filter?.jti === undefined && filter?.socketId === undefined) {
+    throw scError('SC_ERR_FILTER', [JSON.stringify(filter)])
+  }
+}
