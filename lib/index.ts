@@ -1,7 +1,14 @@
+import type { ScServerSocket as Socket } from '../types/server.js'
+import { memoryBroker } from './broker/memory.js'
+import { defineChannels, defineEvents } from './contracts/define.js'
+import { ScError, errorTable } from './errors.js'
+import { defaultOptions } from './options.js'
 import { scPlugin } from './plugin.js'
+import { ServerSocket } from './socket/socket.js'
 
 export type * from '../types/auth.js'
 export type * from '../types/broker.js'
+export type * from '../types/cluster.js'
 export type * from '../types/contracts.js'
 export type * from '../types/exchange.js'
 export type * from '../types/hooks.js'
@@ -10,13 +17,23 @@ export type * from '../types/protocol.js'
 export type * from '../types/server.js'
 export type * from '../types/stats.js'
 export type * from '../types/validation.js'
-export type { EventContext, ChannelContext } from '../types/routes.js'
+export type { ChannelContext, EventContext } from '../types/routes.js'
 
-export { defaultOptions } from './options.js'
-export { ScError, errorTable } from './errors.js'
-export { memoryBroker } from './broker/memory.js'
-export { defineChannels, defineEvents } from './contracts/define.js'
-export { ServerSocket as ScServerSocketClass } from './socket/socket.js'
-export { scPlugin }
-// `require('fastify-socketcluster')` gives the plugin itself.
+/** One client's connection. */
+export interface ScServerSocket extends Socket {}
+
+/** The class of sockets, for its constants and for `instanceof`; sockets are made by the server. */
+export const ScServerSocket = ServerSocket as unknown as {
+  new (...args: never): Socket
+  readonly CONNECTING: 'connecting'
+  readonly OPEN: 'open'
+  readonly CLOSED: 'closed'
+  readonly AUTHENTICATED: 'authenticated'
+  readonly UNAUTHENTICATED: 'unauthenticated'
+}
+
+export { ScError, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin }
+
+// `require('fastify-socketcluster')` gives the plugin itself; the other exports are its properties there.
+Object.assign(scPlugin, { ScError, ScServerSocket, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin })
 export { scPlugin as default, scPlugin as 'module.exports' }

@@ -113,13 +113,25 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     const channel = this.#channel(name)
     if (channel.state !== 'unsubscribed') return channel
     channel.moveTo('pending')
-    const watched = this.#hub.watch(name, channel)
-    if (watched === undefined) this.#subscribed(channel)
-    else watched.then(() => this.#subscribed(channel), (err: Error) => this.#subscribeFailed(channel, err))
+    this.#watch(channel)
     return channel
   }
 
+  #watch (channel: ExchangeChannel): void {
+    const watched = this.#hub.watch(channel.name, channel)
+    if (watched === undefined) this.#subscribed(channel)
+    else watched.then(() => this.#subscribed(channel), (err: Error) => this.#subscribeFailed(channel, err))
+  }
+
+  /** The broker can be reached: what could not be subscribed till now is tried again. */
+  retryPending (): void {
+    for (const channel of this.#channels.values()) {
+      if (channel.state === 'pending') this.#watch(channel)
+    }
+  }
+
   #subscribed (channel: ExchangeChannel): void {
+    if (channel.state === 'subscribed') return
     // It may have been unsubscribed while the broker was asked.
     if (channel.state !== 'pending') {
       this.#hub.unwatch(channel.name)
@@ -131,7 +143,8 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   }
 
   #subscribeFailed (channel: ExchangeChannel, err: Error): void {
-    if (channel.state !== 'pending') return
+    // While the broker is down, or not yet started, the channel stays pending.
+    if (channel.state !== 'pending' || this.#link.state === 'down') return
     channel.moveTo('unsubscribed')
     channel.announce('subscribeFail', err, channel.name)
     this.fire('subscribeFail', [err, channel.name], eventObjects.subscribeFail)

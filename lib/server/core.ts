@@ -227,6 +227,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (state === 'down') this.#log.warn({ err: cause, broker: this.link.broker.name }, 'broker is down')
     else if (this.link.broker.shared) this.#log.info({ broker: this.link.broker.name }, 'broker is up')
     this.control.brokerState(state)
+    if (state === 'up') this.exchange.retryPending()
     if (diagnostics.broker.hasSubscribers) diagnostics.broker.publish({ state, cause })
     this.fire('brokerState', state, cause)
   }
