@@ -1,4 +1,4 @@
-import type { NatsConnection, Status, Subscription } from '@nats-io/transport-node'
+import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
 
 /** One life of a connection to NATS. */
@@ -9,7 +9,6 @@ export class NatsSession implements EngineSession {
   readonly #subscriptions = new Map<string, Subscription>()
   /** Topics the server refused, with its reason. */
   readonly #refused = new Map<string, Error>()
-  readonly #statuses: AsyncIterator<Status>
   /** Frames that were sent after the ping in flight. */
   #unconfirmed: OutboundFrame[] = []
   #pinging = false
@@ -19,7 +18,6 @@ export class NatsSession implements EngineSession {
     this.#connection = connection
     this.#events = events
     this.#owned = owned
-    this.#statuses = connection.status()[Symbol.asyncIterator]()
     this.#watch()
     connection.closed().then((err) => this.#lost(err instanceof Error ? err : new Error('the connection was closed')))
   }
@@ -75,7 +73,7 @@ export class NatsSession implements EngineSession {
       await this.#connection.close()
       return
     }
-    await this.#statuses.return?.()
+    // The loop over the statuses ends with the next one.
     for (const subscription of this.#subscriptions.values()) subscription.unsubscribe()
   }
 
@@ -97,10 +95,10 @@ export class NatsSession implements EngineSession {
   }
 
   async #watch (): Promise<void> {
-    while (true) {
-      const { done, value } = await this.#statuses.next()
-      if (done === true || this.#closed) return
-      if (value.type === 'disconnect' || value.type === 'staleConnection') this.#lost(new Error(value.type === 'disconnect' ? 'disconnected' : 'the server does not answer'))
+    for await (const { type } of this.#connection.status()) {
+      if (this.#closed) return
+      if (type === 'disconnect') this.#lost(new Error('the connection was closed'))
+      else if (type === 'staleConnection') this.#lost(new Error('the server does not answer pings'))
     }
   }
 

@@ -1,6 +1,122 @@
-import type { Cluster, RedisOptions } from 'ioredis'
-import type { EngineSession, SessionEvents } from '../engine.js'
+import type { Redis } from 'ioredis'
+import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
+import { connect, publishFrames, type FrameCommand } from './session.js'
+import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 
-export async function openClusterSession (_make: () => Cluster, _own: RedisOptions, _events: SessionEvents): Promise<EngineSession> {
-  throw new Error('not yet')
+/** How often the slots' masters are looked up: channels of a moved slot are silent until then. */
+const slotsCheckInterval = 5000
+
+/** What a cluster session connects with. */
+export interface ClusterSource {
+  /** Nodes to ask for the others. */
+  seeds (): MasterAddress[]
+  /** A client for one node that is not connected. */
+  make (address: MasterAddress): Redis
+  /** The address of a node as seen from here. */
+  translate (address: MasterAddress): MasterAddress
+}
+
+interface Shard {
+  readonly publisher: Redis
+  readonly subscriber: Redis
+}
+
+const spublish: FrameCommand = 'spublish'
+
+/** Finds the masters and connects to each of them twice, as with a single server. */
+export async function openClusterSession (source: ClusterSource, events: SessionEvents): Promise<EngineSession> {
+  const slots = await findSlots(source)
+  const shards: Shard[] = slots.masters.map((address) => ({ publisher: source.make(address), subscriber: source.make(address) }))
+  const session = new ClusterSession(shards, slots, source, events)
+  const connections = shards.flatMap(({ publisher, subscriber }) => {
+    subscriber.on('smessage', (topic: string, text: string) => events.message(topic, text))
+    return [connect(publisher, events), connect(subscriber, events)]
+  })
+  try {
+    await Promise.all(connections)
+  } catch (err) {
+    session.close()
+    throw err
+  }
+  return session
+}
+
+/** Asks one node after the other. */
+async function findSlots (source: ClusterSource): Promise<SlotMap> {
+  let failure: unknown = new Error('no node of the cluster is known')
+  for (const seed of source.seeds()) {
+    const client = source.make(seed)
+    try {
+      await connect(client, { message () {}, lost () {} })
+      return readSlots(await client.cluster('SLOTS'), seed, source.translate)
+    } catch (err) {
+      failure = err
+    } finally {
+      client.disconnect()
+    }
+  }
+  throw failure
+}
+
+class ClusterSession implements EngineSession {
+  readonly #shards: Shard[]
+  readonly #slots: SlotMap
+  readonly #events: SessionEvents
+  readonly #check: NodeJS.Timeout
+
+  constructor (shards: Shard[], slots: SlotMap, source: ClusterSource, events: SessionEvents) {
+    this.#shards = shards
+    this.#slots = slots
+    this.#events = events
+    this.#check = setInterval(() => {
+      // A node that does not answer is found by the probes.
+      findSlots(source).then((now) => {
+        if (now.fingerprint !== slots.fingerprint) events.lost(new Error('slots of the cluster moved'))
+      }, () => {})
+    }, slotsCheckInterval)
+    this.#check.unref()
+  }
+
+  subscribe (topics: readonly string[]): Promise<unknown> {
+    return Promise.all([...bySlot(topics)].map(([slot, names]) => this.#shard(slot).subscriber.ssubscribe(...names)))
+  }
+
+  unsubscribe (topics: readonly string[]): Promise<unknown> {
+    return Promise.all([...bySlot(topics)].map(([slot, names]) => this.#shard(slot).subscriber.sunsubscribe(...names)))
+  }
+
+  publish (frames: readonly OutboundFrame[]): void {
+    const byShard = new Map<Shard, OutboundFrame[]>()
+    for (const frame of frames) {
+      const shard = this.#shard(slotOf(frame.topic))
+      const list = byShard.get(shard)
+      if (list === undefined) byShard.set(shard, [frame])
+      else list.push(frame)
+    }
+    for (const [shard, list] of byShard) publishFrames(shard.publisher, spublish, list, this.#events)
+  }
+
+  close (): void {
+    clearInterval(this.#check)
+    for (const { publisher, subscriber } of this.#shards) {
+      publisher.disconnect()
+      subscriber.disconnect()
+    }
+  }
+
+  #shard (slot: number): Shard {
+    return this.#shards[this.#slots.owner[slot]!]!
+  }
+}
+
+/** One command may name topics of one slot only. */
+function bySlot (topics: readonly string[]): Map<number, string[]> {
+  const slots = new Map<number, string[]>()
+  for (const topic of topics) {
+    const slot = slotOf(topic)
+    const list = slots.get(slot)
+    if (list === undefined) slots.set(slot, [topic])
+    else list.push(topic)
+  }
+  return slots
 }

@@ -1,15 +1,16 @@
-import type { Cluster, ClusterNode, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { scError } from '../../errors.js'
 import type { Engine, EngineSession, SessionEvents } from '../engine.js'
 import { openClusterSession } from './cluster-session.js'
 import { openSession } from './session.js'
+import type { MasterAddress } from './slots.js'
 
 /** Where Redis is, checked. */
 export interface RedisTarget {
   readonly url: string | undefined
   readonly redis: RedisOptions | undefined
-  readonly cluster: ClusterNode[] | undefined
-  readonly clusterOptions: ClusterOptions | undefined
+  readonly cluster: MasterAddress[] | undefined
+  readonly natMap: Readonly<Record<string, MasterAddress>> | undefined
   readonly client: Redis | Cluster | undefined
 }
 
@@ -41,7 +42,7 @@ export class RedisEngine implements Engine {
   readonly name = 'redis'
   readonly address: string
   readonly #target: RedisTarget
-  #ioredis: Pick<typeof import('ioredis'), 'Redis' | 'Cluster'> | null = null
+  #Redis: typeof import('ioredis').Redis | null = null
 
   constructor (target: RedisTarget) {
     this.#target = target
@@ -51,7 +52,7 @@ export class RedisEngine implements Engine {
   async load (): Promise<void> {
     if (this.#target.client !== undefined) return
     try {
-      this.#ioredis = await import('ioredis')
+      this.#Redis = (await import('ioredis')).Redis
     } catch (err) {
       throw scError('SC_ERR_BROKER_PACKAGE', ['redisBroker', 'ioredis', 'ioredis'], { cause: err })
     }
@@ -66,39 +67,30 @@ export class RedisEngine implements Engine {
   }
 
   open (events: SessionEvents, timeout: number): Promise<EngineSession> {
-    const { url, redis, cluster, clusterOptions, client } = this.#target
+    const { url, redis, cluster, client, natMap } = this.#target
     const own = sessionOptions(timeout)
-    if (cluster !== undefined || (client !== undefined && isCluster(client))) {
-      const clusterOwn: ClusterOptions = {
-        ...clusterOptions,
-        lazyConnect: true,
-        enableOfflineQueue: false,
-        clusterRetryStrategy: null,
-        shardedSubscribers: false,
-        enableAutoPipelining: true,
-        slotsRefreshTimeout: timeout
-      }
-      const make = (): Cluster => {
-        if (client !== undefined) {
-          const theirs = client as Cluster
-          return theirs.duplicate([], { ...clusterOwn, redisOptions: clusterNodeOptions(theirs.options.redisOptions, own) })
-        }
-        return new this.#ioredis!.Cluster(cluster!, { ...clusterOwn, redisOptions: clusterNodeOptions(clusterOptions?.redisOptions, own) })
-      }
-      return openClusterSession(make, own, events)
+    if (cluster !== undefined) {
+      return openClusterSession({
+        seeds: () => cluster,
+        make: (address) => new this.#Redis!({ ...redis, ...own, ...address }),
+        translate: (address) => natMap?.[`${address.host}:${address.port}`] ?? address
+      }, events)
+    }
+    if (client !== undefined && isCluster(client)) {
+      return openClusterSession({
+        seeds: () => client.nodes().map(({ options }) => ({ host: options.host!, port: options.port! })),
+        // All nodes of a cluster take the same credentials.
+        make: (address) => client.nodes()[0]!.duplicate({ ...own, readOnly: false, ...address }),
+        translate: (address) => natMap?.[`${address.host}:${address.port}`] ?? address
+      }, events)
     }
     const make = (): Redis => {
       if (client !== undefined) return (client as Redis).duplicate(own)
       const options = { ...redis, ...own }
-      return url === undefined ? new this.#ioredis!.Redis(options) : new this.#ioredis!.Redis(url, options)
+      return url === undefined ? new this.#Redis!(options) : new this.#Redis!(url, options)
     }
     return openSession(make, events)
   }
-}
-
-/** What a cluster's client may say about the connections to its nodes: it decides itself when to connect again. */
-function clusterNodeOptions (theirs: ClusterOptions['redisOptions'], own: ReturnType<typeof sessionOptions>): ClusterOptions['redisOptions'] {
-  return { ...theirs, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0, connectTimeout: own.connectTimeout, disconnectTimeout: own.disconnectTimeout } as ClusterOptions['redisOptions']
 }
 
 function isCluster (client: Redis | Cluster): client is Cluster {

@@ -1,4 +1,4 @@
-import type { Cluster, ClusterNode, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { Broker } from '../../../types/broker.js'
 import { scError, typeName } from '../../errors.js'
 import { RemoteBroker } from '../remote.js'
@@ -16,20 +16,23 @@ export type { RemoteBrokerOptions } from '../remote-options.js'
 export interface RedisBrokerOptions extends RemoteBrokerOptions {
   /** A URL: `redis://user:password@host:6379`, `rediss://…` for TLS. Pub/Sub does not know databases; a number in the path is of no effect. */
   url?: string
-  /** Options of ioredis: `host`, `port`, `username`, `password`, `tls`, `path`; for Sentinel `sentinels`, `name`, `sentinelPassword`. Merged over `url`. */
+  /**
+   * Options of ioredis: `host`, `port`, `username`, `password`, `tls`, `path`; for Sentinel `sentinels`, `name`,
+   * `sentinelPassword`. Merged over `url`; with `cluster` they hold for each of its nodes.
+   */
   redis?: RedisOptions
   /** The first nodes of a Redis Cluster of version 7 or later; publications use its sharded Pub/Sub. */
-  cluster?: ClusterNode[]
-  /** Options of ioredis for `cluster`: `redisOptions`, `natMap`, `dnsLookup` and others. */
-  clusterOptions?: ClusterOptions
+  cluster?: Array<{ host: string, port: number }>
+  /** The nodes' addresses as seen from here, by the `host:port` that the cluster tells. */
+  natMap?: Record<string, { host: string, port: number }>
   /** An ioredis (or iovalkey) client of the application, single or cluster. It lends its settings through `duplicate()`; it is neither used nor closed. */
   client?: Redis | Cluster
 }
 
-const ownOptions = ['url', 'redis', 'cluster', 'clusterOptions', 'client'] as const
+const ownOptions = ['url', 'redis', 'cluster', 'natMap', 'client'] as const
 
 /**
- * Carries publications through Redis 6.2 or later, or Valkey: alone, with Sentinel, or a cluster of version 7 or later.
+ * Carries publications through Redis 6.2 or later, or Valkey: alone, with Sentinel, or as a cluster of version 7 or later.
  * Needs the package `ioredis` 5.8 or 6, unless a client is handed in.
  *
  * A publish is acknowledged when Redis answered it. Delivery is at most once, in one order per channel on all nodes.
@@ -41,22 +44,21 @@ const ownOptions = ['url', 'redis', 'cluster', 'clusterOptions', 'client'] as co
  */
 export function redisBroker (options: RedisBrokerOptions = {}): Broker {
   const remote = resolveRemoteOptions('redisBroker', options, ownOptions)
-  const { url, redis, cluster, clusterOptions, client } = options
+  const { url, redis, cluster, natMap, client } = options
   if (url !== undefined && (typeof url !== 'string' || !/^rediss?:\/\//.test(url) || !URL.canParse(url))) {
     throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option url to be a redis:// or rediss:// URL, got ${typeof url === 'string' ? 'other text' : typeName(url)}`])
   }
-  for (const [name, value] of Object.entries({ redis, clusterOptions, client })) {
+  for (const [name, value] of Object.entries({ redis, natMap, client })) {
     if (value !== undefined && (typeof value !== 'object' || value === null)) throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option ${name} to be an object, got ${typeName(value)}`])
   }
-  if (cluster !== undefined && (!Array.isArray(cluster) || cluster.length === 0)) {
-    throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option cluster to be an array of nodes, got ${Array.isArray(cluster) ? 'an empty one' : typeName(cluster)}`])
+  if (cluster !== undefined && !(Array.isArray(cluster) && cluster.length > 0 && cluster.every((node) => typeof node?.host === 'string' && Number.isInteger(node.port)))) {
+    throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option cluster to be an array of { host, port }, got ${Array.isArray(cluster) ? 'another array' : typeName(cluster)}`])
   }
   if (client !== undefined && typeof client.duplicate !== 'function') {
     throw scError('SC_ERR_OPTIONS', ['redisBroker expects the option client to be a client of ioredis or iovalkey, got an object without duplicate()'])
   }
-  if ([client, cluster, url ?? redis].filter((way) => way !== undefined).length > 1) {
-    throw scError('SC_ERR_OPTIONS', ['redisBroker expects one of client, cluster, or url and redis, got several'])
+  if ([client, cluster, url].filter((way) => way !== undefined).length > 1 || (client !== undefined && redis !== undefined)) {
+    throw scError('SC_ERR_OPTIONS', ['redisBroker expects one of client (without redis), cluster, or url, got several'])
   }
-  if (clusterOptions !== undefined && cluster === undefined) throw scError('SC_ERR_OPTIONS', ['redisBroker expects the option clusterOptions together with cluster'])
-  return new RemoteBroker(new RedisEngine({ url, redis, cluster, clusterOptions, client }), remote)
+  return new RemoteBroker(new RedisEngine({ url, redis, cluster, natMap, client }), remote)
 }

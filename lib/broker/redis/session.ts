@@ -29,14 +29,37 @@ export async function connect (client: Redis, events: SessionEvents): Promise<vo
   }
 }
 
+/** Sharded Pub/Sub has commands of its own. */
+export type FrameCommand = 'publish' | 'spublish'
+
+/** Sends frames in their order, those of a tick in one write, and settles each by its answer. */
+export function publishFrames (client: Redis, command: FrameCommand, frames: readonly OutboundFrame[], events: SessionEvents): void {
+  if (frames.length === 1) {
+    const frame = frames[0]!
+    client[command](frame.topic, frame.text).then(() => frame.settle(), (err: Error) => settleBy(frame, err, events))
+    return
+  }
+  const pipeline = client.pipeline()
+  for (const frame of frames) pipeline[command](frame.topic, frame.text)
+  pipeline.exec().then((answers) => {
+    for (let i = 0; i < frames.length; i++) settleBy(frames[i]!, answers?.[i]?.[0], events)
+  }, (err: Error) => {
+    for (const frame of frames) settleBy(frame, err, events)
+  })
+}
+
+/** What a node of a cluster says when it isn't the one to ask (any more). */
+const wrongNode = /^(?:MOVED|ASK|CLUSTERDOWN|TRYAGAIN|READONLY|LOADING|MASTERDOWN) /
+
 /**
  * Settles a frame by its answer. Anything but an error that Redis itself replied means that the connection is gone, even
  * if its end has not been told yet; the loss of the session settles the frame then.
  */
-export function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: SessionEvents): void {
+function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: SessionEvents): void {
   if (err === null || err === undefined) frame.settle()
-  else if (err.name === 'ReplyError') frame.settle(err)
-  else events.lost(new Error('the connection was closed', { cause: err }))
+  else if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
+  else if (wrongNode.test(err.message)) events.lost(err)
+  else frame.settle(err)
 }
 
 class RedisSession implements EngineSession {
@@ -59,19 +82,7 @@ class RedisSession implements EngineSession {
   }
 
   publish (frames: readonly OutboundFrame[]): void {
-    if (frames.length === 1) {
-      const frame = frames[0]!
-      this.#publisher.publish(frame.topic, frame.text).then(() => frame.settle(), (err: Error) => settleBy(frame, err, this.#events))
-      return
-    }
-    // One write for the frames of a tick.
-    const pipeline = this.#publisher.pipeline()
-    for (const frame of frames) pipeline.publish(frame.topic, frame.text)
-    pipeline.exec().then((answers) => {
-      for (let i = 0; i < frames.length; i++) settleBy(frames[i]!, answers?.[i]?.[0], this.#events)
-    }, (err: Error) => {
-      for (const frame of frames) settleBy(frame, err, this.#events)
-    })
+    publishFrames(this.#publisher, 'publish', frames, this.#events)
   }
 
   close (): void {

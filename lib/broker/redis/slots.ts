@@ -1,0 +1,57 @@
+/** Slots of a Redis Cluster. */
+export const slotCount = 16_384
+
+/** CRC16 (XMODEM), one entry per byte. */
+const table = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte << 8
+  for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) !== 0 ? (crc << 1) ^ 0x1021 : crc << 1
+  return crc & 0xffff
+})
+
+/** The slot of a topic: of the part in the first pair of braces, when there is something in it, else of all of it. */
+export function slotOf (topic: string): number {
+  const open = topic.indexOf('{')
+  const close = open === -1 ? -1 : topic.indexOf('}', open + 1)
+  const hashed = close > open + 1 ? topic.slice(open + 1, close) : topic
+  let crc = 0
+  for (const byte of Buffer.from(hashed)) crc = ((crc << 8) ^ table[(crc >> 8) ^ byte]!) & 0xffff
+  return crc % slotCount
+}
+
+/** Where a master listens. */
+export interface MasterAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** The masters of a cluster, and which of them each slot belongs to. */
+export interface SlotMap {
+  readonly masters: MasterAddress[]
+  /** Index into `masters`, by slot. */
+  readonly owner: Uint16Array
+  /** Equal for equal maps. */
+  readonly fingerprint: string
+}
+
+/** Reads the reply of `CLUSTER SLOTS`; an empty host means the one that was asked. Throws when a slot has no master. */
+export function readSlots (reply: unknown, asked: MasterAddress, translate: (address: MasterAddress) => MasterAddress): SlotMap {
+  const masters: MasterAddress[] = []
+  const known = new Map<string, number>()
+  const owner = new Uint16Array(slotCount)
+  const lines: string[] = []
+  let covered = 0
+  for (const [start, end, [host, port]] of reply as Array<[number, number, [string | null, number]]>) {
+    const address = translate({ host: host === null || host === '' || host === '?' ? asked.host : String(host), port: Number(port) })
+    const key = `${address.host}:${address.port}`
+    let index = known.get(key)
+    if (index === undefined) {
+      index = masters.push(address) - 1
+      known.set(key, index)
+    }
+    owner.fill(index, Number(start), Number(end) + 1)
+    covered += Number(end) - Number(start) + 1
+    lines.push(`${start}-${end} ${key}`)
+  }
+  if (covered !== slotCount) throw new Error(`the cluster serves ${covered} of ${slotCount} slots`)
+  return { masters, owner, fingerprint: lines.sort().join('\n') }
+}
