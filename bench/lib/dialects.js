@@ -1,0 +1,47 @@
+// What the load says to each kind of server. `handshake(text)` gets the texts that come before the connection is ready, and
+// returns what to send next, or true when it is ready. `ping(payload)` returns the answer to a ping, or null for a message.
+
+/** Both versions' pings; a server that does not know yet which one its client speaks sends both. */
+const pings = new Map([['', ''], ['#1', '#2']])
+
+function socketCluster () {
+  return {
+    path: '/socketcluster/',
+    firstText: '{"event":"#handshake","data":{"authToken":null},"cid":1}',
+    handshake (text) {
+      const { rid, error } = JSON.parse(text)
+      if (error !== undefined) throw new Error(`the handshake failed: ${text}`)
+      return rid === 1 ? true : null
+    },
+    ping: (text) => pings.get(text) ?? null,
+    call: (event, cid, data) => JSON.stringify({ event, data, cid }),
+    subscribe: (channel, cid) => JSON.stringify({ event: '#subscribe', data: { channel }, cid }),
+    /** Whether the answer to a call says that it failed. */
+    failed: (text) => text.includes('"error"')
+  }
+}
+
+export const dialects = {
+  json: {
+    ...socketCluster(),
+    path: '/',
+    firstText: null,
+    handshake: null,
+    ping: () => null
+  },
+  socketcluster1: socketCluster(),
+  socketcluster2: socketCluster(),
+  socketio: {
+    path: '/socket.io/?EIO=4&transport=websocket',
+    firstText: null,
+    handshake (text) {
+      if (text.startsWith('0')) return '40'
+      if (text.startsWith('40')) return true
+      throw new Error(`the handshake failed: ${text}`)
+    },
+    ping: (text) => text === '2' ? '3' : null,
+    call: (event, cid, data) => `42${cid}${JSON.stringify([event, data])}`,
+    subscribe: (channel, cid) => `42${cid}${JSON.stringify(['subscribe', channel])}`,
+    failed: () => false
+  }
+}
