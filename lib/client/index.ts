@@ -63,9 +63,9 @@ interface Calls {
  * for await (const message of client.subscribe('room/:id', { id: '7' })) show(message.text)
  * ```
  *
- * @param socket of socketcluster-client 15 to 20, or 14
+ * @param socket of socketcluster-client 15 to 20, or 14; its own type, if it has one, is the second type argument
  */
-export function typedClient<C extends ScContracts, Socket extends StreamSocket | CallbackSocket = any> (socket: Socket): ScTypedClient<C, Socket> {
+export function typedClient<C extends ScContracts, Socket extends StreamSocket | CallbackSocket = StreamSocket | CallbackSocket> (socket: Socket): ScTypedClient<C, Socket> {
   const calls = 'invoke' in socket ? streamCalls(socket) : callbackCalls(socket)
   const client = {
     socket,
