@@ -17,7 +17,8 @@ export function isPublicError (error: unknown, origin: ErrorOrigin): boolean {
   if (typeof error !== 'object' || error === null) return origin === 'deliberate'
   const { name, statusCode, expose, syscall, errno } = error as Record<string, unknown>
   if (typeof expose === 'boolean') return expose
-  if (typeof statusCode === 'number') return statusCode >= 400 && statusCode < 500
+  // SocketCluster's handshake hooks put a close code there, which says nothing about secrets.
+  if (typeof statusCode === 'number' && statusCode < 1000) return statusCode >= 400 && statusCode < 500
   if (!(error instanceof Error)) return origin === 'deliberate'
   if (syscall !== undefined || errno !== undefined || nativeNames.has(String(name))) return false
   return origin === 'deliberate' || (typeof name === 'string' && name !== 'Error')
