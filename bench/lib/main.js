@@ -17,7 +17,7 @@ const chartFile = new URL('../../docs/assets/bench.svg', import.meta.url)
 
 /** @param {Record<string, any>} flags what `run.js` read from the command line */
 export async function main (flags) {
-  const works = chosenWorks(flags.only)
+  const works = chosenWorks(flags)
   if (flags.list) {
     for (const { id, title, servers } of works) console.log(`${id.padEnd(20)}${title} (${servers.map(({ name }) => name).join(', ')})`)
     return
@@ -67,9 +67,9 @@ const packages = {
   ours: 'fastify-socketcluster'
 }
 
-function chosenWorks (only) {
+function chosenWorks ({ only, quick }) {
   const all = [...comparisons, ...variants, ...series]
-  if (only === undefined) return all
+  if (only === undefined) return quick ? [...comparisons, ...series] : all
   return only.split(',').flatMap((wanted) => {
     const found = all.filter(({ id }) => id.startsWith(wanted))
     if (found.length === 0) throw new RangeError(`expected --only to name works (${all.map(({ id }) => id).join(', ')}), got ${wanted}`)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { everyone } from './servers.js'
 
 export const connectionWorks = [
@@ -20,11 +21,10 @@ export const connectionWorks = [
     servers: everyone,
     budget: { ratio: 1.2, of: 'fastify-websocket' },
     async measure (run) {
-      const count = run.quick ? 2000 : 4000
-      // What the first connections make the process allocate once for all is not theirs.
-      await run.load.open(500)
+      const count = run.quick ? 1000 : 4000
+      await run.load.open(500) // what the first connections make the process allocate once for all is not theirs
       run.load.drop()
-      while (await run.server.ask('connected') > 0);
+      while (await run.server.ask('connected') > 0) await sleep(5)
       const before = await run.server.ask('memory')
       await run.load.open(count)
       return (await run.server.ask('memory') - before) / count / 1024
