@@ -59,7 +59,7 @@ function subscribe (context: HandlerContext, socket: ServerSocket, packet: Event
 /** Distinct channels count: one that the socket is in already is no more. */
 function limitReached (context: HandlerContext, socket: ServerSocket, channel: string): Error | undefined {
   const { socketChannelLimit } = context.host.options
-  if (socketChannelLimit === 0 || socket.subscribed.size < socketChannelLimit || socket.subscribed.has(channel)) return
+  if (socketChannelLimit === 0 || socket.subscribed.size + socket.joining < socketChannelLimit || socket.subscribed.has(channel)) return
   return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
 }
 
@@ -96,11 +96,14 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
     subscribed(context, socket, cid, options)
     return
   }
+  socket.joining++
   return joined.then(() => {
+    socket.joining--
     // Gone while the broker was asked: the subscription must not come to life.
     if (socket.state !== 'open') context.hub.leave(channel, socket)
     else subscribed(context, socket, cid, options)
   }, (err: unknown) => {
+    socket.joining--
     const reason = err instanceof Error ? err.message : String(err)
     const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${reason}`])
     socket.emitError(error)
