@@ -95,7 +95,7 @@ export interface HookRequests<Socket> {
 
 /** A hook: returning lets the action pass, throwing (or rejecting) blocks it. `this` is the Fastify instance of the event or channel. */
 export type Hook<Name extends HookName, Socket, Instance = unknown> =
-  (this: Instance, request: HookRequests<Socket>[Name]) => void | Promise<void>
+  (this: Instance, request: HookRequests<Socket>[Name]) => unknown
 
 /** Ends a middleware: without arguments the action passes, `next(err)` blocks it, `next(true)` blocks it silently. */
 export type Next = (err?: Error | string | boolean | null | { silent?: boolean, [field: string]: unknown }, detail?: unknown) => void
@@ -106,4 +106,4 @@ export type MiddlewareRequest<Line extends MiddlewareLine, Socket, HttpRequest> 
 
 /** SocketCluster's middleware. An async function that throws blocks too. */
 export type Middleware<Line extends MiddlewareLine, Socket, HttpRequest> =
-  (request: MiddlewareRequest<Line, Socket, HttpRequest>, next: Next) => void | Promise<void>
+  (request: MiddlewareRequest<Line, Socket, HttpRequest>, next: Next) => unknown

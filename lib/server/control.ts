@@ -41,7 +41,7 @@ export class Control implements ScCluster {
   get nodes (): string[] { return this.#cluster.nodes }
   stats (): Promise<ClusterStats<ScStats>> { return this.#cluster.stats() }
 
-  revoke (filter: RevokeFilter): Promise<number> {
+  async revoke (filter: RevokeFilter): Promise<number> {
     requireOne(filter)
     return this.#everywhere({ do: 'revoke', filter })
   }
