@@ -14,7 +14,7 @@ export async function drawChart ({ comparisons }) {
     height: { step: 13 },
     data: { values },
     encoding: {
-      y: { field: 'work', type: 'nominal', sort: null, title: null, axis: { labelLimit: 320, domain: false, ticks: false }, scale: { paddingInner: 0.25 } },
+      y: { field: 'work', type: 'nominal', sort: null, title: null, axis: { labelLimit: 400, domain: false, ticks: false }, scale: { paddingInner: 0.25 } },
       yOffset: { field: 'server', type: 'nominal', sort: everyone.map(({ title }) => title) }
     },
     layer: [
@@ -27,7 +27,7 @@ export async function drawChart ({ comparisons }) {
             type: 'nominal',
             title: null,
             sort: everyone.map(({ title }) => title),
-            legend: { orient: 'bottom', columns: 6, symbolType: 'square' },
+            legend: { orient: 'bottom', columns: 3, labelLimit: 240, symbolType: 'square' },
             scale: { domain: everyone.map(({ title }) => title), range: everyone.map(({ name }, i) => name === us.name ? '#d9480f' : greys[i]) }
           }
         }
