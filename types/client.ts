@@ -79,7 +79,7 @@ export interface ScTypedClient<C extends ScContracts, Socket> {
   /** Subscribes to a channel: `subscribe('room/:id', { id: '7' })`, `subscribe('news')`. */
   subscribe<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<NoInfer<Pattern>>, options?: ScSubscribeOptions]): ScClientChannel<ChannelsOf<C>[Pattern]>
   /** A channel without subscribing to it. */
-  channel<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: ParamsArgument<Pattern>): ScClientChannel<ChannelsOf<C>[Pattern]>
+  channel<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: ParamsArgument<NoInfer<Pattern>>): ScClientChannel<ChannelsOf<C>[Pattern]>
   /** Publishes: `publish('room/:id', { id: '7' }, message)`, `publish('news', message)`. Settles when the server accepted it. */
   publish<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<NoInfer<Pattern>>, message: ChannelsOf<C>[NoInfer<Pattern>]]): Promise<void>
 }

@@ -132,7 +132,7 @@ function streamCalls (socket: StreamSocket): Calls {
           iterator.next().then(pass, onError)
           return () => {
             watch.on = false
-            iterator.return?.().catch(onError)
+            Promise.resolve(iterator.return?.()).catch(onError)
           }
         },
         publish: (message) => calls.publish(name, message),

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { DeclaredEvent, ScEventContract } from '../../types/contracts.js'
 import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
@@ -218,6 +219,7 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): Err
   const message = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : thrown?.message ?? `The request failed with status ${statusCode}`
   const error = new Error(message)
   const name = typeof fields.name === 'string' ? fields.name : thrown?.name ?? 'Error'
+  const composed = thrown === null || !isPassedOn(body, statusCode, thrown)
   delete fields.message
   // Fastify's default error handler leaves the details out.
   const validation = (thrown as { validation?: unknown } | null)?.validation
@@ -226,7 +228,14 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): Err
     fields.validationContext ??= 'data'
   }
   Object.assign(error, { ...fields, name, statusCode })
-  // What the application's error handler composed is for the client; an error that it let through is told like any other.
-  if (thrown === null) Object.defineProperty(error, 'expose', { value: true })
+  // What the application composed is for the client; an error that was only passed on is told like any other.
+  if (composed) Object.defineProperty(error, 'expose', { value: true })
   return error
+}
+
+/** Whether a body is the one that Fastify itself makes of an error. */
+function isPassedOn (body: unknown, statusCode: number, thrown: Error): boolean {
+  if (typeof body !== 'object' || body === null) return false
+  const { error, message, ...rest } = body as Record<string, unknown>
+  return message === thrown.message && error === STATUS_CODES[statusCode] && Object.keys(rest).every((key) => key === 'statusCode' || key === 'code')
 }
