@@ -1,0 +1,127 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import scPlugin, { type ScPluginOptions } from '../../lib/index.js'
+import { type Cleanup, RawClient } from '../helpers/raw.js'
+
+async function start (test: Cleanup, options: ScPluginOptions = {}): Promise<{ app: FastifyInstance, port: number }> {
+  const app = Fastify({ trustProxy: '127.0.0.1' })
+  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', ...options })
+  app.scEvent('echo', {}, (data) => data)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  test.teardown(() => app.close())
+  return { app, port: (app.server.address() as { port: number }).port }
+}
+
+t.test('a socket may send a burst, then at its rate', async (t) => {
+  const { app, port } = await start(t, { inboundRate: 20, inboundBurst: 10 })
+  const client = await RawClient.connect(t, port)
+  const answers = await Promise.all(Array.from({ length: 12 }, (_, i) => client.call('echo', i)))
+  const refused = answers.filter(({ error }) => error !== undefined)
+  // The handshake was one of the burst; a slow machine may have refilled one or two meanwhile.
+  t.ok(refused.length >= 1 && refused.length <= 3, `${refused.length} were over the rate`)
+  const { error } = refused[0]
+  t.match(error, { name: 'RateLimitError', code: 'SC_ERR_RATE' })
+  t.ok(error.retryAfter > 0 && error.retryAfter <= 50, `it says when to try again: ${error.retryAfter} ms`)
+  await sleep(error.retryAfter + 100)
+  t.equal((await client.call('echo', 'again')).data, 'again', 'then it goes on')
+  t.equal(app.scServer.stats().rateLimited, refused.length)
+})
+
+t.test('one that does not slow down is closed with 4429', async (t) => {
+  const { port } = await start(t, { inboundRate: 20, inboundBurst: 10 })
+  const client = await RawClient.connect(t, port)
+  const timer = setInterval(() => { for (let i = 0; i < 20; i++) client.send({ event: 'echo', data: i }) }, 50)
+  t.teardown(() => clearInterval(timer))
+  const { code } = await client.closed
+  t.equal(code, 4429)
+})
+
+t.test('packets in an array count one by one, wanted acks do not', async (t) => {
+  const { app, port } = await start(t, { inboundRate: 1, inboundBurst: 10 })
+  const client = await RawClient.connect(t, port)
+  const [socket] = Object.values(app.scServer.clients)
+  for (let i = 0; i < 20; i++) {
+    const asked = socket!.invoke('ask')
+    const { cid } = await client.event('ask')
+    client.send({ rid: cid, data: i })
+    t.equal(await asked, i)
+  }
+  client.send(Array.from({ length: 12 }, (_, i) => ({ event: 'echo', data: i, cid: i + 100 })))
+  const answers = await Promise.all(Array.from({ length: 12 }, (_, i) => client.answer(i + 100)))
+  t.ok(answers.filter(({ error }) => error?.name === 'RateLimitError').length >= 2)
+})
+
+t.test('sockets that share a key share a rate', async (t) => {
+  const asFunction = ({ request }: { request: { headers: Record<string, unknown> } }): string | undefined => request.headers['x-tenant'] as string | undefined
+  const cases: Array<[unknown, Record<string, string>, Record<string, string>]> = [
+    ['ip', { 'x-forwarded-for': '10.0.0.1' }, { 'x-forwarded-for': '10.0.0.2' }],
+    [asFunction, { 'x-tenant': 'one' }, { 'x-tenant': 'two' }]
+  ]
+  for (const [inboundRateKey, same, other] of cases) {
+    const { port } = await start(t, { inboundRateKey: inboundRateKey as 'ip', inboundKeyRate: 1, inboundKeyBurst: 6 })
+    const [one, two, three] = await Promise.all([same, same, other].map((headers) => RawClient.connect(t, port, { headers })))
+    // Two of the six were handshakes.
+    for (let i = 0; i < 2; i++) for (const client of [one!, two!]) t.notOk((await client.call('echo', i)).error)
+    t.equal((await one!.call('echo')).error.name, 'RateLimitError')
+    t.equal((await two!.call('echo')).error.name, 'RateLimitError')
+    t.notOk((await three!.call('echo')).error, 'another key has its own')
+  }
+})
+
+t.test('attempts to authenticate', async (t) => {
+  const { port } = await start(t, { authenticateRate: 3 })
+  const client = await RawClient.connect(t, port)
+  for (let i = 0; i < 3; i++) t.equal((await client.call('#authenticate', 'no token')).error.name, 'AuthTokenInvalidError')
+  t.match((await client.call('#authenticate', 'no token')).error, { name: 'RateLimitError', code: 'SC_ERR_AUTH_RATE' })
+  t.equal((await client.closed).code, 4429)
+})
+
+t.test('connections are refused before the upgrade', async (t) => {
+  const refused = (port: number, headers = {}): Promise<Error> => RawClient.open(t, port, { headers }).then(() => { throw new Error('it was accepted') }, (err: Error) => err)
+  t.test('maxConnections', async (t) => {
+    const { port, app } = await start(t, { maxConnections: 2 })
+    const [one] = await Promise.all([RawClient.connect(t, port), RawClient.connect(t, port)])
+    t.match(await refused(port), { message: /503/ })
+    const answer = await fetch(`http://127.0.0.1:${port}/socketcluster/`)
+    t.equal(answer.status, 426, 'an ordinary request is told to upgrade')
+    const closed = once(app.scServer, 'closure')
+    await one!.close()
+    await closed
+    await RawClient.connect(t, port)
+  })
+  t.test('maxConnectionsPerIp', async (t) => {
+    const { port } = await start(t, { maxConnectionsPerIp: 1 })
+    await RawClient.connect(t, port, { headers: { 'x-forwarded-for': '10.0.0.1' } })
+    t.match(await refused(port, { 'x-forwarded-for': '10.0.0.1' }), { message: /503/ })
+    await RawClient.connect(t, port, { headers: { 'x-forwarded-for': '10.0.0.2' } })
+  })
+  t.test('maxPendingHandshakes', async (t) => {
+    const { port } = await start(t, { maxPendingHandshakes: 1 })
+    const silent = await RawClient.open(t, port)
+    t.match(await refused(port), { message: /503/ })
+    await silent.handshake()
+    await RawClient.connect(t, port)
+  })
+})
+
+t.test('reading pauses while hooks are slow', async (t) => {
+  const { app, port } = await start(t, { inboundQueue: 8, inboundRate: 0, hookTimeout: 10_000 })
+  let seen = 0
+  const waiting: Array<() => void> = []
+  app.scServer.addMiddleware('emit', (_req, next) => {
+    seen++
+    waiting.push(next as () => void)
+  })
+  const client = await RawClient.connect(t, port)
+  const total = 200
+  const text = 'x'.repeat(1000)
+  for (let i = 1; i <= total; i++) client.send({ event: 'echo', data: text, cid: 1000 + i })
+  await sleep(300)
+  t.ok(seen < total, `${seen} of ${total} were begun while none was done`)
+  t.ok(Object.values(app.scServer.clients)[0]!.state === 'open')
+  const timer = setInterval(() => { for (const next of waiting.splice(0)) next() }, 1)
+  t.teardown(() => clearInterval(timer))
+  for (let i = 1; i <= total; i++) t.equal((await client.answer(1000 + i)).data, text)
+})

@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import t from 'tap'
+import scPlugin, { type ScPluginOptions } from '../../lib/index.js'
+import { type Cleanup, RawClient } from '../helpers/raw.js'
+
+async function start (test: Cleanup, options: ScPluginOptions = {}) {
+  const app = Fastify()
+  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', ...options })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  test.teardown(() => app.close())
+  return { app, port: (app.server.address() as { port: number }).port }
+}
+
+t.test('2,000 clients are closed in waves, and no answer is lost', async (t) => {
+  const drainTimeout = 2_000
+  const { app, port } = await start(t, { drainTimeout, closeCode: 1001 })
+  app.scServer.on('connection', (socket) => {
+    socket.on('slow', async (data) => {
+      await sleep(400)
+      return data
+    })
+  })
+  const clients: RawClient[] = []
+  while (clients.length < 2_000) clients.push(...await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(null, port))))
+  t.equal(app.scServer.clientsCount, 2_000)
+
+  const closes: number[] = []
+  const codes = new Set<number>()
+  for (const client of clients) {
+    client.closed.then(({ code }) => {
+      closes.push(performance.now())
+      codes.add(code)
+    })
+  }
+  let began = 0
+  app.scServer.on('connection', () => { began++ })
+  const answers = clients.map((client, i) => client.call('slow', i))
+  // All of them have arrived when the last one has begun.
+  while (app.scServer.stats().inboundMessages < 4_000) await sleep(5)
+  const start_ = performance.now()
+  const closed = app.close()
+  while (!app.scServer.draining) await sleep(1)
+  t.pass('readiness can be asked')
+  await t.rejects(RawClient.open(t, port), 'nobody new gets in')
+  const got = await Promise.all(answers)
+  t.same(got.map(({ data }) => data), got.map((_, i) => i), 'every call was answered')
+  await closed
+  await Promise.all(clients.map((client) => client.closed))
+  const took = performance.now() - start_
+  t.ok(took >= drainTimeout * 0.9 && took < drainTimeout + 4_000, `closing took ${took.toFixed()} ms`)
+  t.same([...codes], [1001])
+  // A wave is 2,000 / 20 clients; in any 500 ms at most six waves can begin, and answers of 400 ms shift some.
+  closes.sort((a, b) => a - b)
+  let most = 0
+  for (let i = 0, j = 0; i < closes.length; i++) {
+    while (closes[i]! - closes[j]! > 500) j++
+    most = Math.max(most, i - j + 1)
+  }
+  t.ok(most <= 1_100, `at most ${most} closes in 500 ms`)
+  t.equal(began, 0)
+})
+
+t.test('a call that came before the close is answered, one that comes after is not begun', async (t) => {
+  const { app, port } = await start(t, { drainTimeout: 0 })
+  const finish: Array<(value: string) => void> = []
+  let calls = 0
+  app.scServer.on('connection', (socket) => {
+    socket.on('work', () => {
+      calls++
+      return new Promise<string>((resolve) => { finish.push(resolve) })
+    })
+  })
+  const client = await RawClient.connect(t, port)
+  const answer = client.call('work')
+  while (finish.length === 0) await sleep(1)
+  const closed = app.close()
+  client.send({ event: 'work', cid: 99 })
+  await sleep(50)
+  t.equal(calls, 1)
+  finish[0]!('done')
+  t.equal((await answer).data, 'done')
+  t.equal((await client.closed).code, 1001)
+  await closed
+})
+
+t.test('an answer that never comes holds up the close by closeTimeout and no more', async (t) => {
+  const { app, port } = await start(t, { closeTimeout: 300 })
+  app.scServer.on('connection', (socket) => { socket.on('never', () => new Promise(() => {})) })
+  const client = await RawClient.connect(t, port)
+  client.send({ event: 'never', cid: 5 })
+  while (app.scServer.stats().inboundMessages < 2) await sleep(1)
+  const before = performance.now()
+  await app.close()
+  const took = performance.now() - before
+  t.ok(took >= 290 && took < 1_300, `${took.toFixed()} ms`)
+  await client.closed
+})
+
+t.test('scServer.close() alone ends the sockets and leaves the rest of the application', async (t) => {
+  const { app, port } = await start(t)
+  const client = await RawClient.connect(t, port)
+  const closure = once(app.scServer, 'closure')
+  await app.scServer.close()
+  await closure
+  t.equal((await client.closed).code, 1001)
+  await t.rejects(RawClient.open(t, port), { message: /503/ })
+  const answer = await fetch(`http://127.0.0.1:${port}/nothing`)
+  t.equal(answer.status, 404, 'HTTP goes on')
+})
