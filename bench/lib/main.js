@@ -31,8 +31,12 @@ export async function main (flags) {
   const started = Date.now()
   const results = new Results()
   const progress = new Progress(works.reduce((sum, work) => sum + plan(work, names, reps).length, 0))
+  // Ctrl-C, or a time limit, ends the run after the server under way, with what there is.
+  let interrupted = false
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true })
   for (const work of works) {
     for (const server of plan(work, names, reps)) {
+      if (interrupted) break
       progress.next(`${work.title}: ${server.title}`)
       await runOnce(work, server, { quick, ...profilePaths(flags, work, server) }, results)
     }
@@ -51,7 +55,7 @@ export async function main (flags) {
     seconds: Math.round((Date.now() - started) / 1000)
   }
   if (flags.json) console.log(JSON.stringify(summary, null, 2))
-  if (flags.only === undefined && flags.servers === undefined && !quick && !flags.profile) {
+  if (flags.only === undefined && flags.servers === undefined && !quick && !flags.profile && !interrupted) {
     writeFileSync(resultsFile, resultsPage(summary))
     mkdirSync(new URL('.', chartFile), { recursive: true })
     writeFileSync(chartFile, await drawChart(summary))
@@ -141,7 +145,10 @@ class Results {
 
   #comparison (work) {
     const values = Object.fromEntries(this.#values.get(work))
-    const ratio = (name, of) => name in values && of in values ? median(values[name].map((value, i) => value / values[of][i])) : undefined
+    const ratio = (name, of) => {
+      const ratios = (values[name] ?? []).flatMap((value, i) => values[of]?.[i] === undefined ? [] : [value / values[of][i]])
+      return ratios.length === 0 ? undefined : median(ratios)
+    }
     const ours = work.budget && ratio('ours', work.budget.of)
     return {
       ...described(work),

@@ -51,4 +51,5 @@ process.on('message', async ({ id, command, args }) => {
   }
 })
 process.on('disconnect', () => process.exit())
+process.on('SIGINT', () => {}) // Ctrl-C is for the load: it lets this work end
 process.send({ port: server.port, dialect, version })
