@@ -45,7 +45,8 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     if (typeof hook !== 'function') throw scError('SC_ERR_HOOK_FUNCTION', [name, typeName(hook)])
     const scope = scopes.of(this)
     if (scope !== scopes.root && rootHooks.includes(name)) throw scError('SC_ERR_HOOK_SCOPE', [name])
-    scope.add(name, hook)
+    // As late as Fastify adds hooks of its own, which makes the order the same. An error of a plugin goes on to the next handler.
+    this.after(() => { scope.add(name, hook) })
     return this
   } as FastifyInstance['scHook'])
 
@@ -68,9 +69,10 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     fastify.log.debug('using the @fastify/websocket of the application: its own maxPayload and perMessageDeflate count')
     fastify.addHook('preClose', drain)
   }
-  const stopGuarding = guardUpgrades(fastify)
+  const guard = guardUpgrades(fastify)
 
   async function drain (this: FastifyInstance): Promise<void> {
+    guard.closing()
     await core.drain()
     if (ownsWebsocket) {
       // Connections of the application's own websocket routes.
@@ -88,7 +90,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
   fastify.addHook('onClose', async () => {
     // A server that never got ready was not drained.
     await core.drain()
-    stopGuarding()
+    guard.stop()
   })
 }
 
