@@ -33,7 +33,7 @@ export async function main (flags) {
   const progress = new Progress(works.reduce((sum, work) => sum + plan(work, names, reps).length, 0))
   // Ctrl-C, or a time limit, ends the run after the server under way, with what there is.
   let interrupted = false
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true })
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { interrupted = true })
   for (const work of works) {
     for (const server of plan(work, names, reps)) {
       if (interrupted) break

@@ -51,5 +51,5 @@ process.on('message', async ({ id, command, args }) => {
   }
 })
 process.on('disconnect', () => process.exit())
-process.on('SIGINT', () => {}) // Ctrl-C is for the load: it lets this work end
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {}) // they are for the load, which lets this work end
 process.send({ port: server.port, dialect, version })
