@@ -1,5 +1,5 @@
 import neostandard from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist', 'node_modules', '.tap', 'bench/node_modules', 'examples/demo/public/vendor'] })
+  ...neostandard({ ts: true, ignores: ['dist', 'node_modules', '.tap', 'bench/node_modules', 'examples/demo/dist'] })
 ]

@@ -1,0 +1,148 @@
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import { stat } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import tap from 'tap'
+import { screenshotFolder, startChromium } from './helpers/chromium.js'
+import { type Program, startProgram } from './helpers/program.js'
+
+const script = fileURLToPath(new URL('../examples/demo/start.js', import.meta.url))
+const said = /^The chat is at (http:\/\/\S+:(\d+)\/)/
+const moderatorCode = 'moderate-me'
+
+const startDemo = (t: Parameters<typeof startProgram>[0], port = 0): Promise<Program> => startProgram(t, [script], said, { PORT: String(port), HOST: '127.0.0.1', MODERATOR_CODE: moderatorCode })
+
+tap.test('the demo takes the port it is told, and a free one when somebody has that', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => { other.close() })
+  const { port } = other.address() as AddressInfo
+
+  const elsewhere = await startDemo(t, port)
+  t.not(Number(elsewhere.line[2]), port)
+  const response = await fetch(elsewhere.line[1]!)
+  t.equal(response.status, 200)
+  t.match(await response.text(), /<title>Rooms<\/title>/)
+  t.equal(await elsewhere.stop(), 0, 'it ends by itself when asked to')
+
+  other.close()
+  const there = await startDemo(t, port)
+  t.equal(Number(there.line[2]), port)
+  t.equal(await there.stop(), 0)
+})
+
+tap.test('a chat between browsers', async (t) => {
+  const open = await startChromium(t)
+  if (open === null) return t.plan(0, 'chromium is not installed')
+  const { line } = await startDemo(t)
+  const url = line[1]!
+  const folder = await screenshotFolder(t)
+  const problems: string[] = []
+
+  const visit = async (options: BrowserContextOptions): Promise<Page> => {
+    const page = await (await open(options)).newPage()
+    page.on('pageerror', (err) => problems.push(err.message))
+    page.on('console', (message) => { if (message.type() === 'error') problems.push(message.text()) })
+    await page.goto(url)
+    return page
+  }
+  const ada = await visit({ viewport: { width: 1_180, height: 720 }, colorScheme: 'light' })
+  const grace = await visit({ viewport: { width: 390, height: 780 }, colorScheme: 'dark', hasTouch: true, isMobile: true })
+
+  // Login: wrong code, taken name, then right.
+  await ada.getByLabel('Your name').fill('Ada')
+  await ada.getByText('I am a moderator').click()
+  await ada.getByLabel('Moderator code').fill('guessed')
+  await ada.getByRole('button', { name: 'Come in' }).click()
+  await ada.getByRole('alert').getByText('That is not the moderator code').waitFor()
+  await ada.screenshot({ path: join(folder, 'login.png') })
+  await ada.getByLabel('Moderator code').fill(moderatorCode)
+  await ada.getByRole('button', { name: 'Come in' }).click()
+  await ada.getByRole('heading', { name: 'Lobby' }).waitFor()
+
+  await grace.getByLabel('Your name').fill('ada')
+  await grace.getByRole('button', { name: 'Come in' }).click()
+  await grace.getByRole('alert').getByText('Somebody is called ada already').waitFor()
+  await grace.screenshot({ path: join(folder, 'login-phone.png') })
+  await grace.getByLabel('Your name').fill('<b>')
+  await grace.getByRole('button', { name: 'Come in' }).click()
+  await grace.getByRole('alert').getByText('A name has 1 to 24 letters').waitFor()
+  await grace.getByLabel('Your name').fill('Grace')
+  await grace.getByRole('button', { name: 'Come in' }).click()
+  await grace.getByRole('heading', { name: 'Lobby' }).waitFor()
+  await people(ada).filter({ hasText: 'Grace' }).waitFor()
+  await people(grace).filter({ hasText: 'Ada' }).waitFor()
+
+  // Messages both ways, as text and never as HTML.
+  await say(ada, 'Hello, Grace! <img src=x onerror=alert(1)>')
+  await messages(grace).getByText('Hello, Grace! <img src=x onerror=alert(1)>').waitFor()
+  t.equal(await grace.locator('#messages img').count(), 0)
+  await say(grace, 'Hello, Ada. This arrived through a websocket, a declared event and a channel.')
+  await messages(ada).getByText('Hello, Ada.').waitFor()
+
+  // Who is typing, and that they stopped.
+  await grace.getByLabel('Message', { exact: true }).pressSequentially('I am wri')
+  await ada.getByText('Grace is typing').waitFor()
+  t.equal(await grace.locator('#typing').textContent(), '', 'nobody is told of their own typing')
+  await shoot(t, ada, folder, 'chat')
+  await shoot(t, grace, folder, 'chat-phone')
+  await grace.getByLabel('Message', { exact: true }).fill('')
+  await ada.getByText('Grace is typing').waitFor({ state: 'detached' })
+
+  // Another room: its own messages, and people move with it.
+  await grace.getByRole('button', { name: 'Kitchen' }).click()
+  await grace.getByRole('heading', { name: 'Kitchen' }).waitFor()
+  await people(ada).filter({ hasText: 'Grace' }).waitFor({ state: 'detached' })
+  await messages(grace).getByText('Nobody has said anything yet').waitFor()
+  await say(ada, 'Only the lobby hears this')
+  await say(grace, 'Only the kitchen hears this')
+  await ada.getByRole('button', { name: 'Kitchen' }).click()
+  await messages(ada).getByText('Only the kitchen hears this').waitFor()
+  t.equal(await messages(ada).getByText('Only the lobby hears this').count(), 0)
+  t.equal(await messages(grace).getByText('Only the lobby hears this').count(), 0)
+
+  // Kick-out: only a moderator has the button; the other is told, gone, and may not come back at once.
+  t.equal(await grace.getByRole('button', { name: 'Kick out Ada' }).count(), 0)
+  await ada.getByRole('button', { name: 'Kick out Grace' }).click()
+  await grace.getByRole('alert').getByText('Ada kicked you out of the room').waitFor()
+  t.equal(await grace.getByRole('button', { name: 'Send' }).isVisible(), false)
+  await people(ada).filter({ hasText: 'Grace' }).waitFor({ state: 'detached' })
+  await messages(ada).getByText('Ada kicked out Grace').waitFor()
+  await shoot(t, ada, folder, 'kicked')
+  await shoot(t, grace, folder, 'kicked-phone')
+  await grace.getByRole('button', { name: 'Lobby' }).click()
+  await messages(grace).getByText('Only the lobby hears this').waitFor()
+  await grace.getByRole('button', { name: 'Kitchen' }).click()
+  await grace.getByRole('alert').getByText(/You were kicked out and can come back in \d+ s/).waitFor()
+  await grace.getByRole('button', { name: 'Lobby' }).click()
+
+  // The token outlives the page, until logout.
+  await grace.reload()
+  await messages(grace).getByText('Only the lobby hears this').waitFor()
+  await grace.getByRole('button', { name: 'Log out' }).click()
+  await grace.getByLabel('Your name').waitFor()
+  await grace.reload()
+  await grace.getByRole('button', { name: 'Come in' }).waitFor()
+
+  // Pictures are no proof of looks, but an empty page is smaller.
+  for (const name of ['login', 'chat', 'chat-phone', 'kicked', 'kicked-phone']) t.ok((await stat(join(folder, `${name}.png`))).size > 10_000, name)
+  t.strictSame(problems, [], 'no script failed and no file was missing')
+})
+
+const messages = (page: Page) => page.getByRole('log')
+const people = (page: Page) => page.locator('#people li')
+
+async function say (page: Page, text: string): Promise<void> {
+  await page.getByLabel('Message', { exact: true }).fill(text)
+  await page.getByRole('button', { name: 'Send' }).click()
+  await messages(page).getByText(text).waitFor()
+}
+
+/** A picture of the page, which must fit its window. */
+async function shoot (t: Pick<typeof tap, 'equal'>, page: Page, folder: string, name: string): Promise<void> {
+  await page.screenshot({ path: join(folder, `${name}.png`) })
+  t.equal(await page.evaluate('document.documentElement.scrollWidth > innerWidth'), false, `${name} needs no sideways scrolling`)
+}
