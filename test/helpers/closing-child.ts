@@ -1,0 +1,29 @@
+// Serves all kinds of clients, closes, and ends by itself when nothing is left that keeps a process alive.
+import { once } from 'node:events'
+import { RawClient, NetClient } from './raw.js'
+import { serve } from './serve.js'
+
+const { app, sc, port } = await serve(null, { closeTimeout: 200, pingInterval: 100, pingTimeout: 1_000, handshakeTimeout: 5_000, hookTimeout: 5_000 }, (app) => {
+  app.scHook('publishIn', () => new Promise(() => {}))
+  app.scHook('authenticate', () => {})
+})
+const client = await RawClient.connect(null, port)
+await client.call('#subscribe', 'news')
+client.send({ event: '#publish', data: { channel: 'news', data: 'waits for its hook' }, cid: 'never' })
+const connection = once(sc, 'connection')
+await NetClient.connect(null, port)
+const [muteSocket] = await connection
+await NetClient.open(null, port)
+muteSocket.emit('question', 1, () => {})
+muteSocket.setAuthToken({ exp: Math.floor(Date.now() / 1000) + 600 }).catch(() => {})
+sc.exchange.subscribe('watched')
+sc.stats()
+const start = performance.now()
+await app.close()
+const took = performance.now() - start
+await client.closed
+// The event loop closes handles in the turn after.
+for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+// Timers and sockets only: the pipes of a child process stay.
+const left = process.getActiveResourcesInfo().filter((name) => !/Pipe|TTY|Immediate|FSReqPromise|FSReqCallback|MessagePort|CloseReq|WriteWrap|ShutdownWrap/.test(name))
+process.stdout.write(JSON.stringify({ left, took, clients: sc.clientsCount, pending: sc.pendingClientsCount }) + '\n')
