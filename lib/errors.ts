@@ -24,6 +24,7 @@ export const errorTable = {
   SC_ERR_HOOK_FUNCTION: { name: 'InvalidArgumentsError', message: 'Hook %s must be a function, got %s' },
   SC_ERR_HOOK_SCOPE: { name: 'InvalidArgumentsError', message: 'Hook %s runs before there is an event or a channel; add it in the context that registers the plugin' },
   SC_ERR_HOOK_TIMEOUT: { name: 'TimeoutError', message: 'A %s hook took longer than %s ms; see the option hookTimeout' },
+  SC_ERR_BEFORE_READY: { name: 'InvalidActionError', message: '%s must be called once the server is ready' },
   SC_ERR_AFTER_READY: { name: 'InvalidActionError', message: '%s must be called before the server is ready' },
   // Handshake and connection
   SC_ERR_SECOND_HANDSHAKE: { name: 'InvalidActionError', message: 'The handshake was already made on this connection' },
@@ -77,6 +78,10 @@ export const errorTable = {
   SC_ERR_FILTER: { name: 'InvalidArgumentsError', message: 'A filter expects user, jti or socketId, got %s' },
   SC_ERR_RATE: { name: 'RateLimitError', message: 'Too many messages; try again in %s ms', closeCode: 4429 },
   SC_ERR_RESOURCE: { name: 'ResourceLimitError', message: '%s' },
+  // The test kit
+  SC_ERR_UPGRADE_REFUSED: { name: 'ServerProtocolError', message: 'The server answered the upgrade with HTTP status %s: %s' },
+  SC_ERR_NOTHING_CAME: { name: 'TimeoutError', message: 'No %s came within %s ms; see the option timeout of injectSC' },
+  SC_ERR_NOTHING_COMES: { name: 'BadConnectionError', message: 'No %s can come any more: the connection or the subscription has ended' },
   // Set-up
   SC_ERR_OPTIONS: { name: 'InvalidOptionsError', message: '%s' },
   SC_ERR_AUTH_KEY_RANDOM: { name: 'InvalidOptionsError', message: 'A broker that is shared between processes needs an authKey (or a key pair, or @fastify/jwt): a random one differs on each' },
