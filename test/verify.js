@@ -38,7 +38,8 @@ const exitCode = run('npm', ['test'], {
   ...process.env,
   SC_REQUIRE_SERVERS: '1',
   SC_CHROMIUM: find(needed[0]),
-  TAP_REPORTER: 'terse',
+  // A terminal shows how far it is; elsewhere, only what failed.
+  TAP_REPORTER: process.stdout.isTTY ? 'terse' : 'min',
   TAP_OUTPUT_FILE: output
 })
 const results = read(output)
