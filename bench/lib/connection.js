@@ -5,7 +5,7 @@ import { dialects } from './dialects.js'
 import { clientFrame, FrameCounter } from './frames.js'
 
 const headEnd = Buffer.from('\r\n\r\n')
-const answers = new Map()
+const pongs = new Map()
 const readBuffer = Buffer.allocUnsafe(65536) // of all connections: a chunk is used up before the next one is read
 const pongFrame = clientFrame('', 10)
 
@@ -107,10 +107,12 @@ export class Connection {
   #short (opcode, payload) {
     if (opcode === 9) this.send(pongFrame)
     if (opcode >= 8) return false
-    const answer = this.#dialect.ping(payload.toString())
-    if (answer === null) return true
-    if (!answers.has(answer)) answers.set(answer, clientFrame(answer))
-    this.send(answers.get(answer))
+    const text = payload.toString()
+    if (!this.#dialect.isPing(text)) return true
+    const pong = this.#dialect.pong(text)
+    if (pong === null) return false
+    if (!pongs.has(pong)) pongs.set(pong, clientFrame(pong))
+    this.send(pongs.get(pong))
     return false
   }
 

@@ -1,10 +1,9 @@
 // What the load says to each kind of server. `handshake(text)` gets the texts that come before the connection is ready, and
-// returns what to send next, or true when it is ready. `ping(payload)` returns the answer to a ping, or null for a message.
+// returns what to send next, or true when it is ready. `isPing(text)` tells pings from messages, and `pong(text)` returns the
+// answer, or null.
 
-/** Both versions' pings; a server that does not know yet which one its client speaks sends both. */
-const pings = new Map([['', ''], ['#1', '#2']])
-
-function socketCluster () {
+/** @param {string} ping a server that does not know yet which version its client speaks sends both pings: the other one is ignored */
+function socketCluster (ping, pong) {
   return {
     path: '/socketcluster/',
     firstText: '{"event":"#handshake","data":{"authToken":null},"cid":1}',
@@ -13,7 +12,8 @@ function socketCluster () {
       if (error !== undefined) throw new Error(`the handshake failed: ${text}`)
       return rid === 1 ? true : null
     },
-    ping: (text) => pings.get(text) ?? null,
+    isPing: (text) => text === '' || text === '#1',
+    pong: (text) => text === ping ? pong : null,
     call: (event, cid, data) => JSON.stringify({ event, data, cid }),
     subscribe: (channel, cid) => JSON.stringify({ event: '#subscribe', data: { channel }, cid }),
     /** Whether the answer to a call says that it failed. */
@@ -23,14 +23,14 @@ function socketCluster () {
 
 export const dialects = {
   json: {
-    ...socketCluster(),
+    ...socketCluster('', ''),
     path: '/',
     firstText: null,
     handshake: null,
-    ping: () => null
+    isPing: () => false
   },
-  socketcluster1: socketCluster(),
-  socketcluster2: socketCluster(),
+  socketcluster1: socketCluster('#1', '#2'),
+  socketcluster2: socketCluster('', ''),
   socketio: {
     path: '/socket.io/?EIO=4&transport=websocket',
     firstText: null,
@@ -39,7 +39,8 @@ export const dialects = {
       if (text.startsWith('40')) return true
       throw new Error(`the handshake failed: ${text}`)
     },
-    ping: (text) => text === '2' ? '3' : null,
+    isPing: (text) => text === '2',
+    pong: () => '3',
     call: (event, cid, data) => `42${cid}${JSON.stringify([event, data])}`,
     subscribe: (channel, cid) => `42${cid}${JSON.stringify(['subscribe', channel])}`,
     failed: () => false

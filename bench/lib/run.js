@@ -70,7 +70,7 @@ export class Run {
 }
 
 /** What each publication carries: about 115 bytes on the wire. */
-export const message = { from: 'LqKtAABXRb5lTmVJAAAB', text: 'a line of chat as people write it' }
+export const message = { from: 'LqKtAABXRb5lTmVJAAAB', text: 'a line of chat' }
 
 /** What each call carries, and its answer. */
-export const callData = { n: 1, text: 'a line of chat as people write it' }
+export const callData = { n: 1, text: 'a line of chat' }
