@@ -34,7 +34,7 @@ tap.test('the demo takes the port it is told, and a free one when somebody has t
   t.equal(await there.stop(), 0)
 })
 
-tap.test('a chat between browsers', async (t) => {
+tap.test('a chat between browsers', { timeout: 110_000 }, async (t) => {
   const open = await startChromium(t)
   if (open === null) return t.plan(0, 'chromium is not installed')
   const { line } = await startDemo(t)
@@ -62,6 +62,11 @@ tap.test('a chat between browsers', async (t) => {
   await ada.getByLabel('Moderator code').fill(moderatorCode)
   await ada.getByRole('button', { name: 'Come in' }).click()
   await ada.getByRole('heading', { name: 'Lobby' }).waitFor()
+
+  // The documentation is linked where it is served.
+  const { asyncapi } = await (await fetch(`${url}features`)).json() as { asyncapi: boolean }
+  t.equal(await ada.getByRole('link', { name: 'API' }).isVisible(), asyncapi)
+  t.equal((await fetch(`${url}asyncapi`)).status, asyncapi ? 200 : 404)
 
   await grace.getByLabel('Your name').fill('ada')
   await grace.getByRole('button', { name: 'Come in' }).click()

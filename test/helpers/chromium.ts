@@ -24,7 +24,7 @@ export async function startChromium (t: Cleanup): Promise<OpenBrowser | null> {
   t.teardown(() => browser.close())
   return async (options = {}) => {
     const context = await browser.newContext(options)
-    context.setDefaultTimeout(20_000)
+    context.setDefaultTimeout(60_000)
     return context
   }
 }
