@@ -39,6 +39,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     contracts.declareChannel(scopes.of(this), this, pattern, contract)
     return this
   } as FastifyInstance['scChannel'])
+  fastify.decorate('scDeclarations', () => ({ events: contracts.declaredEvents(), channels: contracts.declaredChannels() }))
   fastify.decorate('scHook', function (this: FastifyInstance, name: HookName, hook: Hook<any, ScServerSocket, FastifyInstance>) {
     if (ready) throw scError('SC_ERR_AFTER_READY', ['scHook'])
     if (!hookNames.includes(name)) throw scError('SC_ERR_HOOK_NAME', [name, hookNames.join(', ')])

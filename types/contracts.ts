@@ -206,3 +206,9 @@ export interface DeclaredChannel {
   readonly instance: FastifyInstance
   readonly contract: ScChannelContract<unknown, string, unknown>
 }
+
+/** Everything that an application declared, in that order, hidden ones included. */
+export interface ScDeclarations {
+  readonly events: readonly DeclaredEvent[]
+  readonly channels: readonly DeclaredChannel[]
+}

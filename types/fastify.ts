@@ -1,7 +1,7 @@
 import type { HookName, HookRequests } from './hooks.js'
 import type { EventContext } from './routes.js'
 import type { ScServer, ScServerSocket } from './server.js'
-import type { InferChannels, ParamsArgument, ScChannelContract, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
+import type { InferChannels, ParamsArgument, ScChannelContract, ScDeclarations, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
 
 // Apart from FastifyInstance, and marked `in out`, so that the compiler compares type providers and not all methods of two
 // instances: that would cost it seconds per program. All type providers are alike to it, so instances stay assignable.
@@ -59,5 +59,8 @@ declare module 'fastify' {
      * @throws InvalidArgumentsError when a parameter is missing, empty, or would change what the pattern matches
      */
     scChannelOf<C, P extends keyof C & string> (channels: C, pattern: P, ...params: ParamsArgument<P>): ScTypedChannel<InferChannels<C>[P]>
+
+    /** What was declared with `scEvent` and `scChannel`, for documents and tools. Complete once the application is ready. */
+    scDeclarations (): ScDeclarations
   }
 }
