@@ -80,7 +80,7 @@ export async function authenticate (context: HandlerContext, socket: ServerSocke
     unset(socket)
     if (signedToken !== null && signedToken !== undefined) {
       socket.emitError(authError)
-      if (isBadToken) announceBadToken(context, socket, authError, String(signedToken))
+      if (isBadToken) announceBadToken(context, socket, authError, typeof signedToken === 'string' ? signedToken : null)
     }
     return { authError, isBadToken, oldState }
   }

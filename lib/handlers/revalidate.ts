@@ -13,6 +13,7 @@ import { authorizeSubscription, subscribeRequest } from './subscribe.js'
  */
 export function revalidate (context: HandlerContext, socket: ServerSocket): void {
   if (context.host.options.revalidate === false || socket.state !== 'open') return
+  socket.authorizations++
   for (const options of [...socket.subscribed.values()]) {
     const { channel } = options
     const needed = isGuarded(context, options)

@@ -41,9 +41,10 @@ function subscribe (context: HandlerContext, socket: ServerSocket, packet: Event
     return
   }
   const request = subscribeRequest(socket, options, resolved, expired, false)
+  const { authorizations } = socket
   const passed = (): void | Promise<void> => {
     if (request.data !== undefined) options.data = request.data
-    return join(context, socket, packet.cid, options)
+    return join(context, socket, packet.cid, options, authorizations)
   }
   const blocked = (err: unknown): void => { refuseBlocked(context, socket, 'subscribe', err, packet.cid) }
   try {
@@ -78,7 +79,7 @@ export function authorizeSubscription (context: HandlerContext, resolved: Resolv
   return running === undefined ? ask() : running.then(ask)
 }
 
-function join (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void | Promise<void> {
+function join (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void | Promise<void> {
   const { channel } = options
   if (socket.state !== 'open') return
   if (socket.subscribed.has(channel)) {
@@ -93,7 +94,7 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
   }
   const joined = context.hub.join(channel, socket)
   if (joined === undefined) {
-    subscribed(context, socket, cid, options)
+    subscribed(context, socket, cid, options, authorizations)
     return
   }
   socket.joining++
@@ -101,7 +102,7 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
     socket.joining--
     // Gone while the broker was asked: the subscription must not come to life.
     if (socket.state !== 'open') context.hub.leave(channel, socket)
-    else subscribed(context, socket, cid, options)
+    else subscribed(context, socket, cid, options, authorizations)
   }, (err: unknown) => {
     socket.joining--
     const reason = err instanceof Error ? err.message : String(err)
@@ -111,12 +112,14 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
   })
 }
 
-function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void {
+function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {
   const { channel } = options
   socket.subscribed.set(channel, options)
   socket.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', socket, channel, options)
   acknowledge(socket, cid, options)
+  // The hooks said yes to what the socket was before.
+  if (socket.authorizations !== authorizations) context.host.revalidate(socket)
 }
 
 function acknowledge (socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void {

@@ -1,4 +1,4 @@
-import { ScError, scError } from '../errors.js'
+import { ScError, errorTable, scError } from '../errors.js'
 
 const nativeNames = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'EvalError', 'URIError', 'AggregateError', 'AssertionError', 'SystemError', 'DOMException'])
 
@@ -31,8 +31,17 @@ export function internalError (id: string): ScError {
 
 const hidden = new Set(['stack', 'cause', 'domain', 'domainEmitter'])
 
-/** The plain form of an error: its message, its name and its own fields, never its stack. Other values stay as they are. */
+/** The plain form of an error: its message, its name and its own fields, never its stack. Other values stay as they are. Never throws. */
 export function dehydrateError (error: unknown): unknown {
+  try {
+    return dehydrate(error)
+  } catch {
+    // A getter of its own threw: whoever waits must be answered all the same.
+    return { name: 'Error', message: errorTable.SC_ERR_INTERNAL.message }
+  }
+}
+
+function dehydrate (error: unknown): unknown {
   if (typeof error === 'function') return `[function ${error.name === '' ? 'anonymous' : error.name}]`
   if (typeof error !== 'object' || error === null) return typeof error === 'bigint' || typeof error === 'symbol' ? String(error) : error
   const plain: Record<string, unknown> = {}

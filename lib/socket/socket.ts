@@ -62,6 +62,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   /** @internal */ readonly subscribed = new Map<string, SubscriptionOptions>()
   /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
   /** @internal Channels for which the broker is being asked; they count towards the limit. */ joining = 0
+  /** @internal How often its authorization changed: a subscription under way meanwhile is checked again. */ authorizations = 0
   /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
   /** @internal What is under way. */ readonly activity: Activity
   /** @internal The server is about to close it: what it asks for now is not begun. */ retiring = false
