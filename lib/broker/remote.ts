@@ -73,7 +73,7 @@ export class RemoteBroker implements Broker {
   #probeSentAt = 0
   #probeIsOut = false
   #tick: NodeJS.Immediate | null = null
-  /** The frame of each topic that still takes messages in this tick. */
+  /** The frame of each channel that still takes messages in this tick. */
   readonly #openFrames = new Map<string, OpenFrame>()
   #queue: OpenFrame[] = []
   /** In the order in which they were sent. */
@@ -140,14 +140,21 @@ export class RemoteBroker implements Broker {
 
   publish (channel: string, data: string): Promise<void> {
     if (this.#session === null || this.#stopped) return Promise.reject(this.#downError())
-    return this.#send(this.#channelTopic(channel), 'm', data)
+    const frame = this.#openFrames.get(channel)
+    if (frame !== undefined && frame.fits(data.length)) {
+      frame.add(data)
+      return frame.accepted
+    }
+    const opened = this.#open(this.#channelTopic(channel), 'm', data)
+    this.#openFrames.set(channel, opened)
+    return opened.accepted
   }
 
   control (message: string, toNode?: string): Promise<void> {
     if (this.#session === null) return Promise.reject(this.#downError())
     if (toNode === this.#node!.id) return Promise.resolve()
     if (toNode !== undefined && !idPattern.test(toNode)) return Promise.reject(scError('SC_ERR_BROKER', [`expected a node id, got "${toNode}"`]))
-    return this.#send(toNode === undefined ? this.#allTopic : this.#engine.nodeTopic(this.#node!.prefix, toNode), 'c', message)
+    return this.#open(toNode === undefined ? this.#allTopic : this.#engine.nodeTopic(this.#node!.prefix, toNode), 'c', message).accepted
   }
 
   stats (): BrokerCounters {
@@ -192,16 +199,13 @@ export class RemoteBroker implements Broker {
 
   // Out
 
-  #send (topic: string, kind: FrameKind, message: string): Promise<void> {
-    let frame = this.#openFrames.get(topic)
-    if (frame === undefined || !frame.fits(message.length)) {
-      frame = new OpenFrame(topic, kind, this.#settled)
-      this.#openFrames.set(topic, frame)
-      this.#queue.push(frame)
-      this.#tick ??= setImmediate(() => this.#flush())
-    }
+  /** Starts a frame, which goes out when this tick ends. */
+  #open (topic: string, kind: FrameKind, message: string): OpenFrame {
+    const frame = new OpenFrame(topic, kind, this.#settled)
     frame.add(message)
-    return frame.accepted
+    this.#queue.push(frame)
+    this.#tick ??= setImmediate(() => this.#flush())
+    return frame
   }
 
   #flush (): void {
@@ -349,7 +353,7 @@ export class RemoteBroker implements Broker {
     }
     this.#probeSentAt = now
     this.#probeIsOut = true
-    this.#send(this.#ownTopic, 'p', '').catch(() => {})
+    this.#open(this.#ownTopic, 'p', '').accepted.catch(() => {})
   }
 
   #lost (cause: Error): void {

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { once, EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { connect } from '@nats-io/transport-node'
 import { Cluster as RedisCluster, Redis } from 'ioredis'
 import type { Broker, BrokerState } from '../../types/broker.js'
@@ -95,6 +97,18 @@ t.test('an engine that is not there', async (t) => {
   }
 })
 
+t.test('a package that is not installed', async (t) => {
+  const child = fork(fileURLToPath(new URL('missing-package.ts', import.meta.url)))
+  const exit = once(child, 'exit')
+  t.teardown(() => { child.kill('SIGKILL') })
+  const [errors] = await once(child, 'message', { signal: AbortSignal.timeout(60_000) })
+  t.strictSame(errors, [
+    'InvalidOptionsError: redisBroker needs the package ioredis, which is not installed: npm install ioredis',
+    'InvalidOptionsError: natsBroker needs the package @nats-io/transport-node, which is not installed: npm install @nats-io/transport-node'
+  ])
+  await exit
+})
+
 t.test('a wrong password is told', async (t) => {
   const redis = await startRedis(t, ['--requirepass', 'right'])
   if (redis !== null) {
@@ -175,6 +189,28 @@ t.test('messages of a tick travel in one frame, up to 64', async (t) => {
   t.equal(same.size, 4, 'who shares a frame shares the promise')
   await Promise.all(same)
   t.match(broker.stats!(), { framesOut: 4, messagesOut: 140 })
+})
+
+t.test('Redis: one of the two connections falls silent, and the other works', async (t) => {
+  const redis = await startRedis(t)
+  if (redis === null) return t.plan(0, 'redis-server is not installed')
+  for (const silent of [0, 1]) {
+    const proxy = await new TcpProxy(redis.port).listen()
+    t.teardown(() => proxy.close())
+    const broker = redisBroker({ url: `redis://127.0.0.1:${proxy.port}`, ...quick })
+    const node = watch(broker)
+    await node.started
+    t.teardown(() => broker.stop())
+    await broker.subscribe(['a'])
+    const from = performance.now()
+    const gap = node.wait('gap')
+    proxy.silence(silent)
+    await gap
+    t.ok(performance.now() - from < 2 * quick.probeInterval + 1000, 'noticed by a probe')
+    const publication = node.wait('publication')
+    await broker.publish('a', '1')
+    await publication
+  }
 })
 
 t.test("the application's own client lends its settings and stays open", async (t) => {

@@ -35,7 +35,8 @@ async function startNode (t: { teardown (fn: () => Promise<void>): void }, id: s
     localStats: () => ({ clients: Number(id.slice(1)), closes: { 1000: 1, [id]: 2 } }),
     onNodes: () => events.emit('nodes'),
     onWarning: (err) => warnings.push(err),
-    heartbeatInterval: 40,
+    heartbeatInterval: 150,
+    answerTimeout: 5000,
     ...options
   })
   await link.start()
@@ -122,7 +123,7 @@ for (const engine of ['redis', 'nats'] as const) {
       const from = performance.now()
       const stats = await a.cluster.stats()
       t.strictSame([stats.nodes.map(({ id }) => id), stats.missing], [['n1', 'n2'], []], 'left out when the lease ended, without waiting for the time limit')
-      t.ok(performance.now() - from < 1000)
+      t.ok(performance.now() - from < 4000)
       t.strictSame(a.cluster.nodes, ['n1', 'n2'])
     })
 

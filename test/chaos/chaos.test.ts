@@ -12,7 +12,7 @@ for (const engine of ['redis', 'nats'] as EngineName[]) {
 
     const outage = await runOutage(engine, 2)
     t.ok(outage!.grownBy < 20, 'an outage does not hoard publications', { outage })
-    t.ok(outage!.refused > 30_000, 'everything is refused', { outage })
+    t.ok(outage!.attempted > 5000 && outage!.refused === outage!.attempted, 'everything is refused', { outage })
 
     const resubscribe = await runResubscribe(engine, 20_000)
     t.equal(resubscribe!.delivered, 1000, 'all channels are subscribed again', { resubscribe })

@@ -30,7 +30,13 @@ export class TcpProxy {
   /** Nothing passes any more in any direction, and nobody is told; new connections are taken and stay silent too. */
   blackHole (): void {
     this.#silent = true
-    for (const [near, far] of this.#pairs) {
+    this.silence(...Array(this.#pairs.size).keys())
+  }
+
+  /** The same for some connections only, by the order in which they were made; new ones work. */
+  silence (...which: number[]): void {
+    const pairs = [...this.#pairs]
+    for (const [near, far] of which.map((index) => pairs[index]!)) {
       near.unpipe(far)
       far.unpipe(near)
       near.pause()

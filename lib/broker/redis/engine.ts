@@ -54,6 +54,7 @@ export class RedisEngine implements Engine {
     try {
       this.#Redis = (await import('ioredis')).Redis
     } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw err
       throw scError('SC_ERR_BROKER_PACKAGE', ['redisBroker', 'ioredis', 'ioredis'], { cause: err })
     }
   }
