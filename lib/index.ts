@@ -23,6 +23,7 @@ export type { ChannelContext, EventContext } from '../types/routes.js'
 export interface ScServerSocket extends Socket {}
 
 /** The class of sockets, for its constants and for `instanceof`; sockets are made by the server. */
+// eslint-disable-next-line @typescript-eslint/no-redeclare -- a class is a type and a value, and so is this
 export const ScServerSocket = ServerSocket as unknown as {
   new (...args: never): Socket
   readonly CONNECTING: 'connecting'
