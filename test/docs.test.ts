@@ -134,6 +134,9 @@ t.test('errors', async (t) => {
     t.equal(answer, row.closeCode !== undefined ? `close ${row.closeCode}` : row.statusCode !== undefined ? `HTTP ${row.statusCode}` : '', `${code}: close code or status`)
   }
   same(t, namesOf('docs/errors-and-close-codes.md', 'Name on the wire'), Object.values(errorTable).map(({ name }) => name), 'names on the wire')
+  const sources = (await readdir(join(root, 'lib'), { recursive: true })).filter((file) => file.endsWith('.ts') && file !== 'errors.ts')
+  const code = (await Promise.all(sources.map((file) => readFile(join(root, 'lib', file), 'utf8')))).join('\n')
+  t.same(Object.keys(errorTable).filter((name) => !code.includes(`'${name}'`)), [], 'each error is made somewhere')
   // A code in running text must exist too.
   for (const { name, text } of pages.values()) {
     for (const [code] of text.matchAll(/SC_ERR_[A-Z_]+\b(?!…)/g)) t.ok(Object.hasOwn(errorTable, code), `${name}: ${code} exists`)
