@@ -198,6 +198,15 @@ t.test('contracts and the test kit', async (t) => {
   same(t, namesOf('docs/contracts.md', 'Client member'), [...typed.properties, ...typed.methods], 'members of the typed client')
 })
 
+t.test('decorators and entry points', async (t) => {
+  const { body } = /interface FastifyInstance<[^>]*> \{(?<body>[^]*)\n {2}\}/.exec(await readFile(join(root, 'types/fastify.ts'), 'utf8'))!.groups!
+  same(t, namesOf('docs/contracts.md', 'Decorator'), [...body!.matchAll(/^ {4}(sc\w+)/gm)].map(({ 1: name }) => name!), 'decorators')
+  const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: object }
+  same(t, namesOf('docs/architecture.md', 'Import'), Object.keys(exports).filter((path) => path !== './package.json').map((path) => path.replace('.', 'fastify-socketcluster')), 'entry points')
+  const [row] = rowsOf('docs/architecture.md', 'Import')
+  same(t, [...row![1]!.matchAll(/`(\w+)`/g)].map(({ 1: name }) => name!), Object.keys(await import('../lib/index.js')).filter((name) => !/^(default|module\.exports|scPlugin)$/.test(name)), 'exports')
+})
+
 t.test('links', async (t) => {
   for (const { name, links } of pages.values()) {
     for (const { target, line } of links) {
