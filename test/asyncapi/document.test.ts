@@ -59,7 +59,7 @@ async function rich (app: FastifyInstance): Promise<void> {
     deprecated: true
   }, async () => ({ id: '1' }))
   app.scEvent('greet', { data: { $ref: 'person#' }, response: { type: 'array', items: { $ref: 'person#/definitions/id' } } }, async () => [])
-  app.scEvent('paint', { data: { type: 'object', properties: { colour: { $ref: 'https://example.com/colour#', description: 'Beside a $ref' }, $ref: { type: 'string' } } } }, async () => {})
+  app.scEvent('paint', { data: { type: 'object', properties: { colour: { $ref: 'https://example.com/colour#', description: 'Beside a $ref' } } } }, async () => {})
   app.scEvent('tree', {
     data: { $id: 'tree', type: 'object', properties: { left: { $ref: '#' }, right: { $ref: 'tree#/definitions/leaf' }, kind: { default: { $ref: 'data' } } }, definitions: { leaf: { type: 'number' } } }
   }, async () => {})
@@ -133,10 +133,9 @@ t.test('a rich application', async (t) => {
     t.same(schemas['greet.data'], { $ref: '#/components/schemas/person' })
     t.same(schemas['greet.response'].items, { $ref: '#/components/schemas/person/definitions/id' })
     t.same(ref(schemas['greet.response'].items), { type: 'string', format: 'uuid' })
-    const { colour, $ref } = schemas['paint.data'].properties
+    const { colour } = schemas['paint.data'].properties
     t.same(colour, { description: 'Beside a $ref', allOf: [{ $ref: '#/components/schemas/https.example.com.colour' }] })
     t.same(ref(colour.allOf[0]), { enum: ['red', 'green'] })
-    t.same($ref, { type: 'string' }, 'a property of that name is no reference')
     t.match(schemas.tree, { properties: { left: { $ref: '#/components/schemas/tree' }, right: { $ref: '#/components/schemas/tree/definitions/leaf' } } })
     t.same(schemas.tree.properties.kind, {}, 'tools would follow a $ref in data')
     t.equal(ref(schemas.tree.properties.right).type, 'number')
@@ -231,6 +230,12 @@ t.test('schemas of other libraries', async (t) => {
   await t.rejects(build(t, fn), { code: 'SC_ERR_CONTRACT', message: /"foreign".*option transform/ })
   const lost = (app: FastifyInstance): void => { app.scEvent('lost', { data: { $ref: 'nowhere#' }, validatorCompiler: () => () => true }, async () => {}) }
   await t.rejects(build(t, lost), { code: 'SC_ERR_CONTRACT', message: /"nowhere#"/ })
+})
+
+t.test('a property that is called $ref is no reference', async (t) => {
+  const app = await build(t, (app) => { app.scEvent('link', { data: { type: 'object', properties: { $ref: { type: 'string' }, $id: { type: 'number' } } } }, async () => {}) })
+  t.same(app.asyncapi().components.schemas['link.data'], { type: 'object', properties: { $ref: { type: 'string' }, $id: { type: 'number' } } })
+  // The official parser takes it for one, so it is not asked here.
 })
 
 t.test('set-up', async (t) => {
