@@ -36,7 +36,8 @@ async function handshake (context: HandlerContext, socket: ServerSocket, packet:
   }
   if (socket.state === 'closed') return
 
-  const verdict = await authenticateHandshake(context, socket, packet)
+  const authenticating = authenticateHandshake(context, socket, packet)
+  const verdict = authenticating === null ? null : await authenticating
   if (socket.state as string === 'closed') return
   if (verdict?.isBadToken === true) socket.deauthenticate()
 
@@ -54,7 +55,7 @@ async function handshake (context: HandlerContext, socket: ServerSocket, packet:
 }
 
 /** The token of the client, or one that a `handshakeSC` hook set, or else the user that a hook of the upgrade verified. */
-async function authenticateHandshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Promise<Verdict | null> {
+function authenticateHandshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Promise<Verdict> | null {
   // A hook called `setAuthToken`: the claims are the application's own, so there is nothing to verify, and its events are out.
   if (socket.authToken !== null) return null
   const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken

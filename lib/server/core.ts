@@ -338,7 +338,8 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket })
     socket.state = 'open'
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
-    socket.log.debug({ isAuthenticated: status.isAuthenticated }, 'socket connected')
+    // Not by the socket's own logger: it is made when first needed, and most sockets never log.
+    socket.fastifyRequest.log.debug({ socketId: socket.id, isAuthenticated: status.isAuthenticated }, 'socket connected')
     socket.fireLocal('connect', status)
     this.fire('connection', socket, status)
   }
@@ -362,7 +363,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
     for (const channel of [...socket.subscribed.keys()]) this.leave(socket, channel)
-    socket.log.debug({ code }, 'socket closed')
+    socket.fastifyRequest.log.debug({ socketId: socket.id, code }, 'socket closed')
   }
 
   setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions | null): Promise<void> {

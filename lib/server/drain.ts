@@ -3,7 +3,7 @@ import type { ServerSocket } from '../socket/socket.js'
 export interface DrainOptions {
   readonly closeCode: number
   readonly closeReason: string
-  /** Milliseconds that answers under way, and after them the close itself, may take. */
+  /** Milliseconds that answers under way and the close itself may take together. */
   readonly closeTimeout: number
   /** Milliseconds over which the closes are spread. */
   readonly drainTimeout: number

@@ -11,6 +11,8 @@ const joinLimit = 65536
 /** Answers are never left out, but a client that reads none of them cannot keep the server's memory. */
 const hardLimitFactor = 2
 
+type Item = string | Buffer | SharedMessage
+
 /** Counts what all connections of a server carry. */
 export interface TrafficCounters {
   inboundMessages: number
@@ -34,7 +36,9 @@ export class WsPort implements SocketPort, Flushable {
   readonly #counters: TrafficCounters
   readonly #maxBufferedBytes: number
   #listener: PortListener | null = null
-  #queue: Array<string | Buffer | SharedMessage> = []
+  /** What is to be written: one item, which is the usual case, and more than one. */
+  #single: Item | null = null
+  #queue: Item[] | null = null
   #queuedBytes = 0
   #urgent = false
   /** Its backlog went over the budget and has not halved since. */
@@ -62,9 +66,8 @@ export class WsPort implements SocketPort, Flushable {
       listener.onMessage(isBinary ? data : data.toString(), data.length)
     })
     ws.on('close', (code: number, reason: Buffer) => {
-      this.#queue = []
+      this.#single = this.#queue = this.#latest = null
       this.#queuedBytes = 0
-      this.#latest = null
       listener.onClose(code, reason.toString())
     })
     ws.on('error', (err: Error) => listener.onError(err))
@@ -102,8 +105,8 @@ export class WsPort implements SocketPort, Flushable {
     }
     if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
     // A newer message must not be followed by an older one.
-    this.#latest?.delete(channel)
-    const first = this.#queue.length === 0
+    if (this.#latest !== null) this.#latest.delete(channel)
+    const first = this.#single === null
     this.#enqueue(message, bytes)
     if (first) this.#flusher.add(this, false)
     return true
@@ -138,7 +141,7 @@ export class WsPort implements SocketPort, Flushable {
     this.#latest = null
     if (latest === null || !this.open) return
     for (const message of latest.values()) {
-      if (this.#queue.length === 0) this.#flusher.add(this, false)
+      if (this.#single === null) this.#flusher.add(this, false)
       this.#enqueue(message, message.data.length)
     }
   }
@@ -147,26 +150,35 @@ export class WsPort implements SocketPort, Flushable {
     return this.#stream !== null ? this.#stream.writableLength : this.#ws.bufferedAmount
   }
 
-  #enqueue (item: string | Buffer | SharedMessage, bytes: number): void {
-    this.#queue.push(item)
+  #enqueue (item: Item, bytes: number): void {
+    if (this.#single === null) this.#single = item
+    else if (this.#queue === null) this.#queue = [this.#single, item]
+    else this.#queue.push(item)
     this.#queuedBytes += bytes
   }
 
   flush (flusher: Flusher): void {
     this.#urgent = false
+    const single = this.#single
+    if (single === null) return
     const queue = this.#queue
-    if (queue.length === 0) return
-    this.#queue = []
+    this.#single = this.#queue = null
     const bytes = this.#queuedBytes
     this.#queuedBytes = 0
     if (!this.open) return
-    this.#counters.outboundMessages += queue.length
+    this.#counters.outboundMessages += queue === null ? 1 : queue.length
     this.#counters.outboundBytes += bytes
-    if (this.#stream === null) this.#sendEach(queue)
-    else if (!this.#write(this.#stream, queue, flusher)) this.#listener?.onCongested()
+    if (this.#stream === null) {
+      this.#sendEach(queue ?? [single])
+      return
+    }
+    const more = queue === null
+      ? this.#stream.write(single instanceof SharedMessage ? single.frame : frameOf(single))
+      : this.#write(this.#stream, queue, flusher)
+    if (!more) this.#listener?.onCongested()
   }
 
-  #sendEach (queue: Array<string | Buffer | SharedMessage>): void {
+  #sendEach (queue: Item[]): void {
     for (const item of queue) {
       if (item instanceof SharedMessage) this.#ws.send(item.payload, { binary: item.binary })
       else this.#ws.send(item)
@@ -175,11 +187,7 @@ export class WsPort implements SocketPort, Flushable {
   }
 
   /** False when the stream takes no more for now. */
-  #write (stream: Duplex, queue: Array<string | Buffer | SharedMessage>, flusher: Flusher): boolean {
-    if (queue.length === 1) {
-      const item = queue[0]!
-      return stream.write(item instanceof SharedMessage ? item.frame : frameOf(item))
-    }
+  #write (stream: Duplex, queue: Item[], flusher: Flusher): boolean {
     let onlyShared = true
     let total = 0
     const lengths = new Array<number>(queue.length)
