@@ -40,7 +40,7 @@ export class Stream<T> implements ScStream<T> {
       const result = timeout === undefined
         ? await next
         : await Promise.race([next, new Promise<never>((_resolve, reject) => {
-          timer = setTimeout(() => reject(Object.assign(scError('SC_ERR_RESOURCE', [`Nothing came within ${timeout} ms`]), { name: 'TimeoutError' })), timeout)
+          timer = setTimeout(() => reject(scError('SC_ERR_STREAM_TIMEOUT', [timeout])), timeout)
         })])
       // A stream that ends without a value never fulfils, as in SocketCluster: its socket is gone.
       return result.done === true ? await new Promise<T>(() => {}) : result.value
