@@ -43,7 +43,8 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
     } else if (verdict.isBadToken) {
       socket.deauthenticate()
     }
-    if (hadToken || socket.withheld !== null) socket.host.revalidate(socket)
+    // A token that failed in the end may have let a subscription pass while its hooks were asked.
+    if (hadToken || verdict.authError !== undefined || socket.withheld !== null) socket.host.revalidate(socket)
     if (packet.cid === undefined) return
     const shown = verdict.authError === undefined ? undefined : presentable(socket, verdict.authError, 'deliberate')
     const status = { isAuthenticated: socket.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }

@@ -50,7 +50,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('raw' as const), text: fc.constantFrom('text', '#2', '', '#3', '42', '{', '[', 'null', '"a"') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unreadable' as const), text: fc.constantFrom('{"__proto__":1}', `{"event":"echo","data":${'['.repeat(40)}${']'.repeat(40)}}`) }) }
 )
-const sequence = fc.record({ version: fc.constantFrom(1 as const, 2 as const), handshake: fc.constantFrom(true, true, true, true, true, false), messages: fc.array(message, { maxLength: 15, size: 'max' }) })
+const sequence = fc.record({ version: fc.constantFrom(1 as const, 2 as const), handshake: fc.constantFrom(true, true, true, true, true, false), messages: fc.array(message, { maxLength: 12, size: 'max' }) })
 type Sequence = typeof sequence extends fc.Arbitrary<infer T> ? T : never
 
 type Outcome = 'ok' | 'error' | 'maybe'
@@ -154,7 +154,7 @@ function predict ({ handshake, messages }: Sequence): Expected {
 const runs = Number(process.env.MODEL_RUNS ?? 2_000)
 const seed = Number(process.env.MODEL_SEED ?? Date.now() % 0x7fffffff)
 
-t.test(`${runs} random sequences, seed ${seed}`, { timeout: runs > 2_000 ? 0 : 60_000 }, async (t) => {
+t.test(`${runs} random sequences, seed ${seed}`, { timeout: runs > 2_000 ? 0 : 110_000 }, async (t) => {
   const sockets = new Map<string, ScServerSocket>()
   const { port, sc } = await serve(t, { inboundRate: 0, maxBatchItems, maxConnections: 0 }, (app) => {
     const judge = ({ channel }: { channel: string }): void | Promise<void> => {
