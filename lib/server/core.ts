@@ -41,7 +41,7 @@ import { LegacyMiddleware } from './legacy-middleware.js'
 import { logWarning } from './log.js'
 import { RateKeys } from './rate-keys.js'
 import { Revocations } from './revocations.js'
-import { Server } from './server.js'
+import { Server, type ServerPort } from './server.js'
 import { setAuthToken } from './tokens.js'
 
 /** Milliseconds between two looks at how late the event loop is. */
@@ -59,7 +59,7 @@ class HandshakeWait extends Timed {
 }
 
 /** Everything of one registration, put together: what the layers below ask of the server, they ask of this. */
-export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, InboundPort, HubPort, ExchangePort {
+export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, InboundPort, HubPort, ExchangePort, ServerPort {
   readonly options: ResolvedOptions
   readonly server: Server
   readonly events: Events

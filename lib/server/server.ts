@@ -13,7 +13,29 @@ import { isAuthTokenExpired } from '../auth/expiry.js'
 import { scError } from '../errors.js'
 import { handled } from '../promises.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
-import type { ServerCore } from './core.js'
+import type { Clients } from './clients.js'
+import type { Control } from './control.js'
+import type { Events } from './events.js'
+import type { LegacyMiddleware } from './legacy-middleware.js'
+
+/** What the public server shows of the core. */
+export interface ServerPort {
+  readonly options: ResolvedOptions
+  readonly exchange: ScExchange
+  readonly clients: Clients
+  readonly control: Control
+  readonly events: Events
+  readonly middleware: LegacyMiddleware
+  readonly link: { readonly state: BrokerState }
+  readonly ready: boolean
+  readonly draining: boolean
+  signatureKey: AuthKey | null
+  verificationKey: AuthKey | null
+  auth: AuthEngine
+  codec: CodecEngine
+  drain (): Promise<void>
+  stats (): ScStats
+}
 
 /** The public server: SocketCluster's API over the core. */
 export class Server extends EventEmitter implements ScServer {
@@ -26,9 +48,9 @@ export class Server extends EventEmitter implements ScServer {
   declare readonly MIDDLEWARE_EMIT: 'emit'
   declare readonly MIDDLEWARE_PUBLISH: 'publishIn'
 
-  readonly #core: ServerCore
+  readonly #core: ServerPort
 
-  constructor (core: ServerCore) {
+  constructor (core: ServerPort) {
     super()
     this.#core = core
   }

@@ -1,0 +1,56 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { dirname, join, normalize, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** From the lowest to the highest: a file imports from its own layer or from one before it. */
+const layers = [
+  ['types'], ['lib/*'], ['lib/protocol'], ['lib/transport'], ['lib/broker'], ['lib/auth'], ['lib/lifecycle'], ['lib/contracts'], ['lib/exchange'],
+  ['lib/socket'], ['lib/handlers'], ['lib/server'], ['lib/options.ts', 'lib/plugin.ts', 'lib/index.ts'], ['lib/asyncapi', 'lib/client', 'lib/testing']
+]
+
+const files = ['lib', 'types'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts')).map((name) => join(folder, name)))
+
+const imports = new Map(files.map((file) => {
+  const text = readFileSync(join(root, file), 'utf8')
+  const targets = [...text.matchAll(/(?:from|import) '(\.[^']+)'/g)].map(([, path]) => normalize(join(dirname(file), path!)).replace(/\.js$/, '.ts'))
+  return [file, targets]
+}))
+
+function layerOf (file: string): number {
+  const exact = layers.findIndex((layer) => layer.includes(file))
+  if (exact !== -1) return exact
+  const folder = file.split('/').slice(0, 2).join('/')
+  return layers.findIndex((layer) => layer.includes(file.startsWith('types/') ? 'types' : dirname(file) === 'lib' ? 'lib/*' : folder))
+}
+
+t.test('a file imports from a lower layer or from its own, types included', async (t) => {
+  for (const [file, targets] of imports) {
+    t.not(layerOf(file), -1, `${file} has a layer`)
+    for (const target of targets) {
+      if (layerOf(target) > layerOf(file)) t.fail(`${file} imports ${target}, which is above it`)
+    }
+  }
+})
+
+t.test('there are no import cycles', async (t) => {
+  const done = new Set<string>()
+  const path: string[] = []
+  const visit = (file: string): void => {
+    const at = path.indexOf(file)
+    if (at !== -1) {
+      t.fail(`cycle: ${[...path.slice(at), file].map((name) => relative('lib', name)).join(' > ')}`)
+      return
+    }
+    if (done.has(file)) return
+    path.push(file)
+    for (const target of imports.get(file) ?? []) visit(target)
+    path.pop()
+    done.add(file)
+  }
+  for (const file of files) visit(file)
+  t.ok(done.size > 100, `${done.size} files`)
+})
