@@ -26,7 +26,7 @@ class Attacked {
   #lastId = 0
 
   constructor () {
-    this.child = fork(fileURLToPath(new URL('server.ts', import.meta.url)), { execArgv: [...process.execArgv, '--expose-gc'] })
+    this.child = fork(fileURLToPath(new URL('server.ts', import.meta.url)), { execArgv: [...process.execArgv, '--expose-gc'], env: { ...process.env, HOSTILE_SERVER: '1' } })
   }
 
   async started (): Promise<void> {
