@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Parser } from '@asyncapi/parser'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import tap from 'tap'
 import { screenshotFolder, startChromium } from './helpers/chromium.js'
@@ -32,6 +33,17 @@ tap.test('the demo takes the port it is told, and a free one when somebody has t
   const there = await startDemo(t, port)
   t.equal(Number(there.line[2]), port)
   t.equal(await there.stop(), 0)
+})
+
+tap.test('the document of the demo is one that the official parser has nothing to say of', async (t) => {
+  const { line } = await startDemo(t)
+  for (const form of ['json', 'yaml']) {
+    const response = await fetch(new URL(`/asyncapi.${form}`, line[1]))
+    t.equal(response.status, 200)
+    const { document, diagnostics } = await new Parser().parse(await response.text())
+    t.same(diagnostics, [])
+    t.ok(document!.allOperations().length >= 4, `${document!.allOperations().length} operations`)
+  }
 })
 
 tap.test('a chat between browsers', { timeout: 110_000 }, async (t) => {
