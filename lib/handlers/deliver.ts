@@ -63,7 +63,8 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
 
 function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): void {
   if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return
-  const own = request.useCache === true ? delivery.message : context.hub.personalMessage(delivery, request.data)
+  // As on every line, `undefined` keeps what was there.
+  const own = request.useCache === true || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
   const { hub } = context
   if (socket.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
   else hub.dropped++
