@@ -38,6 +38,7 @@ process.on('uncaughtException', (err) => uncaught.push(`uncaughtException: ${err
 process.on('unhandledRejection', (err) => uncaught.push(`unhandledRejection: ${err instanceof Error ? err.stack : String(err)}`))
 
 let doubleSubscribes = 0
+let stopping = false
 let inject: (channel: string, text: string) => void = () => {}
 
 /** Counts what the broker is asked for. */
@@ -167,6 +168,8 @@ if (process.env.HOSTILE_SERVER !== undefined) {
   })
   await start('origin', { origins: 'https://good.example' })
 
+  // Nobody is left to attack it; when it was asked to stop it has to end by itself.
+  process.on('disconnect', () => { if (!stopping) process.exit(1) })
   process.on('message', (question: Question & { id: number }) => {
     answer(question).then((result) => process.send!({ id: question.id, result }), (err: unknown) => process.send!({ id: question.id, error: String(err) }))
   })
@@ -197,6 +200,7 @@ async function answer (question: Question): Promise<unknown> {
       await Promise.all(Object.values(servers).map((app) => app.close()))
       return report()
     case 'stop':
+      stopping = true
       process.disconnect()
   }
 }

@@ -21,6 +21,7 @@ async function beServer (): Promise<void> {
   const redis = process.env.SOAK_REDIS_PORT
   const { app, sc, port } = await serve(null, redis === undefined ? {} : { broker: redisBroker({ url: `redis://127.0.0.1:${redis}` }) })
   sc.on('connection', (socket) => socket.on('echo', (data: unknown, res) => res(null, data)))
+  process.on('disconnect', () => process.exit())
   process.on('message', async (question: string) => {
     if (question === 'close') {
       await app.close()
