@@ -194,6 +194,7 @@ for (const [generation, connect] of generations) {
         socket.on('error object', (_data, res) => res(new Error('an error')))
         socket.on('own error', (_data, res) => res(ownError))
         socket.on('data', (data, res) => res(null, data))
+        socket.on('error and data', (_data, res) => res(ownError, { left: 3 }))
         socket.on('nothing', (_data, res) => res())
         socket.on('async', async (data) => ({ doubled: data * 2 }))
         socket.on('async error', async () => { throw ownError })
@@ -207,6 +208,12 @@ for (const [generation, connect] of generations) {
       const own = await failure(client.call('own error'))
       t.match(own, { name: 'ShopError', message: 'of its own', item: 7, list: [1, { a: null }] })
       for (const value of [0, false, '', 'x', [1, 2], { a: { b: null } }, null]) t.same(await client.call('data', value), value)
+      if (generation === 14) {
+        const both = await new Promise<any[]>((resolve) => client.raw.emit('error and data', 1, (...answer: any[]) => resolve(answer)))
+        t.match(both, [{ name: 'ShopError', item: 7 }, { left: 3 }], 'data beside the error')
+      } else {
+        await t.rejects(client.call('error and data'), { name: 'ShopError', item: 7 })
+      }
       t.equal(await client.call('nothing'), undefined)
       t.same(await client.call('async', 21), { doubled: 42 })
       await t.rejects(client.call('async error'), { name: 'ShopError', message: 'of its own', item: 7 })
