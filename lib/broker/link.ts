@@ -149,7 +149,7 @@ export class BrokerLink {
    * a promise that settles when the engine confirmed. After a rejection (a `BrokerError`) the channel is not held.
    */
   hold (channel: string): MaybePromise<void> {
-    if (!this.broker.shared) return this.broker.subscribe([channel])
+    if (!this.broker.shared) return this.#subscribeLocal(channel)
     let interest = this.#interests.get(channel)
     if (interest === undefined) {
       if (this.#state === 'down') return Promise.reject(this.#downError())
@@ -164,6 +164,15 @@ export class BrokerLink {
     // A call in flight looks at `held` when it is done.
     if (!interest.busy) this.#queueSubscribe(interest)
     return interest.waiting.promise
+  }
+
+  /** A broker inside the process answers at once, as a rule; a refusal in either form becomes a rejection. */
+  #subscribeLocal (channel: string): MaybePromise<void> {
+    try {
+      return this.broker.subscribe([channel])?.catch((err: unknown) => { throw brokerError(err) })
+    } catch (err) {
+      return Promise.reject(brokerError(err))
+    }
   }
 
   /** Says that a channel lost its last subscriber on this node. */
