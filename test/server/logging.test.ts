@@ -1,0 +1,129 @@
+import { once } from 'node:events'
+import t from 'tap'
+import type { ScServerSocket } from '../../lib/index.js'
+import { RawClient } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
+
+const levels = { debug: 20, info: 30, warn: 40, error: 50 }
+
+t.test('what is logged, at which level, and what never is', async (t) => {
+  const lines: any[] = []
+  const logger = { level: 'trace', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } }
+  const { sc, port } = await serve(t, {}, (app) => {
+    app.scEvent('declared', {}, () => { throw new Error('declared trouble') })
+  }, { logger })
+  sc.addMiddleware('emit', (req, next) => next(req.event === 'blocked' ? new Error('not allowed') : undefined))
+  sc.addMiddleware('emit', (req, next) => next(req.event === 'quiet' ? true as any : undefined))
+  const connect = async (): Promise<[ScServerSocket, RawClient]> => {
+    const [[socket], client] = await Promise.all([once(sc, 'connection') as Promise<[ScServerSocket]>, RawClient.connect(t, port)])
+    return [socket, client]
+  }
+  const of = (socket: ScServerSocket): any[] => lines.filter((line) => line.socketId === socket.id)
+  const found = (socket: ScServerSocket, text: string): any => of(socket).find((line) => JSON.stringify(line).includes(text))
+
+  const [socket, client] = await connect()
+  const [other] = await connect()
+  t.equal(found(socket, 'socket connected').level, levels.debug)
+
+  await t.test("a child of the request's logger for each socket", async (t) => {
+    socket.log.info('of the application')
+    other.log.info('of the application')
+    const [one, two] = [found(socket, 'of the application'), found(other, 'of the application')]
+    t.equal(one.reqId, socket.fastifyRequest.id)
+    t.equal(two.reqId, other.fastifyRequest.id)
+    t.not(one.reqId, two.reqId)
+    for (const line of [...of(socket), ...of(other)]) t.ok(line.reqId, line.msg)
+  })
+
+  await t.test('a blocked action is info', async (t) => {
+    t.equal((await client.call('blocked', 'x')).error.message, 'not allowed')
+    const line = found(socket, 'action blocked')
+    t.equal(line.level, levels.info)
+    t.match(line, { line: 'emit', err: { message: 'not allowed' } })
+    lines.length = 0
+    await client.call('quiet')
+    t.ok(of(socket).every((line) => line.level <= levels.info), 'a silent one is no warning')
+  })
+
+  await t.test('what the application throws is an error', async (t) => {
+    socket.on('undeclared', () => { throw new Error('undeclared trouble') })
+    socket.on('async', async () => { throw new Error('async trouble') })
+    for (const [event, text] of [['declared', 'declared trouble'], ['undeclared', 'undeclared trouble'], ['async', 'async trouble']] as const) {
+      const { error } = await client.call(event, 'x')
+      t.equal(error.message, 'Internal error')
+      t.match(error.id, /^[0-9a-f-]{36}$/)
+      const line = lines.find((line) => line.errorId === error.id)
+      t.equal(line.level, levels.error, text)
+      t.equal(line.socketId, socket.id)
+      t.equal(line.reqId, socket.fastifyRequest.id)
+      t.match(line.err, { message: text, stack: /logging\.test/ })
+    }
+    lines.length = 0
+    const thrown = (): never => { throw new Error('a listener of the server') }
+    sc.once('connection', thrown)
+    await connect()
+    t.equal(lines.find((line) => line.err?.message === 'a listener of the server').level, levels.error)
+  })
+
+  await t.test('what a client does wrong is debug', async (t) => {
+    lines.length = 0
+    client.send('{"event":"#subscribe","data":{"channel":7},"cid":"wrong"}')
+    await client.answer('wrong')
+    await client.call('unknown event')
+    await client.call('#authenticate', 'rubbish')
+    t.ok(lines.some((line) => line.err?.code === 'SC_ERR_CHANNEL_TYPE'))
+    t.ok(lines.every((line) => line.level <= levels.debug), JSON.stringify(lines.filter((line) => line.level > levels.debug)))
+  })
+
+  await t.test('a mistake with the library is a warning', async (t) => {
+    lines.length = 0
+    socket.emit('raw', 'reserved')
+    t.equal(lines.find((line) => line.err?.code === 'SC_ERR_EVENT_RESERVED').level, levels.warn)
+  })
+
+  await t.test('an ordinary disconnect is debug', async (t) => {
+    for (const code of [1000, 1006, 4321]) {
+      lines.length = 0
+      const [gone, client] = await connect()
+      const closed = once(sc, 'closure')
+      if (code === 1006) client.ws.terminate()
+      else client.ws.close(code)
+      await closed
+      await new Promise(setImmediate)
+      t.equal(found(gone, 'socket closed').level, levels.debug)
+      t.ok(of(gone).every((line) => line.level <= levels.debug), String(code))
+    }
+  })
+})
+
+t.test('no line holds a token, a claim or a payload, at any level', async (t) => {
+  const text: string[] = []
+  const logger = { level: 'trace', stream: { write: (line: string) => { text.push(line) } } }
+  const { sc, port } = await serve(t, {}, undefined, { logger })
+  sc.addMiddleware('publishIn', (req, next) => next(req.channel === 'blocked' ? new Error('no') : undefined))
+  const [[socket], client] = await Promise.all([once(sc, 'connection') as Promise<[ScServerSocket]>, RawClient.connect(t, port)])
+  socket.on('throws', () => { throw new Error('trouble') })
+  socket.setAuthToken({ sub: 'ann', note: 'CLAIM-SECRET' })
+  const packet = await client.event('#setAuthToken')
+  client.send({ rid: packet.cid })
+  const { token } = packet.data
+  await client.call('throws', 'PAYLOAD-SECRET')
+  await client.call('unknown', 'PAYLOAD-SECRET')
+  await client.call('#subscribe', { channel: 'x', data: 'PAYLOAD-SECRET' })
+  for (const channel of ['x', 'blocked']) await client.call('#publish', { channel, data: 'PAYLOAD-SECRET' })
+  client.send('PAYLOAD-SECRET that is no packet')
+  client.send(Buffer.from('PAYLOAD-SECRET'))
+  await client.call('#authenticate', `${token}x`)
+  const again = await RawClient.connect(t, port, { authToken: `${token}x` })
+  const third = await RawClient.connect(t, port, { authToken: token })
+  await third.call('#authenticate', 'TOKEN-SECRET')
+  socket.kickOut()
+  await client.barrier()
+  const closed = once(sc, 'closure')
+  again.ws.close(4321, 'bye')
+  await closed
+  t.ok(text.length > 10, `${text.length} lines`)
+  for (const secret of ['CLAIM-SECRET', 'PAYLOAD-SECRET', 'TOKEN-SECRET', token, token.split('.')[2]]) {
+    t.same(text.filter((line) => line.includes(secret)), [], secret.slice(0, 14))
+  }
+})
