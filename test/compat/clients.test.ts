@@ -122,7 +122,10 @@ for (const [generation, connect] of generations) {
           const status = await client.authenticate(token)
           t.match(status, { isAuthenticated: false, authError: error })
         } else {
+          await client.authenticate(jwt.sign({ username: 'ann' }, authKey))
+          await client.nextEvent('authenticate')
           await t.rejects(client.authenticate(token), error)
+          await client.nextEvent('deauthenticate')
         }
         t.notOk(client.authToken)
       })
