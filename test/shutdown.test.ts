@@ -175,7 +175,7 @@ t.test('a server that was never ready closes too', async (t) => {
 
 t.test('nothing is left that keeps a process alive', async (t) => {
   const child = fileURLToPath(new URL('helpers/closing-child.ts', import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, child], { timeout: 20_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, child], { timeout: 60_000 })
   const { left, took, clients, pending } = JSON.parse(stdout)
   t.same(left, [], 'no timer, no socket')
   t.same([clients, pending], [0, 0])

@@ -50,7 +50,7 @@ export type MaybePromise<T> = T | Promise<T>
 export interface Broker {
   /** A short name for logs and statistics: 'memory', 'redis', 'nats'. */
   readonly name: string
-  /** True when other processes take part; a random `authKey` is refused then. */
+  /** True when other processes take part; a random `authKey` is refused then. A broker that is not shared must answer at once. */
   readonly shared: boolean
   /** Connects. Called once, before anything else. Rejects when the engine cannot be used and retrying is not wanted. */
   start (sink: BrokerSink, node: BrokerNode): MaybePromise<void>

@@ -202,9 +202,12 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     else for (const channel of this.#channels.values()) channel.announce('dropOut', channel.name)
   }
 
-  /** Ends all loops over events and messages. */
+  /** Gives up all channels, and ends all loops over events and messages. */
   end (): void {
-    for (const channel of this.#channels.values()) channel.end()
+    for (const channel of this.#channels.values()) {
+      this.#hub.unwatch(channel.name)
+      channel.end()
+    }
     this.closeStreams()
   }
 

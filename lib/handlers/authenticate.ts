@@ -39,7 +39,8 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
   authenticate(context, socket, signedToken).then((verdict) => {
     if (socket.state !== 'open') return
     if (verdict.authError === undefined) {
-      socket.announceAuthentication(verdict.oldState)
+      // It may have lost the token again while the hooks were asked.
+      if (socket.authToken !== null) socket.announceAuthentication(verdict.oldState)
     } else if (verdict.isBadToken) {
       socket.deauthenticate()
     }

@@ -175,8 +175,8 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.#eventLoop?.disable()
     this.deadlines.clear()
     this.control.stop()
-    await this.link.stop()
     this.exchange.end()
+    await this.link.stop()
     this.events.end()
   }
 

@@ -25,6 +25,9 @@ export interface InboundPort {
   message (socket: ServerSocket, bytes: number): void
 }
 
+/** Pongs count too: nobody needs more than a few a minute. */
+const pongMessage: Packet = { kind: 'raw' }
+
 /** Milliseconds in which a client that sends too much has to slow down. */
 const patience = 1_000
 
@@ -96,6 +99,7 @@ export class Inbound implements PortListener {
   #pong (data: string): boolean {
     const dialect = dialectOfPong(data)
     if (dialect === undefined) return false
+    if (!this.#withinRate(pongMessage)) return true
     const socket = this.#socket
     if (socket.protocolVersion === null) socket.dialect = dialect
     this.#port.dropExpiredToken(socket)

@@ -47,10 +47,13 @@ t.test('one paused among many: it ends by the policy, memory stays within the bu
 
   // `SC_SUBSCRIBERS=1000` for the full size.
   const count = Number(process.env.SC_SUBSCRIBERS ?? 200)
-  const report = await readers(t, port, count, 1)
-  t.equal(app.scServer.clientsCount, count + 1)
+  const report = await readers(t, port, count, 0)
   await publish(20)
   await report()
+  await publish(60)
+  const calm = await report()
+  await readers(t, port, 0, 1)
+  t.equal(app.scServer.clientsCount, count + 1)
   const before = process.memoryUsage().rss
   let peak = 0
   const sample = setInterval(() => { for (const socket of Object.values(app.scServer.clients)) peak = Math.max(peak, socket.bufferedAmount) }, 20)
@@ -67,10 +70,12 @@ t.test('one paused among many: it ends by the policy, memory stays within the bu
   const grown = process.memoryUsage().rss - before
   t.ok(grown < 150 * 1_048_576, `${(grown / 1_048_576).toFixed()} MiB more memory after ${(220 * count * text.length / 1e9).toFixed(1)} GB delivered`)
 
-  await publish(100)
-  const quiet = await report()
-  t.ok(loud.count > 100 && quiet.count > 100)
-  t.ok(loud.p99 < Math.max(quiet.p99 * 2, quiet.p99 + 20), `p99 ${loud.p99.toFixed(1)} ms with it, ${quiet.p99.toFixed(1)} ms without`)
+  await publish(60)
+  const after = await report()
+  t.ok(loud.count > 100 && calm.count > 100 && after.count > 100)
+  // Whatever else the machine does meanwhile is in all three; the slack is for what it does in one of them only.
+  const quiet = Math.max(calm.p99, after.p99)
+  t.ok(loud.p99 < quiet * 2 + 40, `p99 ${loud.p99.toFixed(1)} ms with it, ${calm.p99.toFixed(1)} ms before it and ${after.p99.toFixed(1)} ms after`)
 })
 
 /** A client that has stopped reading, on a channel, with the kernel's buffers full. */
