@@ -4,7 +4,7 @@ import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
-import { toJson } from '../protocol/codec.js'
+import { encodeMessage, toJson } from '../protocol/codec.js'
 import { publishText } from '../protocol/packets.js'
 import { SharedMessage } from '../transport/frames.js'
 
@@ -136,8 +136,7 @@ export class Hub {
   #encode (channel: string, json: string): SharedMessage {
     if (this.#port.plainJson) return new SharedMessage(publishText(channel, json))
     const data = json === '' ? { channel } : { channel, data: JSON.parse(json) as unknown }
-    const encoded = this.#port.codec.encode({ event: '#publish', data })
-    return new SharedMessage(typeof encoded === 'string' ? encoded : toBuffer(encoded))
+    return new SharedMessage(encodeMessage(this.#port.codec, { event: '#publish', data }))
   }
 
   #hold (channel: string, add: (entry: Entry) => void): MaybePromise<void> {
@@ -174,9 +173,4 @@ export class Hub {
     this.#entries.delete(entry.channel)
     if (entry.ready) this.#link.release(entry.channel)
   }
-}
-
-function toBuffer (encoded: Buffer | ArrayBuffer | Uint8Array): Buffer {
-  if (Buffer.isBuffer(encoded)) return encoded
-  return encoded instanceof ArrayBuffer ? Buffer.from(encoded) : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)
 }

@@ -17,6 +17,13 @@ export const jsonCodec: CodecEngine = {
   }
 }
 
+/** What a codec makes of a packet, in a form that can be sent: text, or a Buffer over the same bytes. */
+export function encodeMessage (codec: CodecEngine, packet: unknown): string | Buffer {
+  const encoded = codec.encode(packet)
+  if (typeof encoded === 'string' || Buffer.isBuffer(encoded)) return encoded
+  return encoded instanceof ArrayBuffer ? Buffer.from(encoded) : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)
+}
+
 const openingBrace = 0x7b
 const openingBracket = 0x5b
 

@@ -10,7 +10,7 @@ import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
 import { handled } from '../promises.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
-import { toJson } from '../protocol/codec.js'
+import { encodeMessage, toJson } from '../protocol/codec.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { ackText, eventText } from '../protocol/packets.js'
@@ -182,9 +182,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   #encoded (packet: unknown): string | Buffer {
-    const encoded = this.host.codec.encode(packet)
-    if (typeof encoded === 'string' || Buffer.isBuffer(encoded)) return encoded
-    return encoded instanceof ArrayBuffer ? Buffer.from(encoded) : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)
+    return encodeMessage(this.host.codec, packet)
   }
 
   /** @internal Answers a call. Data that cannot be encoded becomes an error for both sides. */
