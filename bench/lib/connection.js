@@ -78,12 +78,8 @@ export class Connection {
     }
     const rest = this.#head.subarray(end + headEnd.length)
     this.#head = null
-    if (this.#dialect.handshake === null) {
-      this.#ready()
-    } else {
-      this.#frames.readText = (text) => this.#handshake(text)
-      if (this.#dialect.firstText !== null) this.send(clientFrame(this.#dialect.firstText))
-    }
+    this.#frames.readText = (text) => this.#handshake(text)
+    if (this.#dialect.firstText !== null) this.send(clientFrame(this.#dialect.firstText))
     return rest
   }
 

@@ -22,11 +22,10 @@ function socketCluster (ping, pong) {
 }
 
 export const dialects = {
+  // The handshake is the first call, as in every application that has to know whom it talks to.
   json: {
     ...socketCluster('', ''),
     path: '/',
-    firstText: null,
-    handshake: null,
     isPing: () => false
   },
   socketcluster1: socketCluster('#1', '#2'),

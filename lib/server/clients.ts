@@ -1,43 +1,56 @@
+import { inspect } from 'node:util'
 import type { ServerSocket } from '../socket/socket.js'
 
-function dictionary (): Record<string, ServerSocket> {
-  return Object.create(null) as Record<string, ServerSocket>
-}
-
-/** Who is connected. The views are keyed by socket id and have no prototype. */
+/** Who is connected. */
 export class Clients {
-  readonly open = dictionary()
-  readonly pending = dictionary()
-  openCount = 0
-  pendingCount = 0
+  readonly #open = new Map<string, ServerSocket>()
+  readonly #pending = new Map<string, ServerSocket>()
   readonly #all = new Set<ServerSocket>()
+  /** Open sockets by id. */
+  readonly open = viewOf(this.#open)
+  /** Sockets that have not shaken hands yet, by id. */
+  readonly pending = viewOf(this.#pending)
 
-  /** All sockets, pending ones first connected first. */
+  get openCount (): number { return this.#open.size }
+  get pendingCount (): number { return this.#pending.size }
+  /** All sockets, first connected first. */
   get all (): ReadonlySet<ServerSocket> { return this.#all }
 
   addPending (socket: ServerSocket): void {
     this.#all.add(socket)
-    this.pending[socket.id] = socket
-    this.pendingCount++
+    this.#pending.set(socket.id, socket)
   }
 
   moveToOpen (socket: ServerSocket): void {
-    this.#removePending(socket)
-    this.open[socket.id] = socket
-    this.openCount++
+    this.#pending.delete(socket.id)
+    this.#open.set(socket.id, socket)
   }
 
   remove (socket: ServerSocket): void {
     this.#all.delete(socket)
-    this.#removePending(socket)
-    if (this.open[socket.id] === undefined) return
-    delete this.open[socket.id]
-    this.openCount--
+    if (!this.#pending.delete(socket.id)) this.#open.delete(socket.id)
   }
+}
 
-  #removePending (socket: ServerSocket): void {
-    if (this.pending[socket.id] === undefined) return
-    delete this.pending[socket.id]
-    this.pendingCount--
-  }
+/**
+ * A map as the plain object without prototype that SocketCluster's users know: live, and read-only. An object with a
+ * property for each socket would make every connection several microseconds dearer.
+ */
+function viewOf (sockets: ReadonlyMap<string, ServerSocket>): Readonly<Record<string, ServerSocket>> {
+  const target = Object.create(null) as Record<string | symbol, unknown>
+  // A console looks at the target instead of asking the proxy.
+  target[inspect.custom] = () => Object.fromEntries(sockets)
+  const get = (key: string | symbol): ServerSocket | undefined => typeof key === 'string' ? sockets.get(key) : undefined
+  return new Proxy(target as Record<string, ServerSocket>, {
+    get: (_target, key) => get(key),
+    has: (_target, key) => get(key) !== undefined,
+    ownKeys: () => [...sockets.keys()],
+    getOwnPropertyDescriptor (_target, key) {
+      const value = get(key)
+      return value === undefined ? undefined : { value, enumerable: true, configurable: true, writable: false }
+    },
+    set: () => false,
+    defineProperty: () => false,
+    deleteProperty: () => false
+  })
 }

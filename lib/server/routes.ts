@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { WebSocket } from 'ws'
 import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
@@ -17,8 +17,20 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
   const { path, handshakeTimeout } = core.options
   const origins = new Origins(core.options.origins)
 
-  async function authorize (request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (request.ws !== true) return
+  // With a callback: a promise that nobody needs would be made for every connection.
+  function onRequest (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
+    const { handshakeWS } = core.middleware
+    try {
+      if (request.ws === true) authorize(request, reply)
+    } catch (err) {
+      done(err as Error)
+      return
+    }
+    if (request.ws !== true || handshakeWS.length === 0) done()
+    else runMiddleware(core, handshakeWS, request).then(() => done(), done)
+  }
+
+  function authorize (request: FastifyRequest, reply: FastifyReply): void {
     if (core.draining || !core.ready) {
       reply.header('retry-after', retryAfter)
       throw scError('SC_ERR_CLOSING')
@@ -34,8 +46,6 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
       core.warn(error, request.log)
       throw error
     }
-    const middleware = core.middleware.handshakeWS
-    if (middleware.length !== 0) await runMiddleware(core, middleware, request)
   }
 
   const urls = path === '/' ? ['/'] : [path, path.slice(0, -1)]
@@ -46,7 +56,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
       // A hook that hangs would hold the socket for ever; the upgrade ends this timeout.
       handlerTimeout: handshakeTimeout,
       schema: { hide: true } as object,
-      onRequest: authorize,
+      onRequest,
       handler (_request, reply) {
         reply.header('upgrade', 'websocket')
         throw scError('SC_ERR_UPGRADE_REQUIRED')

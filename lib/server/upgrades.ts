@@ -22,13 +22,13 @@ export function guardUpgrades (fastify: FastifyInstance): UpgradeGuard {
   })
   // Fastify answers 503 itself while it closes, without any hook, in the very turn of the upgrade. So whatever was answered in
   // that turn, and not by an upgrade, is over.
-  const upgraded = new WeakSet<IncomingMessage>()
+  let upgraded: IncomingMessage | undefined
   let written: number | undefined
-  const onHeaders = (_headers: string[], request: IncomingMessage): void => { upgraded.add(request) }
+  const onHeaders = (_headers: string[], request: IncomingMessage): void => { upgraded = request }
   const before = (_request: IncomingMessage, socket: Duplex): void => { written = (socket as Socket).bytesWritten }
   let closing = false
   const after = (request: IncomingMessage, socket: Duplex): void => {
-    if (upgraded.has(request)) return
+    if (upgraded === request) return
     const answered = (socket as Socket).bytesWritten !== written
     // An application's own @fastify/websocket stops listening when Fastify begins to close.
     if (closing && !answered) socket.write('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
+import { inspect } from 'node:util'
 import Fastify from 'fastify'
 import jwt from 'jsonwebtoken'
 import sc14 from 'socketcluster-client-14'
@@ -54,6 +55,14 @@ t.test('properties and methods', async (t) => {
   await client.handshake()
   t.same([sc.clientsCount, sc.pendingClientsCount], [1, 0])
   t.equal(sc.clients[socket.id], socket)
+  t.strictSame(Object.keys(sc.clients), [socket.id])
+  t.strictSame(Object.entries(sc.clients), [[socket.id, socket]])
+  t.equal(socket.id in sc.clients, true)
+  t.equal('toString' in sc.clients, false)
+  t.equal((sc.clients as any).constructor, undefined)
+  t.match(inspect(sc.clients, { depth: 0 }), socket.id, 'what a console shows')
+  t.throws(() => { (sc.clients as any)[socket.id] = null }, TypeError, 'only the server changes it')
+  t.throws(() => { delete (sc.clients as any)[socket.id] }, TypeError)
   t.equal(sc.pendingClients[socket.id], undefined)
   t.equal(sc.exchange, socket.exchange)
 
