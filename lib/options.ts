@@ -30,6 +30,7 @@ export const defaultOptions = {
   inboundKeyBurst: 2_000,
   authenticateRate: 5,
   inboundQueue: 64,
+  inboundQueueBytes: 262_144,
   maxConnections: 10_000,
   maxConnectionsPerIp: 0,
   maxPendingHandshakes: 1_000,
@@ -52,7 +53,8 @@ export const defaultOptions = {
   closeTimeout: 5_000,
   channels: 'open',
   lifecycle: 'own',
-  brokerPrefix: 'sc'
+  brokerPrefix: 'sc',
+  gapEvent: false
 } satisfies Omit<ResolvedOptions, never>
 
 const milliseconds = Type.Integer({ minimum: 1, maximum: 0x7fffffff })
@@ -91,6 +93,7 @@ export const optionsSchema = Type.Object({
   inboundKeyBurst: Type.Optional(Type.Integer({ minimum: 1 })),
   authenticateRate: Type.Optional(rate),
   inboundQueue: Type.Optional(limit),
+  inboundQueueBytes: Type.Optional(limit),
   maxConnections: Type.Optional(limit),
   maxConnectionsPerIp: Type.Optional(limit),
   maxPendingHandshakes: Type.Optional(limit),
@@ -125,13 +128,14 @@ export const optionsSchema = Type.Object({
   schemaErrorFormatter: Type.Optional(fn),
   requestHeaders: Type.Optional(Type.Array(Type.String())),
   broker: Type.Optional(object),
-  brokerPrefix: Type.Optional(Type.String({ minLength: 1, pattern: '^[A-Za-z0-9_-]+$' }))
+  brokerPrefix: Type.Optional(Type.String({ minLength: 1, pattern: '^[A-Za-z0-9_-]+$' })),
+  gapEvent: Type.Optional(Type.Union([Type.String({ pattern: '^[^#]', maxLength: 128 }), Type.Literal(false)]))
 }, { additionalProperties: false })
 
 const compiled = Compile(optionsSchema)
 
 /** Limits that 0 turns off, for the warning that goes with it. */
-const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'authenticateRate', 'inboundQueue',
+const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'authenticateRate', 'inboundQueue', 'inboundQueueBytes',
   'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
 
 /** Options that Fastify itself puts among those of a plugin. */

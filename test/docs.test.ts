@@ -11,6 +11,9 @@ import { create } from 'socketcluster-client'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import ts from 'typescript'
+import { natsBroker } from '../lib/broker/nats/index.js'
+import { redisBroker } from '../lib/broker/redis/index.js'
+import { remoteDefaults } from '../lib/broker/remote-options.js'
 import { diagnostics } from '../lib/diagnostics.js'
 import { errorTable } from '../lib/errors.js'
 import { scPlugin } from '../lib/index.js'
@@ -121,6 +124,18 @@ t.test('options', async (t) => {
     // "–" stands for none.
     const documented: unknown = literal === undefined ? undefined : runInNewContext(literal)
     t.same(documented, (defaultOptions as Record<string, unknown>)[option], `default of ${option}`)
+  }
+})
+
+t.test('options of brokers', async (t) => {
+  const rows = rowsOf('docs/scale-out.md', 'Broker option')
+  same(t, rows.map(([name]) => name!.replaceAll('`', '')), Object.keys(remoteDefaults), 'names')
+  for (const [name, shown] of rows as Array<[string, string]>) t.same(runInNewContext(shown.replaceAll('`', '')), (remoteDefaults as Record<string, unknown>)[name.replaceAll('`', '')], `default of ${name}`)
+  for (const make of [redisBroker, natsBroker] as Array<(options: object) => unknown>) {
+    let message = ''
+    try { make({ noSuchOption: 1 }) } catch (err) { message = (err as Error).message }
+    const all = /expected one of (.*)$/.exec(message)![1]!.split(', ')
+    same(t, namesOf('docs/scale-out.md', `Option of \`${make.name}\``), all.filter((name) => !Object.hasOwn(remoteDefaults, name)), make.name)
   }
 })
 

@@ -67,6 +67,8 @@ export interface ScPluginOptions {
   authenticateRate?: number
   /** Actions of one socket that may wait on hooks before the server stops reading from it. 0 for no limit. @default 64 */
   inboundQueue?: number
+  /** Bytes of one socket's messages that may wait on hooks before the server stops reading from it. 0 for no limit. @default 262144 */
+  inboundQueueBytes?: number
   /** Connections of this process; more get HTTP 503. 0 for no limit. @default 10000 */
   maxConnections?: number
   /** Connections of one address; more get HTTP 503. Needs `trustProxy` behind a proxy. 0 for no limit. @default 0 */
@@ -137,6 +139,11 @@ export interface ScPluginOptions {
   broker?: Broker
   /** Keeps applications that share a broker apart. @default 'sc' */
   brokerPrefix?: string
+  /**
+   * The name of an event that tells clients when publications may have been lost: data `{ channel }` for the subscribers of a
+   * channel, and `{ channel: null }` for all who are subscribed to any. `false`: clients are not told. @default false
+   */
+  gapEvent?: string | false
 }
 
 /** Options that have no default value: absent unless the application sets them. */

@@ -1,3 +1,14 @@
+import type { BrokerCounters, BrokerState } from './broker.js'
+
+/** What goes through the broker. The counters of `BrokerCounters` are there when the broker is one between processes. */
+export interface ScBrokerStats extends Partial<BrokerCounters> {
+  state: BrokerState
+  /** Publishes that wait for the engine's word. */
+  inFlight: number
+  /** Publishes refused because the engine was down or busy. */
+  refused: number
+}
+
 /** A snapshot of `scServer.stats()`. Counters only grow; gauges are of this moment. */
 export interface ScStats {
   /** Open sockets. */
@@ -29,6 +40,7 @@ export interface ScStats {
   /** Publications left out or replaced because a socket was too slow. */
   dropped: number
   slowConsumers: number
+  broker: ScBrokerStats
   /** Milliseconds that the event loop was late since the last call of `stats()`. */
   eventLoopDelay: { mean: number, p99: number, max: number }
 }

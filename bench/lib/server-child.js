@@ -23,10 +23,14 @@ const commands = {
     return process.memoryUsage.rss()
   },
   connected: () => server.connected(),
-  /** Publishes `count` messages to each of the channels, all in this turn of the event loop. */
-  publish ({ channels, count, data }) {
-    for (let i = 0; i < count; i++) {
-      for (const channel of channels) server.publish(channel, data)
+  /** Publishes `count` messages to each of the channels in one turn of the event loop, and so for as many turns. */
+  async publish ({ channels, count, data, turns = 1 }) {
+    for (;;) {
+      for (let i = 0; i < count; i++) {
+        for (const channel of channels) server.publish(channel, data)
+      }
+      if (--turns === 0) return
+      await new Promise(setImmediate)
     }
   },
   watchLoop () {

@@ -14,7 +14,7 @@ export class ServerProcess {
 
   /**
    * @param {string} name a file of `servers/`
-   * @param {{ tls?: { key: string, cert: string }, deflate?: boolean }} options
+   * @param {{ tls?: { key: string, cert: string }, deflate?: boolean, redis?: number, nats?: number }} options the last two are ports of engines between processes
    */
   static async start (name, options = {}) {
     const server = new ServerProcess()

@@ -1,5 +1,7 @@
 import Fastify from 'fastify'
 import { Type } from 'typebox'
+import { natsBroker } from '../../dist/lib/broker/nats/index.js'
+import { redisBroker } from '../../dist/lib/broker/redis/index.js'
 import scPlugin from '../../dist/lib/index.js'
 import { versionOf } from '../lib/versions.js'
 
@@ -9,7 +11,7 @@ export const version = versionOf('fastify-socketcluster')
 const text = Type.Object({ n: Type.Integer(), text: Type.String({ maxLength: 100 }) })
 
 /** All limits are on; the rates are raised, because one client of the load stands for many of an application. */
-export async function start ({ tls, deflate }) {
+export async function start ({ tls, deflate, redis, nats }) {
   const app = Fastify(tls ? { https: tls } : {})
   await app.register(scPlugin, {
     perMessageDeflate: deflate ? { threshold: 0 } : false,
@@ -17,6 +19,7 @@ export async function start ({ tls, deflate }) {
     inboundRate: 1e9,
     inboundBurst: 1e9,
     maxConnections: 20_000,
+    broker: redis ? redisBroker({ url: `redis://127.0.0.1:${redis}` }) : nats ? natsBroker({ servers: `127.0.0.1:${nats}` }) : undefined,
     authKey: 'a key for the benchmark, and for nothing else'
   })
   app.scServer.on('connection', (socket) => {

@@ -1,14 +1,17 @@
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import { createAdapter } from '@socket.io/redis-adapter'
+import { Redis } from 'ioredis'
 import { Server } from 'socket.io'
 import { versionOf } from '../lib/versions.js'
 
 export const dialect = 'socketio'
 export const version = versionOf('socket.io')
 
-export async function start ({ tls, deflate }) {
+export async function start ({ tls, deflate, redis }) {
   const http = tls ? createTlsServer(tls) : createServer()
   const io = new Server(http, { serveClient: false, transports: ['websocket'], perMessageDeflate: deflate ? { threshold: 0 } : false })
+  if (redis) io.adapter(createAdapter(new Redis(redis), new Redis(redis)))
   io.on('connection', (socket) => {
     socket.on('echo', (data, res) => res(data))
     socket.on('subscribe', (channel, res) => {

@@ -13,13 +13,20 @@ export interface ClusterOptions<Stats extends object> {
   onNodes? (nodes: readonly string[]): void
   /** Called for messages that cannot be read and for heartbeats that cannot be sent. */
   onWarning? (err: Error): void
-  /** Time between heartbeats. @default 2000 */
+  /** Time between heartbeats, at least; nodes of large clusters beat more slowly. @default 2000 */
   readonly heartbeatInterval?: number
-  /** A node that was not heard of for so long is dead. @default three heartbeats and a half */
-  readonly lease?: number
   /** How long a live node may take to answer; then it is `missing`. @default 2000 */
   readonly answerTimeout?: number
 }
+
+/**
+ * Milliseconds of the heartbeat interval for each node. All nodes hear all heartbeats, so at a fixed interval their number would
+ * grow with the square of the nodes: this way a node hears at most 25 a second.
+ */
+const intervalPerNode = 40
+
+/** A node that was not heard of for so many intervals is dead. */
+const leaseIntervals = 3.5
 
 /** What nodes say to each other. */
 type Message =
@@ -43,7 +50,6 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   readonly #link: BrokerLink
   readonly #options: ClusterOptions<Stats>
   readonly #heartbeatInterval: number
-  readonly #lease: number
   readonly #answerTimeout: number
   /** Other nodes, and when they were last heard of. */
   readonly #nodes = new Map<string, number>()
@@ -57,7 +63,6 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     this.#link = link
     this.#options = options
     this.#heartbeatInterval = options.heartbeatInterval ?? 2000
-    this.#lease = options.lease ?? this.#heartbeatInterval * 3.5
     this.#answerTimeout = options.answerTimeout ?? 2000
   }
 
@@ -66,16 +71,16 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     return [this.#options.nodeId, ...this.#nodes.keys()]
   }
 
+  get #interval (): number {
+    return Math.max(this.#heartbeatInterval, (this.#nodes.size + 1) * intervalPerNode)
+  }
+
   /** To be called when the link's state changed. Announces this node when the engine is up. */
   state (state: BrokerState): void {
     if (!this.#link.broker.shared || this.#stopped) return
     if (state === 'up') {
-      this.#say({ t: 'hello' })
-      if (this.#heart === null) {
-        this.#lastBeat = performance.now()
-        this.#heart = setInterval(() => this.#beat(), this.#heartbeatInterval)
-        this.#heart.unref()
-      }
+      this.#announce()
+      if (this.#heart === null) this.#scheduleBeat()
       return
     }
     // Nobody's answer can come any more.
@@ -97,8 +102,9 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     const isNew = !this.#nodes.has(fromNode)
     this.#nodes.set(fromNode, performance.now())
     if (isNew) this.#options.onNodes?.(this.nodes)
-    if (message.t === 'hello') this.#say({ t: 'beat' }, fromNode)
-    else if (message.t === 'ask') this.#answer(message, fromNode)
+    // Who is new has not heard of this node either.
+    if (isNew || message.t === 'hello') this.#say({ t: 'beat' }, fromNode)
+    if (message.t === 'ask') this.#answer(message, fromNode)
     else if (message.t === 'answer') this.#answered(message, fromNode)
   }
 
@@ -127,7 +133,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   stop (): void {
     if (this.#stopped) return
     if (this.#heart !== null) {
-      clearInterval(this.#heart)
+      clearTimeout(this.#heart)
       this.#say({ t: 'bye' })
     }
     this.#stopped = true
@@ -135,16 +141,35 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     this.#nodes.clear()
   }
 
-  #beat (): void {
+  #announce (): void {
+    if (this.#nodes.size === 0) {
+      this.#say({ t: 'hello' })
+      return
+    }
+    // Nobody could be heard while the engine was down. All nodes come back at once, so they do not answer each other.
+    const now = performance.now()
+    for (const id of this.#nodes.keys()) this.#nodes.set(id, now)
+    this.#say({ t: 'beat' })
+  }
+
+  #scheduleBeat (): void {
+    this.#lastBeat = performance.now()
+    const interval = this.#interval
+    this.#heart = setTimeout(() => this.#beat(interval), interval)
+    this.#heart.unref()
+  }
+
+  #beat (interval: number): void {
     const now = performance.now()
     // When this process was busy, the heartbeats of others may still be waiting to be read.
-    const late = now - this.#lastBeat > this.#heartbeatInterval * 2
-    this.#lastBeat = now
+    const late = now - this.#lastBeat > interval * 2
+    this.#scheduleBeat()
     if (this.#link.state === 'down') return
     this.#say({ t: 'beat' })
     if (late) return
+    const lease = this.#interval * leaseIntervals
     const dead: string[] = []
-    for (const [id, heard] of this.#nodes) if (now - heard > this.#lease) dead.push(id)
+    for (const [id, heard] of this.#nodes) if (now - heard > lease) dead.push(id)
     this.#forget(dead)
   }
 

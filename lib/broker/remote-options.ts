@@ -24,7 +24,7 @@ export interface RemoteBrokerOptions {
 
 export type ResolvedRemoteOptions = Required<RemoteBrokerOptions>
 
-const defaults: ResolvedRemoteOptions = {
+export const remoteDefaults: ResolvedRemoteOptions = {
   connect: 'required',
   connectTimeout: 5000,
   timeout: 2000,
@@ -38,11 +38,11 @@ export function resolveRemoteOptions (broker: string, options: RemoteBrokerOptio
   if (typeof options !== 'object' || options === null) {
     throw scError('SC_ERR_OPTIONS', [`${broker} expects its options to be an object, got ${typeName(options)}`])
   }
-  const resolved: ResolvedRemoteOptions = { ...defaults }
+  const resolved: ResolvedRemoteOptions = { ...remoteDefaults }
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || own.includes(name)) continue
-    if (!Object.hasOwn(defaults, name)) {
-      throw scError('SC_ERR_OPTIONS', [`${broker} has no option "${name}"; expected one of ${[...own, ...Object.keys(defaults)].join(', ')}`])
+    if (!Object.hasOwn(remoteDefaults, name)) {
+      throw scError('SC_ERR_OPTIONS', [`${broker} has no option "${name}"; expected one of ${[...own, ...Object.keys(remoteDefaults)].join(', ')}`])
     }
     if (name === 'connect') {
       if (value !== 'required' && value !== 'retry') throw scError('SC_ERR_OPTIONS', [`${broker} expects the option connect to be 'required' or 'retry', got ${typeName(value)} ${String(value)}`])

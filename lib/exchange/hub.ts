@@ -5,7 +5,7 @@ import type { ResolvedChannel } from '../../types/routes.js'
 import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
-import { publishText } from '../protocol/packets.js'
+import { eventText, publishText } from '../protocol/packets.js'
 import { SharedMessage } from '../transport/frames.js'
 
 /** A socket, as a channel sees it. */
@@ -103,6 +103,15 @@ export class Hub {
     if (entry === undefined) return
     if (entry.members.size !== 0) this.#fanOut(entry, json)
     entry.watcher?.receive(json)
+  }
+
+  /** Tells all who are in a channel, or (`null`) in any, by an event of the server, that publications may have been lost. */
+  announceGap (event: string, channel: string | null): void {
+    const data = { channel }
+    const message = new SharedMessage(this.#port.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#port.codec, { event, data }))
+    const members = new Set<Subscriber>()
+    for (const entry of channel === null ? this.#entries.values() : [this.#entries.get(channel)]) entry?.members.forEach((member) => members.add(member))
+    for (const member of members) member.deliver(message, channel ?? '', this.#port.slowConsumerPolicy)
   }
 
   /** What happens when a subscriber is too slow for a channel. */

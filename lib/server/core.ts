@@ -114,6 +114,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       gap: (channel) => {
         this.fire('gap', channel)
         this.exchange.dropOut(channel)
+        if (options.gapEvent !== false) this.hub.announceGap(options.gapEvent, channel)
       },
       control: (message, fromNode) => this.control.handle(message, fromNode),
       warning: (err) => this.warn(err)
@@ -203,6 +204,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       rateLimited: this.counters.rateLimited,
       dropped: this.hub.dropped,
       slowConsumers: this.#slowConsumers,
+      broker: { state: this.link.state, inFlight: this.link.inFlight, refused: this.link.refused, ...this.link.stats() },
       eventLoopDelay: this.#eventLoopDelay()
     }
   }

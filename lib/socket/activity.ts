@@ -3,27 +3,35 @@
  * are still owed, for which a closing server waits.
  */
 export class Activity {
+  /** Set for each message that comes in: the first action of it that waits holds so many bytes. */
+  arrivedBytes = 0
   waiting = 0
+  #waitingBytes = 0
   owed = 0
   paused = false
   #quiet: (() => void) | null = null
 
-  /** @param limit of waiting actions, 0 for none; reading goes on when half of them are done */
-  constructor (readonly limit: number, readonly port: { pause (): void, resume (): void }) {}
+  /** @param limit of waiting actions, and of the bytes they came in; 0 for none. Reading goes on when half of them are done. */
+  constructor (readonly limit: number, readonly byteLimit: number, readonly port: { pause (): void, resume (): void }) {}
 
   get isQuiet (): boolean {
     return this.waiting === 0 && this.owed === 0
   }
 
   beginWaiting (): void {
-    if (++this.waiting < this.limit || this.limit === 0 || this.paused) return
+    this.waiting++
+    this.#waitingBytes += this.arrivedBytes
+    this.arrivedBytes = 0
+    if (this.paused || !(reached(this.waiting, this.limit) || reached(this.#waitingBytes, this.byteLimit))) return
     this.paused = true
     this.port.pause()
   }
 
   endWaiting (): void {
+    // An average: nobody need know how large the action was that is done.
+    this.#waitingBytes -= this.#waitingBytes / this.waiting
     this.waiting--
-    if (this.paused && this.waiting * 2 <= this.limit) {
+    if (this.paused && !reached(this.waiting * 2 - 1, this.limit) && !reached(this.#waitingBytes * 2 - 1, this.byteLimit)) {
       this.paused = false
       this.port.resume()
     }
@@ -49,4 +57,8 @@ export class Activity {
     this.#quiet()
     this.#quiet = null
   }
+}
+
+function reached (value: number, limit: number): boolean {
+  return limit !== 0 && value >= limit
 }

@@ -54,6 +54,7 @@ export class Inbound implements PortListener {
     if (socket.state === 'closed') return
     socket.lastSeen = Date.now()
     socket.bytesReceived += bytes
+    socket.activity.arrivedBytes = bytes
     if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
     if (socket.observes('message')) socket.fireLocal('message', data)
     if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return

@@ -85,7 +85,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     super()
     this.remoteAddress = fastifyRequest.ip
     const { protocolVersion } = host.options
-    this.activity = new Activity(host.options.inboundQueue, port)
+    this.activity = new Activity(host.options.inboundQueue, host.options.inboundQueueBytes, port)
     this.lanes = new Lanes(this.activity)
     this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
   }

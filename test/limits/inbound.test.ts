@@ -106,22 +106,40 @@ t.test('connections are refused before the upgrade', async (t) => {
   })
 })
 
-t.test('reading pauses while hooks are slow', async (t) => {
-  const { app, port } = await start(t, { inboundQueue: 8, inboundRate: 0, hookTimeout: 10_000 })
-  let seen = 0
+for (const [what, options, most] of [
+  ['actions', { inboundQueue: 8 }, 100],
+  ['bytes', { inboundQueue: 0, inboundQueueBytes: 16_000 }, 100]
+] as const) {
+  t.test(`reading pauses while hooks are slow: the limit of ${what}`, async (t) => {
+    const { app, port } = await start(t, { ...options, inboundRate: 0, hookTimeout: 10_000 })
+    let seen = 0
+    const waiting: Array<() => void> = []
+    app.scServer.addMiddleware('emit', (_req, next) => {
+      seen++
+      waiting.push(next as () => void)
+    })
+    const client = await RawClient.connect(t, port)
+    const total = 200
+    const text = 'x'.repeat(1000)
+    for (let i = 1; i <= total; i++) client.send({ event: 'echo', data: text, cid: 1000 + i })
+    await sleep(300)
+    t.ok(seen < most, `${seen} of ${total} were begun while none was done`)
+    t.ok(Object.values(app.scServer.clients)[0]!.state === 'open')
+    const timer = setInterval(() => { for (const next of waiting.splice(0)) next() }, 1)
+    t.teardown(() => clearInterval(timer))
+    for (let i = 1; i <= total; i++) t.equal((await client.answer(1000 + i)).data, text)
+  })
+}
+
+t.test('neither limit: nothing pauses', async (t) => {
+  const { app, port } = await start(t, { inboundQueue: 0, inboundQueueBytes: 0, inboundRate: 0, hookTimeout: 10_000 })
   const waiting: Array<() => void> = []
-  app.scServer.addMiddleware('emit', (_req, next) => {
-    seen++
-    waiting.push(next as () => void)
+  const all = new Promise<void>((resolve) => {
+    app.scServer.addMiddleware('emit', (_req, next) => { if (waiting.push(next as () => void) === 200) resolve() })
   })
   const client = await RawClient.connect(t, port)
-  const total = 200
-  const text = 'x'.repeat(1000)
-  for (let i = 1; i <= total; i++) client.send({ event: 'echo', data: text, cid: 1000 + i })
-  await sleep(300)
-  t.ok(seen < total, `${seen} of ${total} were begun while none was done`)
-  t.ok(Object.values(app.scServer.clients)[0]!.state === 'open')
-  const timer = setInterval(() => { for (const next of waiting.splice(0)) next() }, 1)
-  t.teardown(() => clearInterval(timer))
-  for (let i = 1; i <= total; i++) t.equal((await client.answer(1000 + i)).data, text)
+  for (let i = 1; i <= 200; i++) client.send({ event: 'echo', data: 'x'.repeat(1000), cid: 1000 + i })
+  await all
+  for (const next of waiting) next()
+  for (let i = 1; i <= 200; i++) t.ok((await client.answer(1000 + i)).data)
 })
