@@ -35,6 +35,10 @@ export abstract class Emitter {
     return this
   }
 
+  removeListener (event: string, listener: Listener): this {
+    return this.off(event, listener)
+  }
+
   listeners (event: string): Listener[] {
     return this.#entries?.get(event)?.map((entry) => entry.fn) ?? []
   }

@@ -48,6 +48,8 @@ export interface ScExchange {
   once (event: 'subscribe' | 'unsubscribe', listener: (channel: string) => void): this
   once (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
   off (event?: string, listener?: (...args: any[]) => void): this
+  /** `off` for one listener; `once` of `node:events` needs it. */
+  removeListener (event: string, listener: (...args: any[]) => void): this
   /** Events as a stream of objects, as in SocketCluster 15 and later: `{ channel }`, and `{ channel, error }` for `subscribeFail`. */
   listener (event: 'subscribe' | 'unsubscribe' | 'subscribeFail'): ScStream<any>
 }
@@ -76,5 +78,7 @@ export interface ScChannel extends AsyncIterable<any> {
   on (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
   on (event: 'subscribeStateChange', listener: (change: { channel: string, oldState: ScChannelState, newState: ScChannelState }) => void): this
   off (event?: string, listener?: (...args: any[]) => void): this
+  /** `off` for one listener; `once` of `node:events` needs it. */
+  removeListener (event: string, listener: (...args: any[]) => void): this
   listener (event: 'subscribe' | 'unsubscribe' | 'subscribeFail' | 'subscribeStateChange' | 'dropOut'): ScStream<any>
 }

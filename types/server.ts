@@ -150,6 +150,8 @@ export interface ScServerSocket {
   once (event: string, listener: EventListener): this
   /** Removes one handler, all of an event, or all of the application's own. */
   off (event?: string, listener?: (...args: any[]) => unknown): this
+  /** `off` for one handler; `once(socket, 'disconnect')` of `node:events` needs it. */
+  removeListener (event: string, listener: (...args: any[]) => unknown): this
   listeners (event: string): Array<(...args: any[]) => unknown>
   hasListeners (event: string): boolean
   /** A local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of socket.listener('disconnect'))`. */

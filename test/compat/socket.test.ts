@@ -244,6 +244,17 @@ t.test('listeners', async (t) => {
   t.equal((await client.call('#subscribe', { channel: 'still' })).error, undefined, 'the server itself goes on')
 })
 
+t.test('once of node:events', async (t) => {
+  const { socket, client, warnings } = await pair(t)
+  const [data] = await Promise.all([once(socket as any, 'e'), client.send({ event: 'e', data: 1 })])
+  t.equal(data[0], 1)
+  t.notOk(socket.hasListeners('error'), 'its listener of errors is gone')
+  const disconnected = once(socket as any, 'disconnect')
+  await client.close()
+  t.equal((await disconnected)[0], 1000)
+  t.same(warnings, [])
+})
+
 t.test('res, in every form, to both clients', async (t) => {
   const served = await serve(t, fast)
   served.sc.on('connection', (socket) => {

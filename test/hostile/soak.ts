@@ -19,7 +19,7 @@ else await beClients()
 /** The server has a process of its own, so that only its memory is measured. */
 async function beServer (): Promise<void> {
   const redis = process.env.SOAK_REDIS_PORT
-  const { app, sc, port } = await serve(null, redis === undefined ? {} : { broker: redisBroker({ url: `redis://127.0.0.1:${redis}` }) })
+  const { app, sc, port, warnings } = await serve(null, redis === undefined ? {} : { broker: redisBroker({ url: `redis://127.0.0.1:${redis}` }) })
   sc.on('connection', (socket) => socket.on('echo', (data: unknown, res) => res(null, data)))
   process.on('disconnect', () => process.exit())
   process.on('message', async (question: string) => {
@@ -28,6 +28,8 @@ async function beServer (): Promise<void> {
       process.disconnect()
       return
     }
+    // What the helper collected is not the server's.
+    warnings.length = 0
     globalThis.gc?.()
     const { rss, heapUsed } = process.memoryUsage()
     process.send!({ rss, heapUsed, stats: sc.stats() })
