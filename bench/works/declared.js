@@ -14,7 +14,7 @@ export const declaredWork = {
   async measure (run) {
     await run.load.open(50)
     const rows = Object.fromEntries(Object.keys(events).map((label) => [label, []]))
-    await times(run.quick ? 2 : 4, async (round) => {
+    await times(run.quick ? 2 : 8, async (round) => {
       for (const [label, event] of Object.entries(events)) {
         const used = await run.cpuPerCall(event, callData, 8)
         if (round > 0) rows[label].push(used)

@@ -3,7 +3,7 @@ import { flat, times } from '../lib/statistics.js'
 import { bare, us } from './servers.js'
 
 const many = (run) => run.quick ? 2000 : 10_000
-const rounds = 5
+const rounds = 9
 
 const groupSizes = [10, 100, 1000, 10_000]
 const groupOf = (size, i) => `group-${size}-${Math.floor(i / size)}`
