@@ -64,6 +64,8 @@ export interface RawOptions extends ClientOptions {
   path?: string
   /** How pings are answered; `null` for not at all. */
   version?: 1 | 2 | null
+  /** Over TLS, whoever signed the certificate. */
+  secure?: boolean
 }
 
 /** A client that says exactly what it is told to: packets over `ws`, without any of SocketCluster's client. */
@@ -102,8 +104,8 @@ export class RawClient {
 
   /** Connects, without a handshake of SocketCluster. Rejects with the HTTP status when the upgrade is refused. */
   static async open (t: Cleanup | null, port: number, options: RawOptions = {}): Promise<RawClient> {
-    const { path = '/socketcluster/', version = 2, ...rest } = options
-    const ws = new WebSocket(`ws://127.0.0.1:${port}${path}`, rest)
+    const { path = '/socketcluster/', version = 2, secure = false, ...rest } = options
+    const ws = new WebSocket(`${secure ? 'wss' : 'ws'}://127.0.0.1:${port}${path}`, { rejectUnauthorized: !secure, ...rest })
     const client = new RawClient(ws, version)
     t?.teardown(() => ws.terminate())
     await new Promise<void>((resolve, reject) => {
