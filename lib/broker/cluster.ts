@@ -30,7 +30,9 @@ const leaseIntervals = 3.5
 
 /** What nodes say to each other. */
 type Message =
-  | { readonly t: 'hello' | 'beat' | 'bye' }
+  | { readonly t: 'hello' | 'bye' }
+  /** With the time until the next. */
+  | { readonly t: 'beat', readonly every?: number }
   | { readonly t: 'ask', readonly id: number, readonly kind: 'command' | 'stats', readonly body?: unknown }
   | { readonly t: 'answer', readonly id: number, readonly value?: unknown, readonly error?: string }
 
@@ -51,12 +53,14 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   readonly #options: ClusterOptions<Stats>
   readonly #heartbeatInterval: number
   readonly #answerTimeout: number
-  /** Other nodes, and when they were last heard of. */
-  readonly #nodes = new Map<string, number>()
+  /** Other nodes, when they were last heard of, and how long they may be silent. */
+  readonly #nodes = new Map<string, { heard: number, interval: number }>()
   readonly #questions = new Map<number, Question>()
   #nextQuestion = 1
   #heart: NodeJS.Timeout | null = null
   #lastBeat = 0
+  /** The interval under way. */
+  #armed: number
   #stopped = false
 
   constructor (link: BrokerLink, options: ClusterOptions<Stats>) {
@@ -64,6 +68,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     this.#options = options
     this.#heartbeatInterval = options.heartbeatInterval ?? 2000
     this.#answerTimeout = options.answerTimeout ?? 2000
+    this.#armed = this.#heartbeatInterval
   }
 
   /** The ids of all live nodes, this one first. */
@@ -99,11 +104,14 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
       this.#forget([fromNode])
       return
     }
-    const isNew = !this.#nodes.has(fromNode)
-    this.#nodes.set(fromNode, performance.now())
+    const known = this.#nodes.get(fromNode)
+    const isNew = known === undefined
+    // Their number shrinks at once, their timers later: each says itself how long it will be silent.
+    const interval = message.t === 'beat' && Number.isFinite(message.every) ? message.every! : known?.interval ?? this.#interval
+    this.#nodes.set(fromNode, { heard: performance.now(), interval })
     if (isNew) this.#options.onNodes?.(this.nodes)
     // Who is new has not heard of this node either.
-    if (isNew || message.t === 'hello') this.#say({ t: 'beat' }, fromNode)
+    if (isNew || message.t === 'hello') this.#say({ t: 'beat', every: this.#armed }, fromNode)
     if (message.t === 'ask') this.#answer(message, fromNode)
     else if (message.t === 'answer') this.#answered(message, fromNode)
   }
@@ -148,13 +156,13 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     }
     // Nobody could be heard while the engine was down. All nodes come back at once, so they do not answer each other.
     const now = performance.now()
-    for (const id of this.#nodes.keys()) this.#nodes.set(id, now)
-    this.#say({ t: 'beat' })
+    for (const node of this.#nodes.values()) node.heard = now
+    this.#say({ t: 'beat', every: this.#armed })
   }
 
   #scheduleBeat (): void {
     this.#lastBeat = performance.now()
-    const interval = this.#interval
+    const interval = this.#armed = this.#interval
     this.#heart = setTimeout(() => this.#beat(interval), interval)
     this.#heart.unref()
   }
@@ -165,11 +173,10 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     const late = now - this.#lastBeat > interval * 2
     this.#scheduleBeat()
     if (this.#link.state === 'down') return
-    this.#say({ t: 'beat' })
+    this.#say({ t: 'beat', every: this.#armed })
     if (late) return
-    const lease = this.#interval * leaseIntervals
     const dead: string[] = []
-    for (const [id, heard] of this.#nodes) if (now - heard > lease) dead.push(id)
+    for (const [id, { heard, interval }] of this.#nodes) if (now - heard > interval * leaseIntervals) dead.push(id)
     this.#forget(dead)
   }
 

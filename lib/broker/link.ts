@@ -120,7 +120,7 @@ export class BrokerLink {
     const sink: BrokerSink = {
       publication: (channel, data) => this.#publication(channel, data),
       state: (state, cause) => this.#stateChanged(state, cause),
-      gap: (channel) => { if (!this.#stopped) this.#sink.gap(channel) },
+      gap: (channel) => { if (!this.#stopped) this.#tell(() => this.#sink.gap(channel)) },
       control: (message, fromNode) => { if (!this.#stopped) this.#control(message, fromNode) }
     }
     return this.broker.start(sink, this.node)
@@ -225,14 +225,19 @@ export class BrokerLink {
     try {
       this.#sink.publication(channel, data)
     } catch (err) {
-      // A broker reads on, whatever its owner's code does.
+      // As `#tell`, without a closure for each publication.
       this.#sink.warning(asError(err))
     }
   }
 
   #control (message: string, fromNode: string): void {
+    this.#tell(() => this.#sink.control(message, fromNode))
+  }
+
+  /** A broker goes on, whatever its owner's code does. */
+  #tell (act: () => void): void {
     try {
-      this.#sink.control(message, fromNode)
+      act()
     } catch (err) {
       this.#sink.warning(asError(err))
     }
@@ -243,7 +248,7 @@ export class BrokerLink {
     this.#cause = state === 'down' ? cause ?? this.#cause : undefined
     if (state === this.#state) return
     this.#state = state
-    this.#sink.state(state, cause)
+    this.#tell(() => this.#sink.state(state, cause))
   }
 
   #downError (): Error {

@@ -134,7 +134,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     if (channel.state === 'subscribed') return
     // It may have been unsubscribed while the broker was asked.
     if (channel.state !== 'pending') {
-      this.#hub.unwatch(channel.name)
+      this.#hub.unwatch(channel.name, channel)
       return
     }
     channel.moveTo('subscribed')
@@ -157,7 +157,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     const wasSubscribed = channel.state === 'subscribed'
     channel.moveTo('unsubscribed')
     if (!wasSubscribed) return
-    this.#hub.unwatch(name)
+    this.#hub.unwatch(name, channel)
     channel.announce('unsubscribe', name)
     this.fire('unsubscribe', [name], eventObjects.unsubscribe)
   }
@@ -205,7 +205,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   /** Gives up all channels, and ends all loops over events and messages. */
   end (): void {
     for (const channel of this.#channels.values()) {
-      this.#hub.unwatch(channel.name)
+      this.#hub.unwatch(channel.name, channel)
       channel.end()
     }
     this.closeStreams()

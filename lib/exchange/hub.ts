@@ -90,9 +90,9 @@ export class Hub {
     return this.#hold(channel, (entry) => { entry.watcher = watcher })
   }
 
-  unwatch (channel: string): void {
+  unwatch (channel: string, watcher: Watcher): void {
     const entry = this.#entries.get(channel)
-    if (entry === undefined || entry.watcher === null) return
+    if (entry === undefined || entry.watcher !== watcher) return
     entry.watcher = null
     this.#dropIfUnused(entry)
   }
@@ -105,13 +105,16 @@ export class Hub {
     entry.watcher?.receive(json)
   }
 
-  /** Tells all who are in a channel, or (`null`) in any, by an event of the server, that publications may have been lost. */
+  /**
+   * Tells all who are in a channel, or (`null`) in any, by an event of the server, that publications may have been lost. Whose
+   * backlog leaves no room for it is ended: it starts anew then, and must not believe that it missed nothing.
+   */
   announceGap (event: string, channel: string | null): void {
     const data = { channel }
     const message = new SharedMessage(this.#port.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#port.codec, { event, data }))
     const members = new Set<Subscriber>()
     for (const entry of channel === null ? this.#entries.values() : [this.#entries.get(channel)]) entry?.members.forEach((member) => members.add(member))
-    for (const member of members) member.deliver(message, channel ?? '', this.#port.slowConsumerPolicy)
+    for (const member of members) member.deliver(message, '', 'disconnect')
   }
 
   /** What happens when a subscriber is too slow for a channel. */

@@ -19,6 +19,8 @@ export interface Verdict {
   /** The client is told to forget the token. */
   readonly isBadToken: boolean
   readonly oldState: AuthState
+  /** Its token was set or taken away by something else while this one was verified: that counts. */
+  readonly superseded?: boolean
 }
 
 /** `#authenticate`: the token is verified, then passes the `authenticate` hooks. */
@@ -38,7 +40,9 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
   const hadToken = socket.authToken !== null
   authenticate(context, socket, signedToken).then((verdict) => {
     if (socket.state !== 'open') return
-    if (verdict.authError === undefined) {
+    if (verdict.superseded === true) {
+      // Whoever did it has told of it.
+    } else if (verdict.authError === undefined) {
       // It may have lost the token again while the hooks were asked.
       if (socket.authToken !== null) socket.announceAuthentication(verdict.oldState)
     } else if (verdict.isBadToken) {
@@ -65,6 +69,7 @@ export const handleRemoveAuthToken: PacketHandler = (_context, socket) => {
 /** Verifies a token and, if it holds, makes its claims those of the socket. Never rejects because of the token. */
 export async function authenticate (context: HandlerContext, socket: ServerSocket, signedToken: unknown): Promise<Verdict> {
   const oldState = socket.authState
+  const turn = ++socket.authTurn
   let claims: ScAuthToken
   try {
     if (typeof signedToken !== 'string' && signedToken !== null && signedToken !== undefined) {
@@ -79,6 +84,7 @@ export async function authenticate (context: HandlerContext, socket: ServerSocke
     if (context.isRevoked(claims)) throw scError('SC_ERR_TOKEN_REVOKED')
   } catch (err) {
     const { authError, isBadToken } = err instanceof ScError && err.code === 'SC_ERR_TOKEN_REVOKED' ? { authError: err, isBadToken: true } : toAuthError(err)
+    if (socket.authTurn !== turn) return { isBadToken: false, oldState, superseded: true }
     unset(socket)
     if (signedToken !== null && signedToken !== undefined) {
       socket.emitError(authError)
@@ -87,6 +93,7 @@ export async function authenticate (context: HandlerContext, socket: ServerSocke
     return { authError, isBadToken, oldState }
   }
   if (socket.state === 'closed') return { isBadToken: false, oldState }
+  if (socket.authTurn !== turn) return { isBadToken: false, oldState, superseded: true }
   return pass(context, socket, claims, signedToken as string, oldState)
 }
 

@@ -26,8 +26,8 @@ export const handleEvent: PacketHandler = (context, socket, packet, expired) => 
     if (running === undefined) {
       proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
     } else {
-      socket.activity.beginWaiting()
-      running.finally(() => socket.activity.endWaiting()).then(
+      const waiting = socket.activity.beginWaiting()
+      running.finally(() => socket.activity.endWaiting(waiting)).then(
         () => proceed(context, socket, packet, route, replaced(request.data, packet.data), expired),
         (err: unknown) => { refuseBlocked(context, socket, 'emit', err, packet.cid) }
       )
@@ -92,6 +92,8 @@ function ignoreAnswer (): void {}
 class RouteRun extends Timed implements EventContext {
   #abort: AbortController | null = null
   settled = false
+  /** It holds up reading while its hooks are asked: the bytes that wait with it. */
+  waiting: number | null = null
   /** Until the handler is called what is thrown is a refusal, meant for the client. */
   handlerCalled = false
   readonly #onClose = (): void => this.#abort!.abort()
@@ -113,15 +115,22 @@ class RouteRun extends Timed implements EventContext {
   get signal (): AbortSignal {
     if (this.#abort === null) {
       this.#abort = new AbortController()
-      if (this.settled) this.#abort.abort()
+      if (this.settled || this.socket.state === 'closed') this.#abort.abort()
       else this.socket.once('close', this.#onClose)
     }
     return this.#abort.signal
   }
 
+  endWaiting (): void {
+    if (this.waiting === null) return
+    this.socket.activity.endWaiting(this.waiting)
+    this.waiting = null
+  }
+
   settle (): void {
     if (this.settled) return
     this.settled = true
+    this.endWaiting()
     this.cancel()
     this.socket.activity.endOwing()
     if (this.#abort !== null) this.socket.off('close', this.#onClose)
@@ -142,6 +151,7 @@ function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventP
     const running = validate(run)
     if (running !== undefined) {
       limit(run)
+      if (!run.handlerCalled && !run.settled) run.waiting = socket.activity.beginWaiting()
       running.then(undefined, (err: unknown) => failRoute(run, err))
     }
   } catch (err) {
@@ -197,6 +207,7 @@ function handle (run: RouteRun): void | Promise<void> {
     return
   }
   run.handlerCalled = true
+  run.endWaiting()
   const result = route.handler.call(route.instance, request.data, run)
   if (isThenable(result)) {
     limit(run)

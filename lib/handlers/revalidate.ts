@@ -5,7 +5,7 @@ import { isPublicError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { HandlerContext } from './context.js'
-import { authorizeSubscription, subscribeRequest } from './subscribe.js'
+import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.js'
 
 /**
  * Checks every subscription of a socket again because its authorization changed. While a hook takes its time the messages of
@@ -16,19 +16,11 @@ export function revalidate (context: HandlerContext, socket: ServerSocket): void
   socket.authorizations++
   for (const options of [...socket.subscribed.values()]) {
     const { channel } = options
-    const needed = isGuarded(context, options)
-    if (!needed) continue
+    if (!isGuarded(options, context.contracts.channel(channel))) continue
     // At once, not when the lane is free: nothing may leave that is no longer allowed.
     if (socket.withheld?.get(channel) === undefined) withhold(socket, channel, [])
     socket.lanes.run(channel, () => recheck(context, socket, options))
   }
-}
-
-/** Whether anybody has a say in this subscription. */
-function isGuarded (context: HandlerContext, options: SubscriptionOptions): boolean {
-  if (options.waitForAuth === true) return true
-  const { route } = context.contracts.channel(options.channel)
-  return route.hooks.subscribe.length !== 0 || route.subscribe !== null
 }
 
 function recheck (context: HandlerContext, socket: ServerSocket, options: SubscriptionOptions): void | Promise<void> {

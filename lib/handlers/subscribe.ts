@@ -4,16 +4,19 @@ import type { ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
+import { toJson } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
 
+/** Characters of JSON that the `data` of all guarded subscriptions of a socket may have. */
+const maxSubscriptionData = 16_384
+
 /** `#subscribe`: `subscribe` hooks → the channel's policy → broker → events → ack. */
 export const handleSubscribe: PacketHandler = (context, socket, packet, expired) => {
   // The bare name is read into the same form, so that it passes the same checks.
-  const options = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions>
-  const { channel } = options
+  const { channel, waitForAuth, data, batch } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions>
   if (socket.state !== 'open') {
     refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
     return
@@ -23,7 +26,11 @@ export const handleSubscribe: PacketHandler = (context, socket, packet, expired)
     refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#subscribe'))
     return
   }
-  socket.lanes.run(channel, () => subscribe(context, socket, packet, { ...options, channel }, expired))
+  const options: SubscriptionOptions = { channel }
+  if (waitForAuth !== undefined) options.waitForAuth = waitForAuth
+  if (data !== undefined) options.data = data
+  if (batch !== undefined) options.batch = batch
+  socket.lanes.run(channel, () => subscribe(context, socket, packet, options, expired))
 }
 
 function subscribe (context: HandlerContext, socket: ServerSocket, packet: EventPacket, options: SubscriptionOptions, expired: Error | undefined): void | Promise<void> {
@@ -34,7 +41,7 @@ function subscribe (context: HandlerContext, socket: ServerSocket, packet: Event
     return
   }
   const resolved = context.contracts.channel(channel)
-  const refusal = limitReached(context, socket, channel) ?? resolved.error ??
+  const refusal = limitReached(context, socket, channel) ?? dataTooLarge(socket, options, resolved) ?? resolved.error ??
     (resolved.route.clientSubscribe ? undefined : scError('SC_ERR_CHANNEL_REFUSED', ['subscribe to', channel]))
   if (refusal !== undefined) {
     refuseInvalid(context, socket, packet.cid, refusal)
@@ -62,6 +69,19 @@ function limitReached (context: HandlerContext, socket: ServerSocket, channel: s
   const { socketChannelLimit } = context.host.options
   if (socketChannelLimit === 0 || socket.subscribed.size + socket.joining < socketChannelLimit || socket.subscribed.has(channel)) return
   return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
+}
+
+/** Whether anybody has a say in this subscription, now and when it is checked again. */
+export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChannel): boolean {
+  const { route } = resolved
+  return options.waitForAuth === true || route.hooks.subscribe.length !== 0 || route.subscribe !== null
+}
+
+/** Data of guarded subscriptions is kept, to be shown to the hooks again; it must not be a way to fill the server's memory. */
+function dataTooLarge (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
+  if (options.data === undefined || !isGuarded(options, resolved)) return
+  const size = toJson(options.data)?.length ?? 0
+  if (socket.subscriptionData + size > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
 export function subscribeRequest (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
@@ -114,7 +134,7 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
 
 function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {
   const { channel } = options
-  socket.subscribed.set(channel, options)
+  socket.addSubscription(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
   socket.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', socket, channel, options)
   acknowledge(socket, cid, options)

@@ -10,6 +10,7 @@ export const closeReasons: Readonly<Record<number, string>> = {
   1009: 'Message was too big to process',
   1010: 'Client ended the connection because the server did not comply with extension requirements',
   1011: 'Server encountered an unexpected fatal condition',
+  1013: 'Server takes no more connections for now',
   4000: 'Server ping timed out',
   4001: 'Client pong timed out',
   4002: 'Server failed to sign auth token',

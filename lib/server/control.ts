@@ -39,7 +39,14 @@ export class Control implements ScCluster {
   }
 
   get nodes (): string[] { return this.#cluster.nodes }
-  stats (): Promise<ClusterStats<ScStats>> { return this.#cluster.stats() }
+
+  async stats (): Promise<ClusterStats<ScStats>> {
+    const stats = await this.#cluster.stats()
+    const worst = (of: keyof ScStats['eventLoopDelay']): number => Math.max(...stats.nodes.map(({ eventLoopDelay }) => eventLoopDelay[of]))
+    // Not a sum: what the slowest process has.
+    stats.total.eventLoopDelay = { mean: worst('mean'), p99: worst('p99'), max: worst('max') }
+    return stats
+  }
 
   async revoke (filter: RevokeFilter): Promise<number> {
     requireOne(filter)
@@ -55,7 +62,9 @@ export class Control implements ScCluster {
   }
 
   async #everywhere (command: Command): Promise<number> {
-    const { answers } = await this.#cluster.broadcast(command)
+    const { answers, missing } = await this.#cluster.broadcast(command)
+    const failed = answers.filter(({ error }) => error !== undefined).map(({ id, error }) => `${id} (${error})`)
+    if (missing.length + failed.length !== 0) this.#port.warn(scError('SC_ERR_CLUSTER', [command.do, [...missing, ...failed].join(', ')]))
     return answers.reduce((sum, { value }) => sum + (typeof value === 'number' ? value : 0), 0)
   }
 

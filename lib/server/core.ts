@@ -22,6 +22,7 @@ import { deliverThroughHooks } from '../handlers/deliver.js'
 import { dispatch } from '../handlers/index.js'
 import { revalidate } from '../handlers/revalidate.js'
 import { Scopes } from '../lifecycle/scope.js'
+import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
@@ -147,6 +148,11 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   accept (ws: WebSocket, request: FastifyRequest): void {
     if (this.draining) {
       ws.close(this.options.closeCode, this.options.closeReason)
+      return
+    }
+    // Hooks of the upgrade may have taken their time since it was asked.
+    if (this.admission.refusal(this.clients.all.size, this.clients.pendingCount, request.ip) !== undefined) {
+      ws.close(1013, closeReasons[1013])
       return
     }
     const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.options.maxBufferedBytes)
@@ -337,9 +343,9 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     socket.handshakeWait = null
     this.clients.moveToOpen(socket)
     this.#connects++
-    if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket })
     socket.state = 'open'
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
+    if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket })
     // Not by the socket's own logger: it is made when first needed, and most sockets never log.
     socket.fastifyRequest.log.debug({ socketId: socket.id, isAuthenticated: status.isAuthenticated }, 'socket connected')
     socket.fireLocal('connect', status)
@@ -347,7 +353,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   }
 
   leave (socket: ServerSocket, channel: string): void {
-    if (!socket.subscribed.delete(channel)) return
+    if (!socket.removeSubscription(channel)) return
     socket.withheld?.delete(channel)
     this.hub.leave(channel, socket)
     socket.fireLocal('unsubscribe', channel)

@@ -31,6 +31,7 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   const authToken: ScAuthToken = structuredClone(claims)
   const oldState = socket.authState
   const hadToken = socket.authToken !== null
+  socket.authTurn++
   socket.authState = 'authenticated'
   socket.authToken = authToken
 

@@ -9,6 +9,8 @@ export class Activity {
   #waitingBytes = 0
   owed = 0
   paused = false
+  /** Reading went on after a pause, and nothing was read since. */
+  resumed = false
   #quiet: (() => void) | null = null
 
   /** @param limit of waiting actions, and of the bytes they came in; 0 for none. Reading goes on when half of them are done. */
@@ -18,21 +20,24 @@ export class Activity {
     return this.waiting === 0 && this.owed === 0
   }
 
-  beginWaiting (): void {
-    this.waiting++
-    this.#waitingBytes += this.arrivedBytes
+  /** @returns the bytes that wait with it, for `endWaiting` */
+  beginWaiting (): number {
+    const bytes = this.arrivedBytes
     this.arrivedBytes = 0
-    if (this.paused || !(reached(this.waiting, this.limit) || reached(this.#waitingBytes, this.byteLimit))) return
+    this.waiting++
+    this.#waitingBytes += bytes
+    if (this.paused || !(reached(this.waiting, this.limit) || reached(this.#waitingBytes, this.byteLimit))) return bytes
     this.paused = true
     this.port.pause()
+    return bytes
   }
 
-  endWaiting (): void {
-    // An average: nobody need know how large the action was that is done.
-    this.#waitingBytes -= this.#waitingBytes / this.waiting
+  endWaiting (bytes: number): void {
     this.waiting--
+    this.#waitingBytes -= bytes
     if (this.paused && !reached(this.waiting * 2 - 1, this.limit) && !reached(this.#waitingBytes * 2 - 1, this.byteLimit)) {
       this.paused = false
+      this.resumed = true
       this.port.resume()
     }
     this.#check()

@@ -52,28 +52,35 @@ export class Inbound implements PortListener {
   onMessage (data: string | Buffer, bytes: number): void {
     const socket = this.#socket
     if (socket.state === 'closed') return
-    socket.lastSeen = Date.now()
+    socket.lastSeen = performance.now()
     socket.bytesReceived += bytes
     socket.activity.arrivedBytes = bytes
     if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
     if (socket.observes('message')) socket.fireLocal('message', data)
     if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
 
+    const { maxDepth, maxNodes } = socket.host.options
     let message: unknown
+    let finding: Finding
     try {
       message = socket.host.codec.decode(data)
+      // Without a limit of the depth the stack is one.
+      finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     } catch (err) {
       this.#unreadable(scError('SC_ERR_MESSAGE', [err instanceof Error ? err.message : String(err)]))
       return
     }
-    const { maxDepth, maxNodes } = socket.host.options
-    const finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     if (finding !== null) {
       this.#unreadable(findingError(finding, maxDepth, maxNodes), callIdOf(message))
       return
     }
     if (socket.state === 'connecting' && socket.host.options.strictHandshake && !isHandshake(message)) {
       socket.end(4009)
+      return
+    }
+    if (Array.isArray(message) && message.length === 0) {
+      // It says nothing, but it was read.
+      this.#withinRate(pongMessage)
       return
     }
     socket.unreadable = 0
@@ -177,11 +184,13 @@ export class Inbound implements PortListener {
   #unreadable (error: Error, cid?: CallId): void {
     const socket = this.#socket
     this.#port.countInvalid()
-    socket.emitError(error)
     if (socket.state === 'connecting' && socket.host.options.strictHandshake) {
+      socket.emitError(error)
       socket.end(4009)
       return
     }
+    if (!this.#withinRate(cid === undefined ? pongMessage : { kind: 'invalid', reason: error.message, cid })) return
+    socket.emitError(error)
     if (cid !== undefined) socket.sendErrorAck(cid, error)
     if (++socket.unreadable >= maxUnreadable) socket.end(4400)
   }

@@ -2,8 +2,9 @@ import { isThenable } from '../promises.js'
 
 /** Told of actions that wait or run asynchronously. */
 export interface LaneObserver {
-  beginWaiting (): void
-  endWaiting (): void
+  /** @returns the bytes that wait with it */
+  beginWaiting (): number
+  endWaiting (bytes: number): void
 }
 
 /**
@@ -11,7 +12,7 @@ export interface LaneObserver {
  * those that come while one is pending wait for it. Other keys do not wait.
  */
 export class Lanes {
-  #waiting: Map<string, Array<() => void | Promise<void>>> | null = null
+  #waiting: Map<string, Array<{ readonly action: () => void | Promise<void>, readonly bytes: number }>> | null = null
   readonly #observer: LaneObserver | null
   /** Actions that wait or run asynchronously, of all keys. */
   pending = 0
@@ -20,44 +21,45 @@ export class Lanes {
     this.#observer = observer
   }
 
-  #begin (): void {
+  #begin (): number {
     this.pending++
-    this.#observer?.beginWaiting()
+    return this.#observer?.beginWaiting() ?? 0
   }
 
-  #end (): void {
+  #end (bytes: number): void {
     this.pending--
-    this.#observer?.endWaiting()
+    this.#observer?.endWaiting(bytes)
   }
 
   /** @param action must not throw nor reject */
   run (key: string, action: () => void | Promise<void>): void {
     const queue = this.#waiting?.get(key)
     if (queue !== undefined) {
-      this.#begin()
-      queue.push(action)
+      queue.push({ action, bytes: this.#begin() })
       return
     }
     const result = action()
     if (isThenable(result)) {
-      this.#begin()
+      const bytes = this.#begin()
       ;(this.#waiting ??= new Map()).set(key, [])
-      result.then(() => this.#next(key))
+      result.then(() => this.#next(key, bytes))
     }
   }
 
-  #next (key: string): void {
+  /** @param bytes of the action that is done */
+  #next (key: string, bytes: number): void {
     const queue = this.#waiting!.get(key)!
     for (;;) {
-      this.#end()
-      const action = queue.shift()
-      if (action === undefined) {
+      this.#end(bytes)
+      const next = queue.shift()
+      if (next === undefined) {
         this.#waiting!.delete(key)
         return
       }
-      const result = action()
+      bytes = next.bytes
+      const result = next.action()
       if (isThenable(result)) {
-        result.then(() => this.#next(key))
+        result.then(() => this.#next(key, bytes))
         return
       }
     }

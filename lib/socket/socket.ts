@@ -53,15 +53,17 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   data: any = undefined
   readonly remoteAddress: string | undefined
 
-  /** @internal */ lastSeen = Date.now()
+  /** @internal */ lastSeen = performance.now()
   /** @internal */ bytesReceived = 0
   /** @internal Messages in a row that could not be read. */ unreadable = 0
   /** @internal Whether its `#handshake` came. */ handshaking = false
   /** @internal Ends the connection when the handshake takes too long. */ handshakeWait: Timed | null = null
   /** @internal */ dialect: Dialect
-  /** @internal */ readonly subscribed = new Map<string, SubscriptionOptions>()
+  /** @internal By channel; with `data` only where it may be needed again. */ readonly subscribed = new Map<string, SubscriptionOptions>()
+  /** @internal Characters of JSON that those data have. */ subscriptionData = 0
   /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
   /** @internal Channels for which the broker is being asked; they count towards the limit. */ joining = 0
+  /** @internal Counts what set its token or took it away: a slower attempt that began before must not undo it. */ authTurn = 0
   /** @internal How often its authorization changed: a subscription under way meanwhile is checked again. */ authorizations = 0
   /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
   /** @internal What is under way. */ readonly activity: Activity
@@ -263,12 +265,31 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   pingTimedOut (): void {
     // Nothing is read from it because our own hooks are slow; it may well have answered.
     if (this.activity.paused) return
+    if (this.activity.resumed) {
+      this.activity.resumed = false
+      this.lastSeen = performance.now()
+      return
+    }
     this.end(4001)
   }
 
   /** @internal The answer to a call of ours; false when nothing waits for it. */
   settleCall (rid: CallId, err: Error | null, data: unknown): boolean {
     return this.#calls?.settle(rid, err, data) ?? false
+  }
+
+  /** @internal */
+  addSubscription (options: SubscriptionOptions): void {
+    this.subscribed.set(options.channel, options)
+    this.subscriptionData += dataSize(options)
+  }
+
+  /** @internal False when there was none. */
+  removeSubscription (channel: string): boolean {
+    const options = this.subscribed.get(channel)
+    if (options === undefined) return false
+    this.subscriptionData -= dataSize(options)
+    return this.subscribed.delete(channel)
   }
 
   // Authentication
@@ -294,6 +315,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   deauthenticateSelf (): void {
     const oldState = this.authState
     const oldToken = this.authToken
+    this.authTurn++
     this.signedAuthToken = null
     this.authToken = null
     this.authState = 'unauthenticated'
@@ -428,6 +450,10 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 // Instances have the constants too, on their prototype.
 for (const name of ['CONNECTING', 'OPEN', 'CLOSED', 'AUTHENTICATED', 'UNAUTHENTICATED'] as const) {
   Object.defineProperty(ServerSocket.prototype, name, { value: ServerSocket[name] })
+}
+
+function dataSize ({ data }: SubscriptionOptions): number {
+  return data === undefined ? 0 : toJson(data)?.length ?? 0
 }
 
 function encodeError (err: unknown): Error {

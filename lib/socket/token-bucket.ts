@@ -13,7 +13,7 @@ export class TokenBucket {
 
   /** Takes a token. @returns 0, or the milliseconds until there is one */
   take (now: number): number {
-    const tokens = this.#tokens + (now - this.#filledAt) * this.rate / 1000
+    const tokens = this.#tokens + Math.max(0, now - this.#filledAt) * this.rate / 1000
     this.#tokens = tokens < this.burst ? tokens : this.burst
     this.#filledAt = now
     if (this.#tokens >= 1) {

@@ -1,6 +1,6 @@
 /** A connection that is kept alive. */
 export interface Beating {
-  /** When something last came from it, by `Date.now()`. */
+  /** When something last came from it, by `performance.now()`: the time of day may jump. */
   readonly lastSeen: number
   ping (): void
   /** Nothing came for the whole of `pingTimeout`. */
@@ -20,6 +20,7 @@ export class Heartbeat {
   readonly #slotOf = new Map<Beating, number>()
   readonly #suspects = new Set<Beating>()
   #at = 0
+  #tickedAt = 0
   #timer: NodeJS.Timeout | null = null
 
   /** @param interval and timeout in milliseconds */
@@ -32,8 +33,11 @@ export class Heartbeat {
     // Its first ping comes when the wheel has turned once.
     this.#slotOf.set(beating, this.#at)
     this.#wheel[this.#at]!.add(beating)
-    this.#watchIfDue(beating, Date.now())
-    this.#timer ??= setInterval(() => this.#tick(), this.#interval / slots).unref()
+    const now = performance.now()
+    this.#watchIfDue(beating, now)
+    if (this.#timer !== null) return
+    this.#tickedAt = now
+    this.#timer = setInterval(() => this.#tick(), this.#interval / slots).unref()
   }
 
   remove (beating: Beating): void {
@@ -51,12 +55,16 @@ export class Heartbeat {
   }
 
   #tick (): void {
-    const now = Date.now()
+    const now = performance.now()
+    const late = now - this.#tickedAt > this.#interval / slots * 2
+    this.#tickedAt = now
     this.#at = (this.#at + 1) % slots
     for (const beating of this.#wheel[this.#at]!) {
       beating.ping()
       this.#watchIfDue(beating, now)
     }
+    // This process was busy; what clients sent meanwhile may still wait to be read.
+    if (late) return
     for (const beating of this.#suspects) {
       const silence = now - beating.lastSeen
       if (silence >= this.#timeout) beating.pingTimedOut()

@@ -217,6 +217,8 @@ async function schedule (seed: number): Promise<void> {
 
     // Those who are still there: all their calls are answered, and they are where they think they are.
     for (const player of players) await until(() => player.unanswered === 0, () => `${player.unanswered} calls without an answer`)
+    // What wants no answer has been read too.
+    for (const player of players) await player.client.barrier()
     // Checks of subscriptions that began with the last change of a token are not answered to anybody.
     await Promise.all(players.map((player) => until(() => (player.socket as unknown as { activity: { isQuiet: boolean } }).activity.isQuiet, () => 'never quiet')))
     for (const player of players) await player.client.barrier()
