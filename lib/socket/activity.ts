@@ -9,7 +9,7 @@ export class Activity {
   #waitingBytes = 0
   owed = 0
   paused = false
-  /** Reading went on after a pause, and nothing was read since. */
+  /** Reading went on after a pause since the heartbeat last judged it: it gets one more round. */
   resumed = false
   #quiet: (() => void) | null = null
 
