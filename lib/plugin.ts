@@ -10,6 +10,7 @@ import { createJwtEngine } from './auth/engine.js'
 import { fillPattern } from './contracts/fill-pattern.js'
 import { scError, typeName } from './errors.js'
 import { hookNames } from './lifecycle/scope.js'
+import { writeLine } from './log.js'
 import { resolveOptions } from './options.js'
 import { ServerCore } from './server/core.js'
 import { addRoutes } from './server/routes.js'
@@ -21,7 +22,7 @@ const rootHooks: readonly HookName[] = ['handshakeSC', 'authenticate']
 async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions): Promise<void> {
   if (fastify.hasDecorator('scServer')) throw scError('SC_ERR_ALREADY_REGISTERED')
   const { options, warnings } = resolveOptions(rawOptions)
-  for (const warning of warnings) fastify.log.warn(warning)
+  for (const warning of warnings) writeLine(fastify.log, 'warn', warning)
 
   const engine = await createJwtEngine(fastify, options)
   const core = new ServerCore(fastify, options, options.authEngine ?? engine)
@@ -61,13 +62,13 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     await fastify.register(websocket, {
       options: websocketOptions(options),
       errorHandler: (err: Error, socket: WebSocket, request: FastifyRequest) => {
-        request.log.debug({ err }, 'websocket failed')
+        writeLine(request.log, 'debug', 'websocket failed', { err })
         socket.terminate()
       },
       preClose: drain
     })
   } else {
-    fastify.log.debug('using the @fastify/websocket of the application: its own maxPayload and perMessageDeflate count')
+    writeLine(fastify.log, 'debug', 'using the @fastify/websocket of the application: its own maxPayload and perMessageDeflate count')
     fastify.addHook('preClose', drain)
   }
   const guard = guardUpgrades(fastify)

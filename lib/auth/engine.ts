@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { scError, typeName } from '../errors.js'
+import { writeLine } from '../log.js'
 import { isThenable } from '../promises.js'
 import type { AuthCallback, AuthEngine, AuthKey, ScAuthToken, SignTokenOptions, VerifyTokenOptions } from '../../types/auth.js'
 import type { ScPluginOptions } from '../../types/options.js'
@@ -84,7 +85,7 @@ export class JwtEngine implements AuthEngine {
     if (this.#given !== undefined) {
       if (!this.#given.isPair) {
         const bytes = Buffer.byteLength(this.#given.signatureKey)
-        if (bytes < MIN_SECRET_BYTES) log.warn({ bytes }, `authKey is shorter than ${MIN_SECRET_BYTES} bytes: it can be guessed from a token`)
+        if (bytes < MIN_SECRET_BYTES) writeLine(log, 'warn', `authKey is shorter than ${MIN_SECRET_BYTES} bytes: it can be guessed from a token`, { bytes })
       }
       const { signatureKey, verificationKey } = this.#given
       return { source: 'options', signatureKey, verificationKey, algorithm: this.#chosen.algorithm, userProperty }
@@ -92,7 +93,7 @@ export class JwtEngine implements AuthEngine {
     if (application !== undefined) {
       this.#application = application
       if (!this.#fastify.hasRequestDecorator(this.#requestVerifyName)) {
-        log.warn(`request.${this.#requestVerifyName} is missing (was @fastify/jwt given the option jwtVerify?): its \`trusted\` and \`secret\` functions are not used for sockets`)
+        writeLine(log, 'warn', `request.${this.#requestVerifyName} is missing (was @fastify/jwt given the option jwtVerify?): its \`trusted\` and \`secret\` functions are not used for sockets`)
       }
       return { source: 'application', signatureKey: null, verificationKey: null, algorithm: this.#options.authAlgorithm, userProperty }
     }
@@ -104,7 +105,7 @@ export class JwtEngine implements AuthEngine {
     // An engine of the application's own may have no use for the key.
     if (this.#options.authEngine === undefined) {
       if (this.#options.broker?.shared === true) throw scError('SC_ERR_AUTH_KEY_RANDOM')
-      log.warn('No authKey, key pair or @fastify/jwt: tokens are signed with a random key and end with this process; set the option authKey')
+      writeLine(log, 'warn', 'No authKey, key pair or @fastify/jwt: tokens are signed with a random key and end with this process; set the option authKey')
     }
     return { source: 'random', signatureKey: this.#drawnKey!, verificationKey: this.#drawnKey!, algorithm: this.#chosen.algorithm, userProperty }
   }

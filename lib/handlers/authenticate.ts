@@ -3,19 +3,21 @@ import type { AuthState } from '../../types/server.js'
 import { verifyToken } from '../auth/call-engine.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
-import { toBlock } from '../lifecycle/block.js'
 import { runHooks, withDeadline } from '../lifecycle/run.js'
 import { isThenable } from '../promises.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { TokenBucket } from '../socket/token-bucket.js'
+import { read } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { presentable, refuseInvalid } from './refuse.js'
+import { refuseInvalid, tellBlock } from './refuse.js'
 
 /** How an attempt to authenticate ended. */
 export interface Verdict {
   /** Absent when the socket is authenticated. */
   readonly authError?: unknown
+  /** What the client sees of it, where that is something else. */
+  readonly shown?: unknown
   /** The client is told to forget the token. */
   readonly isBadToken: boolean
   readonly oldState: AuthState
@@ -51,7 +53,7 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
     // A token that failed in the end may have let a subscription pass while its hooks were asked.
     if (hadToken || verdict.authError !== undefined || socket.withheld !== null) socket.host.revalidate(socket)
     if (packet.cid === undefined) return
-    const shown = verdict.authError === undefined ? undefined : presentable(socket, verdict.authError, 'deliberate')
+    const shown = verdict.shown ?? verdict.authError
     const status = { isAuthenticated: socket.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
     if (shown !== undefined && verdict.isBadToken) {
       socket.sendErrorAck(packet.cid, shown, socket.dialect.authStatusWithError ? status : undefined)
@@ -106,15 +108,12 @@ export async function pass (context: HandlerContext, socket: ServerSocket, claim
   try {
     await runHooks('authenticate', hooks.authenticate, instance, { socket, authToken: claims, signedAuthToken: signedToken }, context.deadlines.hooks)
   } catch (thrown) {
-    const block = toBlock('authenticate', thrown)
-    context.counters.blocked++
-    const isBadToken = block.detail !== undefined ? block.detail === true : (block.error as { isBadToken?: unknown } | null)?.isBadToken === true
+    const block = tellBlock(context, socket, 'authenticate', thrown)
+    const isBadToken = block.detail !== undefined ? block.detail === true : read(block.error, 'isBadToken') === true
     unset(socket)
     const authError = block.error
-    if (!block.silent && context.host.options.middlewareEmitWarnings) socket.host.fire('warning', authError)
-    socket.log.info({ line: 'authenticate', err: authError }, 'action blocked')
     if (isBadToken) announceBadToken(context, socket, authError as Error, signedToken)
-    return { authError, isBadToken, oldState }
+    return { authError, shown: block.shown, isBadToken, oldState }
   }
   return { isBadToken: false, oldState }
 }

@@ -3,6 +3,7 @@ import type { ScServerSocket } from '../../types/server.js'
 import type { Delivery, Subscriber } from '../exchange/hub.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
+import { writeLine } from '../log.js'
 import { isThenable } from '../promises.js'
 import { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext } from './context.js'
@@ -35,7 +36,7 @@ function deliver (context: HandlerContext, socket: ServerSocket, delivery: Deliv
     context.counters.blocked++
     const block = toBlock('publishOut', thrown)
     if (!block.silent && context.host.options.middlewareEmitWarnings) socket.host.fire('warning', block.error)
-    socket.log.debug({ line: 'publishOut', channel, err: block.error }, 'publication blocked')
+    writeLine(socket.log, 'debug', 'publication blocked', { line: 'publishOut', channel, err: block.error })
   }
   const passed = (): void => send(context, socket, delivery, request)
   try {

@@ -8,7 +8,7 @@ import { runHooks } from '../lifecycle/run.js'
 import { isThenable } from '../promises.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { refuse, refuseBlocked } from './refuse.js'
+import { fail, refuse, refuseBlocked } from './refuse.js'
 import { Response } from './response.js'
 
 /** An application's event: `emit` hooks, then the declared route, or else the socket's own listeners. */
@@ -62,8 +62,8 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
   const respond = response === null ? ignoreAnswer : (err?: unknown, answer?: unknown) => response.respond(err, answer)
   socket.eachListener(event, (listener) => {
     const failed = (err: unknown): void => {
-      socket.host.warn(err, socket.log)
-      response?.fail(err)
+      if (response === null) socket.host.warn(err, socket.log)
+      else response.fail(err)
     }
     try {
       const result = listener.call(socket, data, respond)
@@ -240,8 +240,7 @@ function failRoute (run: RouteRun, error: unknown): void {
   }
   run.settle()
   const { packet, route, socket } = run
-  socket.host.warn(error, socket.log)
-  refuse(socket, packet.cid, error, run.handlerCalled ? 'thrown' : 'deliberate')
+  fail(socket, packet.cid, error, run.handlerCalled ? 'thrown' : 'deliberate')
   if (route.hooks.onError.length === 0) return
   run.eventRequest.error = error
   after(run, 'onError', route.hooks.onError)

@@ -5,10 +5,11 @@ import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
+import { read } from '../untrusted.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { type Verdict, authenticate, pass } from './authenticate.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { presentable, refuseBlocked, refuseInvalid } from './refuse.js'
+import { refuseBlocked, refuseInvalid } from './refuse.js'
 
 /** `#handshake`: `handshakeSC` hooks → token → the socket is open → events → ack. */
 export const handleHandshake: PacketHandler = (context, socket, packet) => {
@@ -50,7 +51,7 @@ async function handshake (context: HandlerContext, socket: ServerSocket, packet:
   if (socket.state as string !== 'open') return
   if (isAuthenticated && verdict !== null) socket.announceAuthentication(verdict.oldState)
   if (packet.cid === undefined || socket.state as string !== 'open') return
-  const authError = status.authError === undefined ? undefined : dehydrateError(presentable(socket, status.authError, 'deliberate'))
+  const authError = status.authError === undefined ? undefined : dehydrateError(verdict!.shown ?? status.authError)
   socket.sendAck(packet.cid, { id: socket.id, pingTimeout, isAuthenticated: socket.authToken !== null, authError })
 }
 
@@ -73,8 +74,9 @@ function reject (context: HandlerContext, socket: ServerSocket, packet: EventPac
 
 /** The close code of a rejected handshake: `err.statusCode`, or the second argument of `next`, or 4008. */
 function closeCode (thrown: unknown): number {
-  const { error = thrown, detail } = (thrown ?? {}) as { error?: unknown, detail?: unknown }
-  const statusCode = (error as { statusCode?: unknown } | null | undefined)?.statusCode
+  const error = read(thrown, 'error') ?? thrown
+  const detail = read(thrown, 'detail')
+  const statusCode = read(error, 'statusCode')
   for (const code of [statusCode, detail]) {
     if (isSendableCloseCode(code)) return code
   }

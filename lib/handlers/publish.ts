@@ -8,7 +8,7 @@ import { isThenable } from '../promises.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
+import { fail, refuseBlocked, refuseInvalid } from './refuse.js'
 
 /** `#publish`: `publishIn` hooks → message schema → the channel's policy → exchange → ack → the socket's `#publish` event. */
 export const handlePublish: PacketHandler = (context, socket, packet, expired) => {
@@ -96,8 +96,7 @@ function authorize (context: HandlerContext, socket: ServerSocket, packet: Event
 function send (context: HandlerContext, socket: ServerSocket, packet: EventPacket, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
   if (socket.state !== 'open') return
   const failed = (err: unknown): void => {
-    socket.host.warn(err, socket.log)
-    refuse(socket, packet.cid, err, 'deliberate', ackData)
+    fail(socket, packet.cid, err, 'deliberate', ackData)
   }
   try {
     const published = context.exchange.publishChecked(channel, data)

@@ -3,7 +3,7 @@ import type { ScProcedureRequest } from '../../types/server.js'
 import { Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
 import type { ServerSocket } from '../socket/socket.js'
-import { refuse } from './refuse.js'
+import { fail, refuse } from './refuse.js'
 
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
 export class Response extends Timed implements ScProcedureRequest {
@@ -38,9 +38,12 @@ export class Response extends Timed implements ScProcedureRequest {
 
   /** The handler threw: an answer if none was given yet. */
   fail (error: unknown): void {
-    if (this.sent) return
+    if (this.sent) {
+      this.socket.host.warn(error, this.socket.log)
+      return
+    }
     this.#settle()
-    refuse(this.socket, this.id, error, 'thrown')
+    fail(this.socket, this.id, error, 'thrown')
   }
 
   expire (): void {

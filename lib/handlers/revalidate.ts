@@ -1,6 +1,7 @@
 import type { SubscriptionOptions } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
+import { writeLine } from '../log.js'
 import { isPublicError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
@@ -61,7 +62,7 @@ function resume (context: HandlerContext, socket: ServerSocket, channel: string)
 
 function lose (context: HandlerContext, socket: ServerSocket, channel: string, thrown: unknown): void {
   const { error } = toBlock('subscribe', thrown)
-  socket.log.info({ channel, err: error }, 'subscription lost')
+  writeLine(socket.log, 'info', 'subscription lost', { channel, err: error })
   if (context.host.options.revalidate === 'suspend') {
     withhold(socket, channel, null)
     return

@@ -1,4 +1,5 @@
 import { ScError, scError } from '../errors.js'
+import { isInstance, read } from '../untrusted.js'
 
 /** What a middleware passes to `next`: an error and, for some lines, a detail. Thrown from its hook. */
 export class MiddlewareBlock {
@@ -18,7 +19,7 @@ export interface Block {
 
 /** Reads what came out of a line's hooks: a block by `next(err)`, or anything thrown. */
 export function toBlock (line: string, thrown: unknown): Block {
-  const { error, detail } = thrown instanceof MiddlewareBlock ? thrown : { error: thrown, detail: undefined }
+  const { error, detail } = isInstance(thrown, MiddlewareBlock) ? thrown : { error: thrown, detail: undefined }
   if (error === true || isSilent(error)) {
     return { error: scError('SC_ERR_BLOCKED_SILENTLY', [line], { type: line }), detail, silent: true }
   }
@@ -27,5 +28,5 @@ export function toBlock (line: string, thrown: unknown): Block {
 }
 
 function isSilent (error: unknown): boolean {
-  return typeof error === 'object' && error !== null && !(error instanceof ScError) && (error as { silent?: unknown }).silent === true
+  return typeof error === 'object' && !isInstance(error, ScError) && read(error, 'silent') === true
 }

@@ -1,4 +1,5 @@
 import { ScError, errorTable, scError } from '../errors.js'
+import { isInstance, read } from '../untrusted.js'
 
 const nativeNames = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'EvalError', 'URIError', 'AggregateError', 'AssertionError', 'SystemError', 'DOMException'])
 
@@ -13,15 +14,15 @@ export type ErrorOrigin = 'deliberate' | 'thrown'
  * `Internal error` and the log the whole. `exposeErrors` shows all.
  */
 export function isPublicError (error: unknown, origin: ErrorOrigin): boolean {
-  if (error instanceof ScError) return error.code !== 'SC_ERR_INTERNAL'
+  if (isInstance(error, ScError)) return error.code !== 'SC_ERR_INTERNAL'
   if (typeof error !== 'object' || error === null) return origin === 'deliberate'
-  const { name, statusCode, expose, syscall, errno } = error as Record<string, unknown>
+  const [name, statusCode, expose, syscall, errno] = ['name', 'statusCode', 'expose', 'syscall', 'errno'].map((key) => read(error, key))
   if (typeof expose === 'boolean') return expose
   // SocketCluster's handshake hooks put a close code there, which says nothing about secrets.
   if (typeof statusCode === 'number' && statusCode < 1000) return statusCode >= 400 && statusCode < 500
-  if (!(error instanceof Error)) return origin === 'deliberate'
-  if (syscall !== undefined || errno !== undefined || nativeNames.has(String(name))) return false
-  return origin === 'deliberate' || (typeof name === 'string' && name !== 'Error')
+  if (!isInstance(error, Error)) return origin === 'deliberate'
+  if (syscall !== undefined || errno !== undefined || typeof name !== 'string' || nativeNames.has(name)) return false
+  return origin === 'deliberate' || name !== 'Error'
 }
 
 /** What stands in for an error that a client may not see. `id` is in the log line too. */

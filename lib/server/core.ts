@@ -22,6 +22,7 @@ import { deliverThroughHooks } from '../handlers/deliver.js'
 import { dispatch } from '../handlers/index.js'
 import { revalidate } from '../handlers/revalidate.js'
 import { Scopes } from '../lifecycle/scope.js'
+import { logFailure, logHidden, writeLine } from '../log.js'
 import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
@@ -39,7 +40,6 @@ import { Events } from './events.js'
 import { ExpiryWheel } from './expiry-wheel.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
-import { logWarning } from './log.js'
 import { RateKeys } from './rate-keys.js'
 import { Revocations } from './revocations.js'
 import { Server, type ServerPort } from './server.js'
@@ -174,7 +174,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   async #drain (): Promise<void> {
     this.draining = true
     this.ready = false
-    this.#log.debug({ clients: this.clients.openCount, pending: this.clients.pendingCount }, 'closing all sockets')
+    writeLine(this.#log, 'debug', 'closing all sockets', { clients: this.clients.openCount, pending: this.clients.pendingCount })
     await drainSockets([...this.clients.all], this.options)
     this.#heartbeat.stop()
     this.#expiries.stop()
@@ -232,8 +232,8 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   }
 
   #brokerChanged (state: 'up' | 'down', cause: Error | undefined): void {
-    if (state === 'down') this.#log.warn({ err: cause, broker: this.link.broker.name }, 'broker is down')
-    else if (this.link.broker.shared) this.#log.info({ broker: this.link.broker.name }, 'broker is up')
+    if (state === 'down') writeLine(this.#log, 'warn', 'broker is down', { err: cause, broker: this.link.broker.name })
+    else if (this.link.broker.shared) writeLine(this.#log, 'info', 'broker is up', { broker: this.link.broker.name })
     this.control.brokerState(state)
     if (state === 'up') this.exchange.retryPending()
     if (diagnostics.broker.hasSubscribers) diagnostics.broker.publish({ state, cause })
@@ -257,13 +257,19 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   }
 
   warn (err: unknown, log: FastifyBaseLogger = this.#log): void {
-    logWarning(log, err)
+    logFailure(log, err)
     this.fire('warning', err)
+  }
+
+  warnHidden (err: unknown, log: FastifyBaseLogger): string {
+    const errorId = logHidden(log, err)
+    this.fire('warning', err)
+    return errorId
   }
 
   #listenerFailed (err: unknown, event: string): void {
     // A listener of warnings that throws must not be told of its own error for ever.
-    if (event === 'warning') logWarning(this.#log, err)
+    if (event === 'warning') logFailure(this.#log, err)
     else this.warn(err)
   }
 
@@ -331,7 +337,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
 
   backlog (socket: ServerSocket, bufferedBytes: number, policy: SlowConsumerPolicy): void {
     this.#slowConsumers++
-    socket.log.warn({ bufferedBytes, policy }, 'slow consumer')
+    writeLine(socket.log, 'warn', 'slow consumer', { bufferedBytes, policy })
     if (diagnostics.slowConsumer.hasSubscribers) diagnostics.slowConsumer.publish({ socket, bufferedBytes, policy })
     this.fire('slowConsumer', socket, { bufferedBytes, policy })
     // A close frame could not pass the backlog.
@@ -347,7 +353,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
     if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket })
     // Not by the socket's own logger: it is made when first needed, and most sockets never log.
-    socket.fastifyRequest.log.debug({ socketId: socket.id, isAuthenticated: status.isAuthenticated }, 'socket connected')
+    writeLine(socket.fastifyRequest.log, 'debug', 'socket connected', { socketId: socket.id, isAuthenticated: status.isAuthenticated })
     socket.fireLocal('connect', status)
     this.fire('connection', socket, status)
   }
@@ -371,7 +377,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
     for (const channel of [...socket.subscribed.keys()]) this.leave(socket, channel)
-    socket.fastifyRequest.log.debug({ socketId: socket.id, code }, 'socket closed')
+    writeLine(socket.fastifyRequest.log, 'debug', 'socket closed', { socketId: socket.id, code })
   }
 
   setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions | null): Promise<void> {

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws'
 import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
+import { writeLine } from '../log.js'
 import type { ServerCore } from './core.js'
 import { Origins } from './origins.js'
 
@@ -73,7 +74,7 @@ async function runMiddleware (core: ServerCore, middleware: Array<(request: any)
     const block = toBlock('handshakeWS', thrown)
     core.counters.blocked++
     if (!block.silent && core.options.middlewareEmitWarnings) core.fire('warning', block.error)
-    request.log.info({ line: 'handshakeWS', err: block.error }, 'action blocked')
+    writeLine(request.log, 'info', 'action blocked', { line: 'handshakeWS', err: block.error })
     const message = typeof block.error === 'string' ? block.error : (block.error as { message?: string }).message
     throw scError('SC_ERR_HANDSHAKE_BLOCKED', [message])
   }

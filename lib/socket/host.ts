@@ -19,6 +19,8 @@ export interface SocketHost<Socket> {
   fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
   warn (err: unknown, log: FastifyBaseLogger): void
+  /** The same for an error that its client is not told. @returns the id of the log line, which the client is told instead */
+  warnHidden (err: unknown, log: FastifyBaseLogger): string
   /** Signs a token for a socket and sends it. Settles when the client stored it. */
   setAuthToken (socket: Socket, claims: object, options: ScSignOptions | null): Promise<void>
   /** A socket's token is another one now, or gone: its end has to be watched, or no more. */

@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { readFileSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { ScServerSocket } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
@@ -125,5 +127,124 @@ t.test('no line holds a token, a claim or a payload, at any level', async (t) =>
   t.ok(text.length > 10, `${text.length} lines`)
   for (const secret of ['CLAIM-SECRET', 'PAYLOAD-SECRET', 'TOKEN-SECRET', token, token.split('.')[2]]) {
     t.same(text.filter((line) => line.includes(secret)), [], secret.slice(0, 14))
+  }
+})
+
+t.test('a failure is one line, with a stack only where it is a mistake of the application', async (t) => {
+  const lines: any[] = []
+  const logger = { level: 'debug', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } }
+  const { sc, port } = await serve(t, {}, (app) => {
+    app.scEvent('bug', {}, () => { throw new TypeError('a bug') })
+    app.scEvent('late', {}, async () => { throw new TypeError('a bug') })
+    app.scHook('emit', ({ event }) => { if (event === 'hooked') throw new TypeError('a bug') })
+  }, { logger })
+  sc.addMiddleware('emit', (req, next) => next(req.event === 'refused' ? new Error('no') : undefined))
+  const [[socket], client] = await Promise.all([once(sc, 'connection') as Promise<[ScServerSocket]>, RawClient.connect(t, port)])
+  socket.on('listener', () => { throw new TypeError('a bug') })
+  socket.on('given', (_data, res) => res(new TypeError('a bug')))
+  for (const event of ['bug', 'late', 'hooked', 'listener', 'given']) {
+    lines.length = 0
+    const { error } = await client.call(event)
+    t.equal(lines.length, 1, `${event}: ${JSON.stringify(lines)}`)
+    t.match(lines[0], { level: levels.error, errorId: error.id, err: { message: 'a bug', stack: /logging\.test/ } }, event)
+  }
+  lines.length = 0
+  await client.call('refused')
+  t.match(lines, [{ level: levels.info, err: { message: 'no', stack: '' } }])
+  lines.length = 0
+  await client.call('unknown')
+  client.send({ event: '#subscribe', data: { channel: 7 }, cid: 'wrong' })
+  await client.answer('wrong')
+  t.match(lines, [{ level: levels.debug, err: { name: 'InvalidActionError', stack: '' } }])
+})
+
+t.test('a socket cannot fill the log', async (t) => {
+  const lines: any[] = []
+  let bytes = 0
+  const logger = { level: 'debug', stream: { write: (line: string) => { lines.push(JSON.parse(line)); bytes += line.length } } }
+  const { port } = await serve(t, { inboundBurst: 1_000 }, (app) => {
+    app.scEvent('bug', {}, () => { throw new Error('x'.repeat(100_000)) })
+  }, { logger })
+  const client = await RawClient.connect(t, port)
+  const other = await RawClient.connect(t, port)
+  const started = performance.now()
+  const errors = (await Promise.all(Array.from({ length: 150 }, () => client.call('bug')))).map(({ error }) => error)
+  const seconds = Math.ceil((performance.now() - started) / 1_000) + 1
+  const written = lines.filter((line) => line.errorId !== undefined)
+  t.ok(written.length >= 10 && written.length <= seconds * 10, `${written.length} lines in ${seconds} seconds`)
+  t.ok(bytes < written.length * 8_000, `${bytes} bytes`)
+  const ids = new Set(written.map((line) => line.errorId))
+  t.ok(errors.every(({ id }) => ids.has(id)), 'every id that a client was told is in the log')
+  const { error } = await other.call('bug')
+  t.ok(lines.some((line) => line.errorId === error.id), 'another socket has lines of its own')
+  // The next second's first line says what is missing.
+  lines.length = 0
+  while (lines.length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    await client.call('bug')
+  }
+  const told = [...written, ...lines].reduce((sum, { suppressed = 0 }) => sum + suppressed, 0)
+  t.ok(told >= 150 - written.length, `${told} told, ${written.length} written`)
+})
+
+t.test('no value can break a line, and no serializer of the application either', async (t) => {
+  const revoked = Proxy.revocable({}, {})
+  revoked.revoke()
+  const circular = new Error('circular') as Error & { self?: unknown }
+  circular.cause = circular
+  const hostile: Record<string, unknown> = {
+    frozen: Object.freeze(new Error('frozen')),
+    symbol: Object.assign(new Error('symbol'), { name: Symbol('name') }),
+    getter: Object.defineProperty(new Error('getter'), 'message', { get () { throw new Error('inner') } }),
+    stack: Object.defineProperty(new Error('stack'), 'stack', { get () { throw new Error('inner') } }),
+    proxy: new Proxy(new Error('proxy'), { get () { throw new Error('inner') }, getPrototypeOf () { throw new Error('inner') } }),
+    revoked: revoked.proxy,
+    circular,
+    bigint: 10n,
+    'symbol itself': Symbol('s'),
+    'null prototype': Object.assign(Object.create(null), { message: 1n }),
+    aggregate: new AggregateError([revoked.proxy, 1n, new Error('x')], 'aggregate'),
+    cause: new Error('cause', { cause: revoked.proxy }),
+    function: () => {},
+    null: null,
+    undefined
+  }
+  const serializers: Record<string, undefined | Record<string, (value: any) => any>> = {
+    'of pino': undefined,
+    'of the application': { err: (err) => ({ text: `${err}`, lines: err.stack.split('\n').length, is: err instanceof Error }) },
+    'that throws': { err () { throw new Error('serializer') } }
+  }
+  for (const [whose, own] of Object.entries(serializers)) {
+    const lines: any[] = []
+    const logger = { level: 'trace', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } }, ...(own === undefined ? {} : { serializers: own }) }
+    const { sc, port } = await serve(t, {}, (app) => {
+      app.scEvent('throw', {}, (name) => { throw hostile[name as string] })
+      app.scHook('subscribe', ({ channel }) => { throw hostile[channel] })
+    }, { logger })
+    for (const [name, value] of Object.entries(hostile)) {
+      const [[socket], client] = await Promise.all([once(sc, 'connection') as Promise<[ScServerSocket]>, RawClient.connect(t, port)])
+      lines.length = 0
+      t.ok((await client.call('throw', name)).error, `${name}, serializers ${whose}: an answer`)
+      t.ok((await client.call('#subscribe', { channel: name })).error, `${name}, serializers ${whose}: a refusal`)
+      socket.on('warn', () => { socket.emit('error', value) })
+      socket.on('authStateChange', () => { throw value })
+      client.send({ event: 'warn' })
+      socket.setAuthToken({ sub: 'x' })
+      await client.barrier()
+      t.ok(lines.filter(({ level }) => level >= levels.info).length >= 4, `${name}, serializers ${whose}: ${lines.length} lines`)
+      client.ws.terminate()
+      await once(sc, 'closure')
+    }
+  }
+})
+
+t.test('one file writes log lines', async (t) => {
+  const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
+  // The client's part runs in browsers.
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && file !== 'log.ts' && !file.startsWith('client'))
+  t.ok(files.length > 80)
+  for (const file of files) {
+    const code = readFileSync(`${lib}${file}`, 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*$/gm, '')
+    t.notMatch(code, /(?:\blog(?:ger)?|#log)\??\.(?:trace|debug|info|warn|error|fatal)\b|\bconsole\./, file)
   }
 })
