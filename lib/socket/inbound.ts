@@ -78,12 +78,12 @@ export class Inbound implements PortListener {
       socket.end(4009)
       return
     }
+    socket.unreadable = 0
     if (Array.isArray(message) && message.length === 0) {
       // It says nothing, but it was read.
       this.#withinRate(pongMessage)
       return
     }
-    socket.unreadable = 0
     if (Array.isArray(message)) this.#array(message, data)
     else this.#packet(message, data)
   }

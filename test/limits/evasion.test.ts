@@ -21,6 +21,17 @@ t.test('messages that say nothing, or cannot be read, count towards the rate', a
   }
 })
 
+t.test('what starts the count of unreadable messages again, and what does not', async (t) => {
+  const { port } = await serve(t)
+  const unreadable = '{"__proto__":1}'
+  for (const [between, closes] of [['[]', false], ['{}', false], ['null', false], ['"text"', false], ['text', false], ['{"event":"echo"}', false], ['', true], ['#2', true]] as const) {
+    const client = await RawClient.connect(t, port)
+    for (const message of [unreadable, unreadable, between, unreadable]) client.send(message)
+    if (closes) t.equal((await client.closed).code, 4400, `${JSON.stringify(between)} is a pong`)
+    else t.ok(await client.call('echo'), `${JSON.stringify(between)} was read`)
+  }
+})
+
 t.test('the data of subscriptions', async (t) => {
   const { app, port, sc, nextSocket } = await serve(t, { inboundRate: 0 }, (app) => {
     app.scHook('subscribe', ({ channel, data }) => { if (channel.startsWith('guarded/') && data === undefined) throw new Error('no data') })
