@@ -59,6 +59,7 @@ export const errorTable = {
   SC_ERR_CHANNEL_LIMIT: { name: 'InvalidActionError', message: 'A socket may subscribe to at most %s channels; see the option socketChannelLimit' },
   SC_ERR_SUBSCRIBE_DATA: { name: 'InvalidActionError', message: 'The data of all subscriptions of a socket may have at most %s characters of JSON where hooks look at it' },
   SC_ERR_CHANNEL_UNDECLARED: { name: 'InvalidActionError', message: 'Channel "%s" is not declared' },
+  SC_ERR_CHANNEL_PARAM: { name: 'InvalidActionError', message: 'Expected the parameter "%s" of "%s" not to be empty in the channel name "%s"' },
   SC_ERR_CHANNEL_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Channel "%s" is already declared' },
   SC_ERR_MESSAGE_SIZE: { name: 'InvalidMessageError', message: 'A message on "%s" may have at most %s bytes, got %s; see its maxMessageBytes' },
   SC_ERR_CHANNEL_REFUSED: { name: 'InvalidActionError', message: 'Clients may not %s "%s"' },

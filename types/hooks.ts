@@ -37,7 +37,7 @@ export interface SubscribeRequest<Socket> {
 
 export interface PublishInRequest<Socket> {
   readonly socket: Socket
-  /** Assigning another text publishes there instead. */
+  /** Assigning another text publishes there instead, if all rules of that channel let a client's message in. */
   channel: string
   /** Assigning replaces the message, `undefined` keeps the old value. */
   data: any

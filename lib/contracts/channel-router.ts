@@ -6,6 +6,8 @@ import { fromPath, isForeign, isPlain, patternParams, toPath } from './patterns.
 export interface ChannelMatch {
   readonly route: ChannelRoute
   readonly params: Readonly<Record<string, string>>
+  /** The first parameter that is empty; the name is none of the pattern's then. */
+  readonly emptyParam?: string
 }
 
 export const noParams: Readonly<Record<string, string>> = Object.freeze(Object.create(null) as Record<string, string>)
@@ -45,6 +47,7 @@ export class ChannelRouter {
     const found = this.#router.find(method, plain ? '/' + name : toPath(name))
     if (found === null) return null
     const params = found.params as Record<string, string>
+    for (const key in params) if (params[key] === '') return { route: found.store as ChannelRoute, params, emptyParam: key }
     if (!plain) for (const key of Object.keys(params)) params[key] = fromPath(params[key] as string)
     return { route: found.store as ChannelRoute, params }
   }

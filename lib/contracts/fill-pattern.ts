@@ -16,7 +16,8 @@ export function fillPattern (pattern: string, params: Readonly<Record<string, un
     const given = params !== undefined && Object.hasOwn(params, name) ? params[name] : undefined
     if (typeof given !== 'string' && typeof given !== 'number') throw fail(`expected the parameter "${name}" to be a string, got ${given === null ? 'null' : typeof given}`)
     const text = String(given)
-    if (name !== '*' && (text === '' || text.includes('/'))) throw fail(`expected the parameter "${name}" to be text without "/", got "${text}"`)
+    if (text === '') throw fail(`expected the parameter "${name}" not to be empty`)
+    if (name !== '*' && text.includes('/')) throw fail(`expected the parameter "${name}" to be text without "/", got "${text}"`)
     return text
   }
   const star = pattern === '*' || pattern.endsWith('/*')

@@ -195,6 +195,7 @@ export class Registry implements Contracts {
   channel (name: string): ResolvedChannel {
     const match = this.#router.find(name)
     if (match === null) return this.#options.channels === 'open' ? this.#open : new UndeclaredChannel(this.#undeclared, name)
+    if (match.emptyParam !== undefined) return { ...match, error: scError('SC_ERR_CHANNEL_PARAM', [match.emptyParam, match.route.pattern, name]) }
     const { validateParams } = match.route as ChannelDeclaration
     return validateParams === null ? match : checkParams(match, validateParams)
   }

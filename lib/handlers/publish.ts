@@ -1,6 +1,6 @@
 import type { EventPacket } from '../../types/protocol.js'
 import type { PublishInRequest } from '../../types/hooks.js'
-import type { Checked, ResolvedChannel } from '../../types/routes.js'
+import type { ChannelPolicy, Checked, HookLists, ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
@@ -12,7 +12,7 @@ import { fail, refuseBlocked, refuseInvalid } from './refuse.js'
 
 /** `#publish`: `publishIn` hooks → message schema → the channel's policy → exchange → ack → the socket's `#publish` event. */
 export const handlePublish: PacketHandler = (context, socket, packet, expired) => {
-  const { allowClientPublish, maxChannelNameLength } = context.host.options
+  const { allowClientPublish } = context.host.options
   if (!allowClientPublish) {
     refuseInvalid(context, socket, packet.cid, scError('SC_ERR_PUBLISH_DISABLED'))
     return
@@ -22,14 +22,27 @@ export const handlePublish: PacketHandler = (context, socket, packet, expired) =
     return
   }
   const { channel, data } = (packet.data ?? {}) as { channel?: unknown, data?: unknown }
-  if (!isChannelName(channel, maxChannelNameLength)) {
-    refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#publish'))
-    return
-  }
-  socket.lanes.run(channel, () => publish(context, socket, packet, channel, data, expired))
+  if (isLegalName(context, socket, packet, channel)) socket.lanes.run(channel, () => publish(context, socket, packet, channel, data, undefined, expired, noHooks))
 }
 
-function publish (context: HandlerContext, socket: ServerSocket, packet: EventPacket, channel: string, data: unknown, expired: Error | undefined): void | Promise<void> {
+type PublishInHook = HookLists['publishIn'][number]
+
+const noHooks: readonly PublishInHook[] = []
+
+function isLegalName (context: HandlerContext, socket: ServerSocket, packet: EventPacket, channel: unknown): channel is string {
+  const { maxChannelNameLength } = context.host.options
+  if (isChannelName(channel, maxChannelNameLength)) return true
+  refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#publish'))
+  return false
+}
+
+/**
+ * Asks whether the message may go to this channel: the one that the client named, or one to which a hook sent it. Either way
+ * all rules of the channel count, and all hooks of its context have run, each once.
+ *
+ * @param ran the hooks that saw the message on its way here
+ */
+function publish (context: HandlerContext, socket: ServerSocket, packet: EventPacket, channel: string, data: unknown, ackData: unknown, expired: Error | undefined, ran: readonly PublishInHook[]): void | Promise<void> {
   if (socket.state !== 'open') return
   const resolved = context.contracts.channel(channel)
   const { route } = resolved
@@ -38,10 +51,15 @@ function publish (context: HandlerContext, socket: ServerSocket, packet: EventPa
     refuseInvalid(context, socket, packet.cid, refusal)
     return
   }
-  const hooks = route.hooks.publishIn
-  if (hooks.length === 0) return check(context, socket, packet, resolved, channel, data, undefined)
-  const request: PublishInRequest<ScServerSocket> = { socket, channel, data, ackData: undefined, authTokenExpiredError: expired, params: resolved.params }
-  const passed = (): void | Promise<void> => redirect(context, socket, packet, resolved, channel, data, request)
+  const hooks = ran.length === 0 ? route.hooks.publishIn : route.hooks.publishIn.filter((hook) => !ran.includes(hook))
+  if (hooks.length === 0) return check(context, socket, packet, resolved, channel, data, ackData, true)
+  const request: PublishInRequest<ScServerSocket> = { socket, channel, data, ackData, authTokenExpiredError: expired, params: resolved.params }
+  const passed = (): void | Promise<void> => {
+    const message = request.data === undefined ? data : request.data
+    if (request.channel === channel) return check(context, socket, packet, resolved, channel, message, request.ackData, true)
+    if (!isLegalName(context, socket, packet, request.channel)) return
+    return publish(context, socket, packet, request.channel, message, request.ackData, expired, [...ran, ...hooks])
+  }
   const blocked = (err: unknown): void => { refuseBlocked(context, socket, 'publishIn', err, packet.cid, request.ackData) }
   try {
     const running = runHooks('publishIn', hooks, route.instance, request, context.deadlines.hooks)
@@ -53,38 +71,34 @@ function publish (context: HandlerContext, socket: ServerSocket, packet: EventPa
   return passed()
 }
 
-/** A hook may have sent the message to another channel, whose own rules count then; hooks do not run again. */
-function redirect (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, request: PublishInRequest<ScServerSocket>): void | Promise<void> {
-  if (socket.state !== 'open') return
-  const message = request.data === undefined ? data : request.data
-  if (request.channel === channel) return check(context, socket, packet, resolved, channel, message, request.ackData)
-  const { maxChannelNameLength } = context.host.options
-  if (!isChannelName(request.channel, maxChannelNameLength)) {
-    refuseInvalid(context, socket, packet.cid, channelNameError(request.channel, maxChannelNameLength, '#publish'))
-    return
-  }
-  return check(context, socket, packet, context.contracts.channel(request.channel), request.channel, message, request.ackData)
-}
-
-function check (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
+/** @param ask whether the channel's policy has yet to be asked */
+function check (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown, ask: boolean): void | Promise<void> {
   const { validateMessage } = resolved.route
-  if (validateMessage === null) return authorize(context, socket, packet, resolved, channel, data, ackData)
+  if (validateMessage === null) return proceed(context, socket, packet, resolved, channel, data, ackData, ask)
   const next = (checked: Checked): void | Promise<void> => {
-    if (checked.error === undefined) return authorize(context, socket, packet, resolved, channel, checked.value, ackData)
+    if (checked.error === undefined) return proceed(context, socket, packet, resolved, channel, checked.value, ackData, ask)
     refuseInvalid(context, socket, packet.cid, checked.error)
   }
   const checked = validateMessage(data)
   return isThenable(checked) ? (checked as Promise<Checked>).then(next) : next(checked as Checked)
 }
 
-function authorize (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
+function proceed (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown, ask: boolean): void | Promise<void> {
+  return ask && resolved.route.publish !== null
+    ? authorize(context, socket, packet, resolved, resolved.route.publish, channel, data, ackData)
+    : send(context, socket, packet, channel, data, ackData)
+}
+
+function authorize (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, policy: ChannelPolicy, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
   const { route, params } = resolved
-  if (route.publish === null) return send(context, socket, packet, channel, data, ackData)
   const request = { socket, channel, params, data }
   const blocked = (err: unknown): void => { refuseBlocked(context, socket, 'publishIn', err, packet.cid, ackData) }
-  const passed = (): void | Promise<void> => send(context, socket, packet, channel, request.data, ackData)
+  // What the policy assigned is a message that nobody has checked.
+  const passed = (): void | Promise<void> => request.data === data
+    ? send(context, socket, packet, channel, data, ackData)
+    : check(context, socket, packet, resolved, channel, request.data, ackData, false)
   try {
-    const running = runHooks('publish policy', [route.publish], route.instance, request, context.deadlines.hooks)
+    const running = runHooks('publish policy', [policy], route.instance, request, context.deadlines.hooks)
     if (running !== undefined) return running.then(passed, blocked)
   } catch (err) {
     blocked(err)

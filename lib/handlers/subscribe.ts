@@ -50,7 +50,15 @@ function subscribe (context: HandlerContext, socket: ServerSocket, packet: Event
   const request = subscribeRequest(socket, options, resolved, expired, false)
   const { authorizations } = socket
   const passed = (): void | Promise<void> => {
-    if (request.data !== undefined) options.data = request.data
+    if (request.data !== undefined && request.data !== options.data) {
+      options.data = request.data
+      // What a hook assigned is kept too.
+      const tooLarge = dataTooLarge(socket, options, resolved)
+      if (tooLarge !== undefined) {
+        refuseInvalid(context, socket, packet.cid, tooLarge)
+        return
+      }
+    }
     return join(context, socket, packet.cid, options, authorizations)
   }
   const blocked = (err: unknown): void => { refuseBlocked(context, socket, 'subscribe', err, packet.cid) }
