@@ -15,6 +15,7 @@ export interface HandshakeScRequest<Socket> {
 }
 
 export interface AuthenticateRequest<Socket> {
+  /** Its `authToken` is still what it was: the claims become the socket's when all hooks have passed. */
   readonly socket: Socket
   /** The verified claims. */
   readonly authToken: ScAuthToken

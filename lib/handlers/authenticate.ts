@@ -1,28 +1,37 @@
 import type { ScAuthToken } from '../../types/auth.js'
-import type { AuthState } from '../../types/server.js'
 import { verifyToken } from '../auth/call-engine.js'
+import { isAuthTokenExpired } from '../auth/expiry.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
 import { runHooks, withDeadline } from '../lifecycle/run.js'
 import { isThenable } from '../promises.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
+import { type TokenChange, announceLoss, announceToken, removeToken, replaceToken } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuseInvalid, tellBlock } from './refuse.js'
 
-/** How an attempt to authenticate ended. */
-export interface Verdict {
-  /** Absent when the socket is authenticated. */
-  readonly authError?: unknown
-  /** What the client sees of it, where that is something else. */
-  readonly shown?: unknown
-  /** The client is told to forget the token. */
-  readonly isBadToken: boolean
-  readonly oldState: AuthState
-  /** Its token was set or taken away by something else while this one was verified: that counts. */
-  readonly superseded?: boolean
+/**
+ * How an attempt to authenticate was decided. The socket's state is changed already, its events are not fired:
+ * `settle` does that.
+ */
+export type Verdict =
+  | { readonly kind: 'accepted', readonly change: TokenChange }
+  /** The client is told to forget a bad token. */
+  | { readonly kind: 'refused', readonly change: TokenChange, readonly authError: unknown, /** What the client sees of it. */ readonly shown: unknown, readonly isBadToken: boolean }
+  /** Something else decided about the socket's token while this one was checked: that counts, and has been told. */
+  | { readonly kind: 'superseded' }
+
+const superseded: Verdict = { kind: 'superseded' }
+
+/** Claims whose signature holds, or a user of the handshake's request. */
+interface Candidate {
+  readonly claims: ScAuthToken
+  readonly signedToken: string | null
+  /** The socket's version when the attempt began. */
+  readonly version: number
 }
 
 /** `#authenticate`: the token is verified, then passes the `authenticate` hooks. */
@@ -38,29 +47,22 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
       return
     }
   }
-  const signedToken = packet.data
-  const hadToken = socket.authToken !== null
-  authenticate(context, socket, signedToken).then((verdict) => {
-    if (socket.state !== 'open') return
-    if (verdict.superseded === true) {
-      // Whoever did it has told of it.
-    } else if (verdict.authError === undefined) {
-      // It may have lost the token again while the hooks were asked.
-      if (socket.authToken !== null) socket.announceAuthentication(verdict.oldState)
-    } else if (verdict.isBadToken) {
-      socket.deauthenticate()
-    }
-    // A token that failed in the end may have let a subscription pass while its hooks were asked.
-    if (hadToken || verdict.authError !== undefined || socket.withheld !== null) socket.host.revalidate(socket)
+  const conclude = (verdict: Verdict): void => {
+    if (socket.state === 'closed') return
+    settle(socket, verdict)
     if (packet.cid === undefined) return
-    const shown = verdict.shown ?? verdict.authError
+    const refused = verdict.kind === 'refused' ? verdict : null
+    const shown = refused?.shown
     const status = { isAuthenticated: socket.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
-    if (shown !== undefined && verdict.isBadToken) {
+    if (refused?.isBadToken === true) {
       socket.sendErrorAck(packet.cid, shown, socket.dialect.authStatusWithError ? status : undefined)
     } else {
       socket.sendAck(packet.cid, status)
     }
-  }).catch((err: unknown) => socket.host.warn(err, socket.log))
+  }
+  const verdict = authenticate(context, socket, packet.data)
+  if (isThenable(verdict)) return (verdict as Promise<Verdict>).then(conclude).catch((err: unknown) => socket.host.warn(err, socket.log))
+  conclude(verdict as Verdict)
 }
 
 /** `#removeAuthToken`: the client dropped its token. */
@@ -68,60 +70,97 @@ export const handleRemoveAuthToken: PacketHandler = (_context, socket) => {
   socket.deauthenticateSelf()
 }
 
-/** Verifies a token and, if it holds, makes its claims those of the socket. Never rejects because of the token. */
-export async function authenticate (context: HandlerContext, socket: ServerSocket, signedToken: unknown): Promise<Verdict> {
-  const oldState = socket.authState
-  const turn = ++socket.authTurn
-  let claims: ScAuthToken
+/** Fires the events of a verdict, and tells the client of a bad token. */
+export function settle (socket: ServerSocket, verdict: Verdict): void {
+  if (verdict.kind === 'accepted') {
+    announceToken(socket, verdict.change)
+  } else if (verdict.kind === 'refused' && socket.authToken === null) {
+    if (verdict.isBadToken || verdict.change.oldToken !== null) announceLoss(socket, verdict.change)
+    if (verdict.isBadToken && socket.authToken === null) socket.transmit('#removeAuthToken')
+  }
+}
+
+/**
+ * Verifies a token. Its claims become those of the socket when they have passed the `authenticate` hooks, not before.
+ * Never throws nor rejects because of the token. No promise is made as long as the engine and the hooks need none.
+ */
+export function authenticate (context: HandlerContext, socket: ServerSocket, signedToken: unknown): Verdict | Promise<Verdict> {
+  const { authVersion: version } = socket
+  const failed = (err: unknown): Verdict => {
+    const { authError, isBadToken } = toAuthError(err)
+    return refuse(context, socket, version, signedToken, authError, isBadToken)
+  }
+  let verified: ScAuthToken | Promise<ScAuthToken>
   try {
     if (typeof signedToken !== 'string' && signedToken !== null && signedToken !== undefined) {
       throw scError('SC_ERR_TOKEN_FORMAT', [typeName(signedToken)])
     }
     const { authVerifyAsync } = context.host.options
-    const verified = verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
+    verified = verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
       async: authVerifyAsync, algorithms: context.verifyAlgorithms, socket
     })
-    const { hooks } = context.deadlines
-    claims = isThenable(verified) ? await withDeadline(verified, hooks, () => scError('SC_ERR_HOOK_TIMEOUT', ['verifyToken', hooks.duration])) as ScAuthToken : verified as ScAuthToken
-    if (context.isRevoked(claims)) throw scError('SC_ERR_TOKEN_REVOKED')
   } catch (err) {
-    const { authError, isBadToken } = err instanceof ScError && err.code === 'SC_ERR_TOKEN_REVOKED' ? { authError: err, isBadToken: true } : toAuthError(err)
-    if (socket.authTurn !== turn) return { isBadToken: false, oldState, superseded: true }
-    unset(socket)
-    if (signedToken !== null && signedToken !== undefined) {
-      socket.emitError(authError)
-      if (isBadToken) announceBadToken(context, socket, authError, typeof signedToken === 'string' ? signedToken : null)
-    }
-    return { authError, isBadToken, oldState }
+    return failed(err)
   }
-  if (socket.state === 'closed') return { isBadToken: false, oldState }
-  if (socket.authTurn !== turn) return { isBadToken: false, oldState, superseded: true }
-  return pass(context, socket, claims, signedToken as string, oldState)
+  const check = (claims: ScAuthToken): Verdict | Promise<Verdict> => pass(context, socket, { claims, signedToken: signedToken as string, version })
+  if (!isThenable(verified)) return check(verified as ScAuthToken)
+  const { hooks } = context.deadlines
+  return withDeadline(verified, hooks, () => scError('SC_ERR_HOOK_TIMEOUT', ['verifyToken', hooks.duration]))
+    .then((claims) => check(claims as ScAuthToken), failed)
 }
 
-/** Claims that are known to be good still have to pass the `authenticate` hooks. */
-export async function pass (context: HandlerContext, socket: ServerSocket, claims: ScAuthToken, signedToken: string | null, oldState: AuthState): Promise<Verdict> {
-  socket.authToken = claims
-  socket.signedAuthToken = signedToken
-  socket.authState = 'authenticated'
+/** The user that a hook of the handshake's request verified. */
+export function authenticateUser (context: HandlerContext, socket: ServerSocket, claims: ScAuthToken): Verdict | Promise<Verdict> {
+  return pass(context, socket, { claims, signedToken: null, version: socket.authVersion })
+}
+
+/** Claims that are known to be good still have to pass the revocations and the `authenticate` hooks. */
+function pass (context: HandlerContext, socket: ServerSocket, candidate: Candidate): Verdict | Promise<Verdict> {
+  const { claims, signedToken, version } = candidate
+  // The user of a request has no token that the client could forget.
+  const isBadToken = signedToken !== null
+  const revoked = (): Verdict => refuse(context, socket, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
+  if (socket.state === 'closed' || socket.authVersion !== version) return superseded
+  if (context.isRevoked(claims)) return revoked()
   const { hooks, instance } = context.root
-  try {
-    await runHooks('authenticate', hooks.authenticate, instance, { socket, authToken: claims, signedAuthToken: signedToken }, context.deadlines.hooks)
-  } catch (thrown) {
-    const block = tellBlock(context, socket, 'authenticate', thrown)
-    const isBadToken = block.detail !== undefined ? block.detail === true : read(block.error, 'isBadToken') === true
-    unset(socket)
-    const authError = block.error
-    if (isBadToken) announceBadToken(context, socket, authError as Error, signedToken)
-    return { authError, shown: block.shown, isBadToken, oldState }
+  const accept = (): Verdict => {
+    if (socket.state === 'closed' || socket.authVersion !== version) return superseded
+    // Hooks may have taken their time.
+    if (context.isRevoked(claims)) return revoked()
+    if (isAuthTokenExpired(claims)) {
+      return refuse(context, socket, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
+    }
+    return { kind: 'accepted', change: replaceToken(socket, claims, signedToken) }
   }
-  return { isBadToken: false, oldState }
+  const blocked = (thrown: unknown): Verdict => block(context, socket, candidate, thrown)
+  try {
+    const running = runHooks('authenticate', hooks.authenticate, instance, { socket, authToken: claims, signedAuthToken: signedToken }, context.deadlines.hooks)
+    if (running !== undefined) return running.then(accept, blocked)
+  } catch (thrown) {
+    return blocked(thrown)
+  }
+  return accept()
 }
 
-function unset (socket: ServerSocket): void {
-  socket.authToken = null
-  socket.signedAuthToken = null
-  socket.authState = 'unauthenticated'
+/** An `authenticate` hook refused. */
+function block (context: HandlerContext, socket: ServerSocket, { signedToken, version }: Candidate, thrown: unknown): Verdict {
+  const { error: authError, shown, detail } = tellBlock(context, socket, 'authenticate', thrown)
+  const isBadToken = detail !== undefined ? detail === true : read(authError, 'isBadToken') === true
+  if (socket.authVersion !== version) return superseded
+  const change = removeToken(socket)
+  if (isBadToken) announceBadToken(context, socket, authError as Error, signedToken)
+  return { kind: 'refused', change, authError, shown, isBadToken }
+}
+
+/** The token itself is not good. */
+function refuse (context: HandlerContext, socket: ServerSocket, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
+  if (socket.authVersion !== version) return superseded
+  const change = removeToken(socket)
+  if (signedToken !== null && signedToken !== undefined) {
+    socket.emitError(authError)
+    if (isBadToken) announceBadToken(context, socket, authError, typeof signedToken === 'string' ? signedToken : null)
+  }
+  return { kind: 'refused', change, authError, shown: authError, isBadToken }
 }
 
 function announceBadToken (context: HandlerContext, socket: ServerSocket, authError: Error, signedAuthToken: string | null): void {

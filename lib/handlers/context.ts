@@ -42,5 +42,6 @@ export interface ActionCounters {
 /**
  * Handles one kind of packet. It never throws.
  * @param expired present when the socket's token ran out before this packet
+ * @returns a promise when it is not decided yet who the socket is: what the client sends next waits for it. It never rejects.
  */
-export type PacketHandler = (context: HandlerContext, socket: ServerSocket, packet: EventPacket, expired: Error | undefined) => void
+export type PacketHandler = (context: HandlerContext, socket: ServerSocket, packet: EventPacket, expired: Error | undefined) => void | Promise<void>

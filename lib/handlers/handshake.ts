@@ -3,11 +3,12 @@ import type { EventPacket } from '../../types/protocol.js'
 import type { ConnectStatus } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
+import { isThenable } from '../promises.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { read } from '../untrusted.js'
 import type { ServerSocket } from '../socket/socket.js'
-import { type Verdict, authenticate, pass } from './authenticate.js'
+import { type Verdict, authenticate, authenticateUser, settle } from './authenticate.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuseBlocked, refuseInvalid } from './refuse.js'
 
@@ -23,47 +24,57 @@ export const handleHandshake: PacketHandler = (context, socket, packet) => {
     socket.end(4008)
     return
   }
-  handshake(context, socket, packet).catch((err: unknown) => socket.host.warn(err, socket.log))
-}
-
-async function handshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Promise<void> {
   const { hooks, instance } = context.root
   try {
     const running = runHooks('handshakeSC', hooks.handshakeSC, instance, { socket }, context.deadlines.hooks)
-    if (running !== undefined) await running
+    if (running !== undefined) {
+      return running.then(() => checkToken(context, socket, packet), (thrown: unknown) => reject(context, socket, packet, thrown))
+        .catch((err: unknown) => socket.host.warn(err, socket.log))
+    }
   } catch (thrown) {
     reject(context, socket, packet, thrown)
     return
   }
-  if (socket.state === 'closed') return
+  return checkToken(context, socket, packet)
+}
 
-  const authenticating = authenticateHandshake(context, socket, packet)
-  const verdict = authenticating === null ? null : await authenticating
-  if (socket.state as string === 'closed') return
-  if (verdict?.isBadToken === true) socket.deauthenticate()
+// No promise is made as long as the hooks and the auth engine need none.
+
+function checkToken (context: HandlerContext, socket: ServerSocket, packet: EventPacket): void | Promise<void> {
+  if (socket.state === 'closed') return
+  const verdict = authenticateHandshake(context, socket, packet)
+  if (isThenable(verdict)) {
+    return (verdict as Promise<Verdict>).then((decided) => open(context, socket, packet, decided))
+      .catch((err: unknown) => socket.host.warn(err, socket.log))
+  }
+  open(context, socket, packet, verdict as Verdict | null)
+}
+
+function open (context: HandlerContext, socket: ServerSocket, packet: EventPacket, verdict: Verdict | null): void {
+  if (socket.state === 'closed') return
+  if (verdict?.kind === 'refused') settle(socket, verdict)
 
   const { pingTimeout } = context.host.options
-  const isAuthenticated = socket.authToken !== null
-  const status: ConnectStatus = { id: socket.id, pingTimeout, isAuthenticated }
-  if (verdict?.authError !== undefined) status.authError = verdict.authError as Error
+  const status: ConnectStatus = { id: socket.id, pingTimeout, isAuthenticated: socket.authToken !== null }
+  if (verdict?.kind === 'refused') status.authError = verdict.authError as Error
   context.opened(socket, status)
   // A listener of those events may have ended it.
   if (socket.state as string !== 'open') return
-  if (isAuthenticated && verdict !== null) socket.announceAuthentication(verdict.oldState)
+  if (verdict?.kind === 'accepted') settle(socket, verdict)
   if (packet.cid === undefined || socket.state as string !== 'open') return
-  const authError = status.authError === undefined ? undefined : dehydrateError(verdict!.shown ?? status.authError)
+  const authError = verdict?.kind === 'refused' ? dehydrateError(verdict.shown) : undefined
   socket.sendAck(packet.cid, { id: socket.id, pingTimeout, isAuthenticated: socket.authToken !== null, authError })
 }
 
 /** The token of the client, or one that a `handshakeSC` hook set, or else the user that a hook of the upgrade verified. */
-function authenticateHandshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Promise<Verdict> | null {
+function authenticateHandshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Verdict | Promise<Verdict> | null {
   // A hook called `setAuthToken`: the claims are the application's own, so there is nothing to verify, and its events are out.
   if (socket.authToken !== null) return null
   const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken
   if (signedToken !== undefined && signedToken !== null) return authenticate(context, socket, signedToken)
   const { authFromRequest } = context.host.options
   const user = authFromRequest ? handshakeUser(socket.fastifyRequest, context.userProperty) : null
-  return user === null ? null : pass(context, socket, user, null, socket.authState)
+  return user === null ? null : authenticateUser(context, socket, user)
 }
 
 function reject (context: HandlerContext, socket: ServerSocket, packet: EventPacket, thrown: unknown): void {

@@ -28,6 +28,6 @@ export const dispatch: PacketHandler = (context, socket, packet, expired) => {
     return
   }
   const handler = reserved.get(packet.event)
-  if (handler !== undefined) handler(context, socket, packet, expired)
-  else refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+  if (handler !== undefined) return handler(context, socket, packet, expired)
+  refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
 }

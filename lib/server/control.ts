@@ -5,6 +5,7 @@ import type { BrokerState } from '../../types/broker.js'
 import { Cluster } from '../broker/cluster.js'
 import type { BrokerLink } from '../broker/link.js'
 import { scError } from '../errors.js'
+import { supersedeAttempts } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { type Revocations, matches } from './revocations.js'
 
@@ -75,7 +76,11 @@ export class Control implements ScCluster {
     for (const socket of [...this.#port.sockets]) {
       if (!matches(filter, socket.id, socket.authToken)) continue
       if (command.do === 'revoke') {
-        if (socket.authToken === null) continue
+        if (socket.authToken === null) {
+          // It may be about to get one. Those of a user or an id are refused when they are decided.
+          if (command.filter.user === undefined && command.filter.jti === undefined) supersedeAttempts(socket)
+          continue
+        }
         socket.deauthenticate()
       } else if (command.do === 'disconnect') {
         socket.disconnect(command.code, command.reason)

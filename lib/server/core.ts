@@ -27,6 +27,7 @@ import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
+import { expireToken } from '../socket/authentication.js'
 import { ServerSocket } from '../socket/socket.js'
 import { Flusher } from '../transport/flusher.js'
 import { Heartbeat } from '../transport/heartbeat.js'
@@ -273,15 +274,16 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     else this.warn(err)
   }
 
-  dispatch (socket: ServerSocket, packet: EventPacket): void {
-    dispatch(this, socket, packet, this.dropExpiredToken(socket))
+  dispatch (socket: ServerSocket, packet: EventPacket): void | Promise<void> {
+    return dispatch(this, socket, packet, this.dropExpiredToken(socket))
   }
 
   dropExpiredToken (socket: ServerSocket): Error | undefined {
     const { authToken } = socket
     if (authToken === null || !isAuthTokenExpired(authToken)) return
     const error = scError('SC_ERR_TOKEN_EXPIRED', ['The socket auth token has expired'], { expiry: authToken.exp })
-    socket.deauthenticate()
+    expireToken(socket)
+    if (socket.authToken === null) socket.transmit('#removeAuthToken')
     return error
   }
 

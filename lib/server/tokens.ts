@@ -4,14 +4,13 @@ import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
 import { scError, typeName } from '../errors.js'
 import { isThenable } from '../promises.js'
+import { announceToken, replaceToken, tokenSigned } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
 
 export interface TokenIssuer {
   readonly options: ResolvedOptions
   readonly auth: AuthEngine
   readonly signatureKey: AuthKey | null
-  revalidate (socket: ServerSocket): void
-  tokenChanged (socket: ServerSocket): void
 }
 
 /**
@@ -29,11 +28,7 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   if (algorithm !== undefined) socket.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
 
   const authToken: ScAuthToken = structuredClone(claims)
-  const oldState = socket.authState
-  const hadToken = socket.authToken !== null
-  socket.authTurn++
-  socket.authState = 'authenticated'
-  socket.authToken = authToken
+  const change = replaceToken(socket, authToken, null)
 
   // A claim says when the token ends, or else the call, or else the option: never two of them.
   const { expiresIn = authDefaultExpiry, ...rest } = signOptions
@@ -42,25 +37,18 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   try {
     const signed = signToken(issuer.auth, authToken, issuer.signatureKey, wanted)
     sent = isThenable(signed)
-      ? (signed as Promise<string>).then((token) => send(issuer, socket, authToken, token), (err: unknown) => fail(socket, err))
-      : send(issuer, socket, authToken, signed as string)
+      ? (signed as Promise<string>).then((token) => send(socket, authToken, token), (err: unknown) => fail(socket, err))
+      : send(socket, authToken, signed as string)
   } catch (err) {
     sent = fail(socket, err)
   }
-  if (socket.authToken !== authToken) return sent
-  socket.announceAuthentication(oldState)
-  if (hadToken || socket.withheld !== null) issuer.revalidate(socket)
+  announceToken(socket, change)
   return sent
 }
 
-function send (issuer: TokenIssuer, socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<void> {
+function send (socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<void> {
   // A later call may have replaced the claims while these were signed.
-  if (socket.authToken === authToken) {
-    socket.signedAuthToken = signedToken
-    // Signing may have added the end of its life.
-    issuer.tokenChanged(socket)
-    socket.fireLocal('authTokenSigned', signedToken)
-  }
+  if (tokenSigned(socket, authToken, signedToken)) socket.fireLocal('authTokenSigned', signedToken)
   return socket.invoke('#setAuthToken', { token: signedToken }).then(() => {})
 }
 

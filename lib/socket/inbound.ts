@@ -13,7 +13,8 @@ import { TokenBucket } from './token-bucket.js'
 
 /** What is done with the events that come in, and what is counted. Handed in by the server. */
 export interface InboundPort {
-  dispatch (socket: ServerSocket, packet: EventPacket): void
+  /** @returns a promise when it is not decided yet who the socket is: what it sends next waits for it. It never rejects. */
+  dispatch (socket: ServerSocket, packet: EventPacket): void | Promise<void>
   /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
   dropExpiredToken (socket: ServerSocket): Error | undefined
   countInvalid (): void
@@ -24,6 +25,12 @@ export interface InboundPort {
   rateLimited (socket: ServerSocket, retryAfter: number): void
   message (socket: ServerSocket, bytes: number): void
 }
+
+/**
+ * The lane of what depends on who the socket is. No channel has this name. Answers to calls of the server and pongs do not
+ * wait: hooks that decide may themselves wait for an answer.
+ */
+const identity = ''
 
 /** Pongs count too: nobody needs more than a few a minute. */
 const pongMessage: Packet = { kind: 'raw' }
@@ -143,20 +150,37 @@ export class Inbound implements PortListener {
           this.#port.countInvalid()
           if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
         } else {
-          this.#port.dispatch(socket, packet)
+          this.#event(packet)
         }
         break
       case 'ack':
         // Nobody waits for it, or not any more.
         break
       case 'raw':
-        socket.fireLocal('raw', data)
+        if (socket.lanes.isBusy(identity)) this.#afterDecision(() => socket.fireLocal('raw', data))
+        else socket.fireLocal('raw', data)
         break
       case 'invalid':
         this.#port.countInvalid()
         if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
         break
     }
+  }
+
+  /** An event counts by who the socket is: while that is being decided, it waits. */
+  #event (packet: EventPacket): void {
+    const socket = this.#socket
+    if (socket.lanes.isBusy(identity)) {
+      this.#afterDecision(() => this.#port.dispatch(socket, packet))
+      return
+    }
+    const deciding = this.#port.dispatch(socket, packet)
+    if (deciding !== undefined) socket.lanes.hold(identity, deciding)
+  }
+
+  #afterDecision (action: () => void | Promise<void>): void {
+    const socket = this.#socket
+    socket.lanes.run(identity, () => socket.state === 'closed' ? undefined : action())
   }
 
   #withinRate (packet: Packet): boolean {

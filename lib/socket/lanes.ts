@@ -31,6 +31,11 @@ export class Lanes {
     this.#observer?.endWaiting(bytes)
   }
 
+  /** Whether an action of a key is pending, so that another one would wait. */
+  isBusy (key: string): boolean {
+    return this.pending !== 0 && this.#waiting?.has(key) === true
+  }
+
   /** @param action must not throw nor reject */
   run (key: string, action: () => void | Promise<void>): void {
     const queue = this.#waiting?.get(key)
@@ -39,11 +44,14 @@ export class Lanes {
       return
     }
     const result = action()
-    if (isThenable(result)) {
-      const bytes = this.#begin()
-      ;(this.#waiting ??= new Map()).set(key, [])
-      result.then(() => this.#next(key, bytes))
-    }
+    if (isThenable(result)) this.hold(key, result)
+  }
+
+  /** Makes the actions of a key that is not busy wait for something that was begun without `run`; it must not reject. */
+  hold (key: string, result: PromiseLike<unknown>): void {
+    const bytes = this.#begin()
+    ;(this.#waiting ??= new Map()).set(key, [])
+    result.then(() => this.#next(key, bytes))
   }
 
   /** @param bytes of the action that is done */
@@ -54,6 +62,7 @@ export class Lanes {
       const next = queue.shift()
       if (next === undefined) {
         this.#waiting!.delete(key)
+        if (this.#waiting!.size === 0) this.#waiting = null
         return
       }
       bytes = next.bytes

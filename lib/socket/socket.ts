@@ -19,6 +19,7 @@ import type { SharedMessage } from '../transport/frames.js'
 import type { Beating } from '../transport/heartbeat.js'
 import type { SocketPort } from '../transport/port.js'
 import { Activity } from './activity.js'
+import { announceLoss, removeToken } from './authentication.js'
 import { type CallCallback, Calls } from './calls.js'
 import { socketEventObjects } from './event-objects.js'
 import type { SocketHost } from './host.js'
@@ -46,9 +47,11 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   declare readonly UNAUTHENTICATED: 'unauthenticated'
 
   state: SocketState = 'connecting'
-  authState: AuthState = 'unauthenticated'
-  authToken: ScAuthToken | null = null
-  signedAuthToken: string | null = null
+  // Written by `authentication.ts` only.
+  readonly authState: AuthState = 'unauthenticated'
+  readonly authToken: ScAuthToken | null = null
+  readonly signedAuthToken: string | null = null
+  /** @internal Counts what was decided about its token. */ readonly authVersion: number = 0
   active = true
   data: any = undefined
   readonly remoteAddress: string | undefined
@@ -63,7 +66,6 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   /** @internal Characters of JSON that those data have. */ subscriptionData = 0
   /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
   /** @internal Channels for which the broker is being asked; they count towards the limit. */ joining = 0
-  /** @internal Counts what set its token or took it away: a slower attempt that began before must not undo it. */ authTurn = 0
   /** @internal How often its authorization changed: a subscription under way meanwhile is checked again. */ authorizations = 0
   /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
   /** @internal What is under way. */ readonly activity: Activity
@@ -302,45 +304,20 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   deauthenticate (callback?: (err: Error | null) => void): Promise<void> {
     this.deauthenticateSelf()
+    // A listener may have given it another one, which the client is to keep.
+    const gone = this.getAuthToken() === null
     if (callback === undefined) {
       // SocketCluster's clients answer it, but nobody waits here: the token is gone either way.
-      this.#sendEvent('#removeAuthToken', undefined)
+      if (gone) this.#sendEvent('#removeAuthToken', undefined)
       return Promise.resolve()
     }
-    const removed = this.invoke('#removeAuthToken').then(() => {})
+    const removed = gone ? this.invoke('#removeAuthToken').then(() => {}) : Promise.resolve()
     this.#tell(removed, callback)
     return handled(removed)
   }
 
   deauthenticateSelf (): void {
-    const oldState = this.authState
-    const oldToken = this.authToken
-    this.authTurn++
-    this.signedAuthToken = null
-    this.authToken = null
-    this.authState = 'unauthenticated'
-    this.host.tokenChanged(this)
-    if (oldState !== 'unauthenticated') {
-      const change = { oldState, newState: this.authState }
-      this.fireLocal('authStateChange', change)
-      this.host.fire('authenticationStateChange', this, change)
-    }
-    this.fireLocal('deauthenticate', oldToken)
-    this.host.fire('deauthentication', this, oldToken)
-    if (oldToken !== null) this.host.revalidate(this)
-  }
-
-  /** @internal The events of a socket that has just been given its token. */
-  announceAuthentication (oldState: AuthState): void {
-    const authToken = this.authToken!
-    if (oldState !== 'authenticated') {
-      const change = { oldState, newState: this.authState, authToken }
-      this.fireLocal('authStateChange', change)
-      this.host.fire('authenticationStateChange', this, change)
-    }
-    this.host.tokenChanged(this)
-    this.fireLocal('authenticate', authToken)
-    this.host.fire('authentication', this, authToken)
+    announceLoss(this, removeToken(this))
   }
 
   kickOut (channel?: string | null, message?: string, callback?: (err: Error | null) => void): Promise<void> {

@@ -1,0 +1,106 @@
+import type { ScAuthToken } from '../../types/auth.js'
+import type { AuthState, ServerEvents, SocketEvents } from '../../types/server.js'
+
+/** What a socket's token is. Everybody may read it; only this file writes it. */
+interface TokenState {
+  authState: AuthState
+  authToken: ScAuthToken | null
+  signedAuthToken: string | null
+  /** Counts what was decided about the token: an attempt that began before must not undo it. */
+  authVersion: number
+}
+
+/** What is needed of a socket. An interface, so that this file imports nothing above it. */
+export interface TokenHolder extends TokenState {
+  readonly withheld: ReadonlyMap<string, unknown> | null
+  readonly host: {
+    fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
+    tokenChanged (socket: any): void
+    revalidate (socket: any): void
+  }
+  fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
+}
+
+/** A change that was made, to be announced by `announceToken` or `announceLoss`. */
+export interface TokenChange {
+  readonly oldState: AuthState
+  readonly oldToken: ScAuthToken | null
+  readonly version: number
+}
+
+/** The socket has these claims from now on. */
+export function replaceToken (socket: TokenHolder, claims: ScAuthToken, signedToken: string | null): TokenChange {
+  const { authState: oldState, authToken: oldToken } = socket
+  socket.authState = 'authenticated'
+  socket.authToken = claims
+  socket.signedAuthToken = signedToken
+  socket.authVersion++
+  socket.host.tokenChanged(socket)
+  return { oldState, oldToken, version: socket.authVersion }
+}
+
+/** The claims were signed in the meantime. False when they are not the socket's any more. */
+export function tokenSigned (socket: TokenHolder, claims: ScAuthToken, signedToken: string): boolean {
+  if (socket.authToken !== claims) return false
+  socket.signedAuthToken = signedToken
+  // Signing may have added the end of its life.
+  socket.host.tokenChanged(socket)
+  return true
+}
+
+/** The socket has no claims from now on. */
+export function removeToken (socket: TokenHolder): TokenChange {
+  socket.authVersion++
+  return takeToken(socket)
+}
+
+/**
+ * The claims ran out. Nobody decided that, so an attempt under way goes on: it may well be the one that renews them.
+ */
+export function expireToken (socket: TokenHolder): void {
+  announceLoss(socket, takeToken(socket))
+}
+
+/** What is being decided about the socket's token does not count any more. */
+export function supersedeAttempts (socket: TokenHolder): void {
+  socket.authVersion++
+}
+
+function takeToken (socket: TokenHolder): TokenChange {
+  const { authState: oldState, authToken: oldToken } = socket
+  socket.authState = 'unauthenticated'
+  socket.authToken = null
+  socket.signedAuthToken = null
+  socket.host.tokenChanged(socket)
+  return { oldState, oldToken, version: socket.authVersion }
+}
+
+/** The events of a socket that was given its token. Those that a listener has made untrue meanwhile are left out. */
+export function announceToken (socket: TokenHolder, { oldState, oldToken, version }: TokenChange): void {
+  const { authToken } = socket
+  if (socket.authVersion !== version || authToken === null) return
+  if (oldState !== 'authenticated') {
+    const change = { oldState, newState: socket.authState, authToken }
+    socket.fireLocal('authStateChange', change)
+    socket.host.fire('authenticationStateChange', socket as any, change)
+    if (socket.authToken !== authToken) return
+  }
+  socket.fireLocal('authenticate', authToken)
+  socket.host.fire('authentication', socket as any, authToken)
+  // What was withheld may be allowed now, and what another token allowed may not be.
+  if (oldToken !== null || socket.withheld !== null) socket.host.revalidate(socket)
+}
+
+/** The events of a socket that lost its token, or was found to have none. */
+export function announceLoss (socket: TokenHolder, { oldState, oldToken }: TokenChange): void {
+  if (oldState !== 'unauthenticated') {
+    const change = { oldState, newState: 'unauthenticated' as const }
+    socket.fireLocal('authStateChange', change)
+    socket.host.fire('authenticationStateChange', socket as any, change)
+    // Whoever was told and logged it in again has told of that.
+    if (socket.authToken !== null) return
+  }
+  socket.fireLocal('deauthenticate', oldToken)
+  socket.host.fire('deauthentication', socket as any, oldToken)
+  if (oldToken !== null) socket.host.revalidate(socket)
+}
