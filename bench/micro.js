@@ -47,7 +47,7 @@ const noHooks = []
 
 /** The way in of a real socket, with all limits on, up to where an event is dispatched; the rate is one that is never reached. */
 function wayIn (dispatch) {
-  const options = { ...defaultOptions, inboundRate: 1e9, inboundBurst: 1e9 }
+  const options = { ...defaultOptions, inboundRate: 1e9, inboundBurst: 1e9, inboundByteRate: 1e12, inboundByteBurst: 1e12 }
   const port = { open: true, bufferedBytes: 0, send () {}, publish: () => true, close () {}, terminate () {}, pause () {}, resume () {} }
   const socket = new ServerSocket('id', { options, codec: jsonCodec, plainJson: true }, port, { ip: '127.0.0.1', raw: {} })
   socket.state = 'open'
@@ -88,7 +88,7 @@ const dispatch = (_socket, packet) => { sink = packet }
 const inbound = wayIn(dispatch)
 const guarded = 'a message in, with all guards'
 const bare = 'a message in, without any'
-add(guarded, () => inbound.onMessage(text, text.length))
+add(guarded, () => { if (inbound.onArrival(text.length)) inbound.onMessage(text, text.length) })
 add(bare, () => unguarded(text, dispatch))
 bench.add('hooks: two async', async () => {
   for (let i = 0; i < batch; i++) await runHooks('emit', asyncHooks, app, request, deadlines)

@@ -39,6 +39,7 @@ export const errorTable = {
   // Messages and actions
   SC_ERR_MESSAGE: { name: 'InvalidMessageError', message: '%s' },
   SC_ERR_MESSAGE_DEPTH: { name: 'InvalidMessageError', message: 'The message is nested deeper than %s levels; see the option maxDepth' },
+  SC_ERR_MESSAGE_KEYS: { name: 'InvalidMessageError', message: 'The message has more than %s different keys; see the option maxKeys' },
   SC_ERR_MESSAGE_NODES: { name: 'InvalidMessageError', message: 'The message has more than %s values; see the option maxNodes' },
   SC_ERR_MESSAGE_PROTO: { name: 'InvalidMessageError', message: 'The message has a forbidden key: %s' },
   SC_ERR_BATCH: { name: 'InvalidMessageError', message: 'An array may hold at most %s packets, got %s; see the option maxBatchItems', closeCode: 4413 },

@@ -19,12 +19,15 @@ export const defaultOptions = {
   maxBatchItems: 64,
   maxDepth: 32,
   maxNodes: 10_000,
+  maxKeys: 3_000,
   maxChannelNameLength: 255,
   maxEventNameLength: 128,
   hookTimeout: 5_000,
   handlerTimeout: 9_000,
   inboundRate: 100,
   inboundBurst: 200,
+  inboundByteRate: 524_288,
+  inboundByteBurst: 524_288,
   inboundRateKey: null,
   inboundKeyRate: 1_000,
   inboundKeyBurst: 2_000,
@@ -82,12 +85,15 @@ export const optionsSchema = Type.Object({
   maxBatchItems: Type.Optional(limit),
   maxDepth: Type.Optional(limit),
   maxNodes: Type.Optional(limit),
+  maxKeys: Type.Optional(limit),
   maxChannelNameLength: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
   maxEventNameLength: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
   hookTimeout: Type.Optional(limit),
   handlerTimeout: Type.Optional(limit),
   inboundRate: Type.Optional(rate),
   inboundBurst: Type.Optional(Type.Integer({ minimum: 1 })),
+  inboundByteRate: Type.Optional(rate),
+  inboundByteBurst: Type.Optional(Type.Integer({ minimum: 1 })),
   inboundRateKey: Type.Optional(Type.Union([Type.Literal('ip'), Type.Literal('user'), Type.Null(), Type.Unsafe<() => string>(Type.Refine(Type.Unknown(), (value) => typeof value === 'function'))])),
   inboundKeyRate: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
   inboundKeyBurst: Type.Optional(Type.Integer({ minimum: 1 })),
@@ -135,7 +141,7 @@ export const optionsSchema = Type.Object({
 const compiled = Compile(optionsSchema)
 
 /** Limits that 0 turns off, for the warning that goes with it. */
-const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'authenticateRate', 'inboundQueue', 'inboundQueueBytes',
+const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'maxKeys', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'inboundByteRate', 'authenticateRate', 'inboundQueue', 'inboundQueueBytes',
   'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
 
 /** Options that Fastify itself puts among those of a plugin. */

@@ -45,6 +45,8 @@ export interface ScPluginOptions {
   maxDepth?: number
   /** Values in one message; more is an `InvalidMessageError`. @default 10000 */
   maxNodes?: number
+  /** Different keys of objects in one JSON message; more is an `InvalidMessageError`. A message with so many takes milliseconds to parse. 0 for no limit. @default 3000 */
+  maxKeys?: number
   /** Bytes of a channel's name. @default 255 */
   maxChannelNameLength?: number
   /** Characters of an event's name. @default 128 */
@@ -57,6 +59,14 @@ export interface ScPluginOptions {
   inboundRate?: number
   /** Messages of one socket that may come at once. @default 200 */
   inboundBurst?: number
+  /**
+   * Bytes a second that are read from one socket in the long run, after inflation and with 64 for each message, ping and pong; 0
+   * for no limit. Over it the server stops reading until the socket is within its rate again, so that the sender's own buffers fill
+   * up. What can be read no more slowly, since it came compressed in few bytes, closes with 4429. @default 524288
+   */
+  inboundByteRate?: number
+  /** Bytes of one socket that may come at once. @default 524288 */
+  inboundByteBurst?: number
   /** Makes sockets share a rate: those of one address, of one user (the `sub` claim), or of what a function returns. @default null */
   inboundRateKey?: 'ip' | 'user' | ((socket: RateKeySocket) => string | undefined) | null
   /** Messages a second from all sockets with the same `inboundRateKey`. @default 1000 */

@@ -49,6 +49,9 @@ import { setAuthToken } from './tokens.js'
 /** Milliseconds between two looks at how late the event loop is. */
 const eventLoopResolution = 20
 
+/** Milliseconds between two looks whether a socket that sent too much may be read again. */
+const readingPause = 50
+
 /** Ends a connection whose handshake takes too long. */
 class HandshakeWait extends Timed {
   constructor (readonly socket: ServerSocket) {
@@ -313,6 +316,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   rateLimited (socket: ServerSocket, retryAfter: number): void {
     this.counters.rateLimited++
     if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket, retryAfter })
+  }
+
+  pausedReading (pause: Timed): void {
+    this.deadlines.of(readingPause).add(pause)
   }
 
   message (socket: ServerSocket, bytes: number): void {

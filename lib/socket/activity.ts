@@ -8,7 +8,10 @@ export class Activity {
   waiting = 0
   #waitingBytes = 0
   owed = 0
-  paused = false
+  /** Reading pauses because hooks are slow. */
+  #waitingPauses = false
+  /** Reading pauses because the socket sent more than its rate. */
+  #ratePauses = false
   /** Reading went on after a pause since the heartbeat last judged it: it gets one more round. */
   resumed = false
   #quiet: (() => void) | null = null
@@ -26,21 +29,43 @@ export class Activity {
     this.arrivedBytes = 0
     this.waiting++
     this.#waitingBytes += bytes
-    if (this.paused || !(reached(this.waiting, this.limit) || reached(this.#waitingBytes, this.byteLimit))) return bytes
-    this.paused = true
-    this.port.pause()
+    if (this.#waitingPauses || !(reached(this.waiting, this.limit) || reached(this.#waitingBytes, this.byteLimit))) return bytes
+    if (!this.paused) this.port.pause()
+    this.#waitingPauses = true
     return bytes
   }
 
   endWaiting (bytes: number): void {
     this.waiting--
     this.#waitingBytes -= bytes
-    if (this.paused && !reached(this.waiting * 2 - 1, this.limit) && !reached(this.#waitingBytes * 2 - 1, this.byteLimit)) {
-      this.paused = false
-      this.resumed = true
-      this.port.resume()
+    if (this.#waitingPauses && !reached(this.waiting * 2 - 1, this.limit) && !reached(this.#waitingBytes * 2 - 1, this.byteLimit)) {
+      this.#waitingPauses = false
+      this.#resume()
     }
     this.#check()
+  }
+
+  /** Nothing is read from the socket for now. */
+  get paused (): boolean {
+    return this.#waitingPauses || this.#ratePauses
+  }
+
+  /** Whether reading pauses until the socket is within its rate again. */
+  get overRate (): boolean {
+    return this.#ratePauses
+  }
+
+  set overRate (over: boolean) {
+    if (over === this.#ratePauses) return
+    if (over && !this.paused) this.port.pause()
+    this.#ratePauses = over
+    if (!over) this.#resume()
+  }
+
+  #resume (): void {
+    if (this.paused) return
+    this.resumed = true
+    this.port.resume()
   }
 
   beginOwing (): void {

@@ -30,6 +30,10 @@ export class Calls {
     return call.cid
   }
 
+  has (rid: CallId): boolean {
+    return this.#pending.has(rid)
+  }
+
   /** False when there is no such call: it was answered already, timed out, or never was. */
   settle (rid: CallId, err: Error | null, data: unknown): boolean {
     const call = this.#pending.get(rid)

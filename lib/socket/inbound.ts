@@ -1,12 +1,13 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CallId, EventPacket, Packet } from '../../types/protocol.js'
+import { Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { dialectOfPong } from '../protocol/dialects.js'
+import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { isCallId, parsePacket } from '../protocol/packets.js'
-import { hydrateError } from '../protocol/wire-errors.js'
 import type { PortListener } from '../transport/port.js'
 import type { ServerSocket } from './socket.js'
 import { TokenBucket } from './token-bucket.js'
@@ -22,6 +23,8 @@ export interface InboundPort {
   congested (socket: ServerSocket): void
   /** Takes from the rate that sockets share. @returns 0, or milliseconds to wait */
   takeShared (socket: ServerSocket, now: number): number
+  /** Reading from a socket pauses: `pause` expires soon. */
+  pausedReading (pause: Timed): void
   rateLimited (socket: ServerSocket, retryAfter: number): void
   message (socket: ServerSocket, bytes: number): void
 }
@@ -38,6 +41,20 @@ const pongMessage: Packet = { kind: 'raw' }
 /** Milliseconds in which a client that sends too much has to slow down. */
 const patience = 1_000
 
+/** What a message, a ping or a pong counts besides its own bytes: even an empty one costs some microseconds. */
+const messageBytes = 64
+
+/** Ends when it is time to look whether reading may go on. */
+class ReadingPause extends Timed {
+  constructor (readonly inbound: Inbound) {
+    super()
+  }
+
+  expire (): void {
+    this.inbound.goOnReading(this)
+  }
+}
+
 /** After so many messages in a row that cannot be read, the client is not one of ours. */
 const maxUnreadable = 3
 
@@ -48,25 +65,71 @@ export class Inbound implements PortListener {
   readonly #bucket: TokenBucket | null
   /** When it began to send too much; 0 while it does not. */
   #overSince = 0
+  /** Bytes that may come now; less than 0 while reading pauses. */
+  #bytesLeft: number
+  #bytesAt: number
 
   constructor (socket: ServerSocket, port: InboundPort) {
     this.#socket = socket
     this.#port = port
-    const { inboundRate, inboundBurst } = socket.host.options
+    const { inboundRate, inboundBurst, inboundByteBurst } = socket.host.options
+    this.#bytesLeft = inboundByteBurst
+    this.#bytesAt = socket.lastSeen
     this.#bucket = inboundRate === 0 ? null : new TokenBucket(inboundRate, inboundBurst, socket.lastSeen)
+  }
+
+  onArrival (bytes: number): boolean {
+    const socket = this.#socket
+    const now = performance.now()
+    // Also after the close: a client that goes on sending is read no faster, until its connection is dropped.
+    const within = this.#takeBytes(bytes + messageBytes, now)
+    if (socket.state === 'closed') return false
+    socket.lastSeen = now
+    if (within) return true
+    this.#port.rateLimited(socket, Math.ceil(-this.#bytesLeft * 1000 / socket.host.options.inboundByteRate))
+    socket.end(4429)
+    return false
+  }
+
+  onControl (bytes: number): void {
+    if (this.onArrival(bytes)) this.#withinRate(pongMessage)
+  }
+
+  /** @returns false when so much is owed already that a pause of reading cannot be the answer */
+  #takeBytes (bytes: number, now: number): boolean {
+    const { inboundByteRate: rate, inboundByteBurst: burst, maxPayload } = this.#socket.host.options
+    if (rate === 0) return true
+    const left = this.#bytesLeft + Math.max(0, now - this.#bytesAt) * rate / 1000
+    this.#bytesAt = now
+    this.#bytesLeft = (left < burst ? left : burst) - bytes
+    if (this.#bytesLeft < 0 && !this.#socket.activity.overRate) {
+      this.#socket.activity.overRate = true
+      this.#port.pausedReading(new ReadingPause(this))
+    }
+    // A single message may be larger than a burst.
+    return left >= -Math.max(burst, maxPayload)
+  }
+
+  /** @internal Reading goes on if the socket is within its rate again, else the pause does. */
+  goOnReading (pause: ReadingPause): void {
+    this.#takeBytes(0, performance.now())
+    if (this.#bytesLeft < 0) this.#port.pausedReading(pause)
+    else this.#socket.activity.overRate = false
   }
 
   onMessage (data: string | Buffer, bytes: number): void {
     const socket = this.#socket
-    if (socket.state === 'closed') return
-    socket.lastSeen = performance.now()
     socket.bytesReceived += bytes
     socket.activity.arrivedBytes = bytes
     if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
     if (socket.observes('message')) socket.fireLocal('message', data)
     if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
 
-    const { maxDepth, maxNodes } = socket.host.options
+    const { maxDepth, maxNodes, maxKeys } = socket.host.options
+    if (maxKeys !== 0 && socket.host.plainJson && data.length > maxKeys && hasMoreKeys(data.toString(), maxKeys)) {
+      this.#unreadable(scError('SC_ERR_MESSAGE_KEYS', [maxKeys]), lastCallId(data))
+      return
+    }
     let message: unknown
     let finding: Finding
     try {
@@ -141,7 +204,7 @@ export class Inbound implements PortListener {
     const socket = this.#socket
     const packet = parsePacket(value, socket.host.options.maxEventNameLength)
     // A wanted answer costs nothing: the server asked for it.
-    if (packet.kind === 'ack' && socket.settleCall(packet.rid, hydrateError(packet.error), packet.data)) return
+    if (packet.kind === 'ack' && socket.settleCall(packet.rid, packet.error, packet.data)) return
     if (!this.#withinRate(packet)) return
     switch (packet.kind) {
       case 'event':
@@ -227,6 +290,12 @@ function isHandshake (message: unknown): boolean {
 function callIdOf (message: unknown): CallId | undefined {
   const cid = (message as { cid?: unknown }).cid
   return isCallId(cid) ? cid : undefined
+}
+
+/** The call id of a packet that is not parsed, where stock clients write it: at the end. */
+function lastCallId (data: string | Buffer): CallId | undefined {
+  const match = /"cid":(\d{1,15})\}$/.exec(data.toString().slice(-32))
+  return match === null ? undefined : Number(match[1])
 }
 
 function findingError (finding: NonNullable<Finding>, maxDepth: number, maxNodes: number): Error {

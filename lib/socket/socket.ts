@@ -14,7 +14,7 @@ import { encodeMessage, toJson } from '../protocol/codec.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { ackText, eventText } from '../protocol/packets.js'
-import { dehydrateError } from '../protocol/wire-errors.js'
+import { dehydrateError, hydrateError } from '../protocol/wire-errors.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { Beating } from '../transport/heartbeat.js'
 import type { SocketPort } from '../transport/port.js'
@@ -276,8 +276,9 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   /** @internal The answer to a call of ours; false when nothing waits for it. */
-  settleCall (rid: CallId, err: Error | null, data: unknown): boolean {
-    return this.#calls?.settle(rid, err, data) ?? false
+  settleCall (rid: CallId, error: unknown, data: unknown): boolean {
+    // Nothing is made of what nobody waits for.
+    return this.#calls !== null && this.#calls.has(rid) && this.#calls.settle(rid, hydrateError(error), data)
   }
 
   /** @internal */

@@ -24,7 +24,14 @@ export interface SocketPort {
 
 /** What a connection tells its socket. */
 export interface PortListener {
-  /** A text message as a string, a binary one as a Buffer. */
+  /**
+   * A message arrived. It is not looked at any further when this is false: the socket is closed, or sends too much.
+   * @param bytes of its payload, after inflation
+   */
+  onArrival (bytes: number): boolean
+  /** A ping or pong of the websocket protocol arrived. */
+  onControl (bytes: number): void
+  /** A text message as a string, a binary one as a Buffer. Only after `onArrival` was true. */
   onMessage (data: string | Buffer, bytes: number): void
   onClose (code: number, reason: string): void
   onError (err: Error): void

@@ -63,8 +63,11 @@ export class WsPort implements SocketPort, Flushable {
       const counters = this.#counters
       counters.inboundMessages++
       counters.inboundBytes += data.length
-      listener.onMessage(isBinary ? data : data.toString(), data.length)
+      if (listener.onArrival(data.length)) listener.onMessage(isBinary ? data : data.toString(), data.length)
     })
+    const onControl = (data: Buffer): void => listener.onControl(data.length)
+    ws.on('ping', onControl)
+    ws.on('pong', onControl)
     ws.on('close', (code: number, reason: Buffer) => {
       this.#single = this.#queue = this.#latest = null
       this.#queuedBytes = 0

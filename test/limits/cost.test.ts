@@ -1,0 +1,186 @@
+import { once } from 'node:events'
+import { deflateRawSync } from 'node:zlib'
+import fc from 'fast-check'
+import t from 'tap'
+import { hasMoreKeys } from '../../lib/protocol/count-keys.js'
+import { NetClient, RawClient, frame } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
+
+/** JSON as it is, and how many messages were decoded. */
+function countingCodec () {
+  const codec = {
+    decoded: 0,
+    encode: (object: unknown) => JSON.stringify(object),
+    decode (message: string | Buffer) {
+      codec.decoded++
+      const text = message.toString()
+      return text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text
+    }
+  }
+  return codec
+}
+
+t.test('over the rate of bytes reading pauses, and nothing is lost', async (t) => {
+  const { port, nextSocket } = await serve(t, { inboundByteRate: 200_000, inboundByteBurst: 100_000 })
+  const connected = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await connected
+  let came = 0
+  const all = new Promise<void>((resolve) => socket.on('load', () => { if (++came === 40) resolve() }))
+  const start = performance.now()
+  for (let i = 0; i < 40; i++) client.send({ event: 'load', data: 'x'.repeat(10_000) })
+  await all
+  // 300,000 bytes over the burst, at 200,000 a second; what is read in one piece may be owed.
+  t.ok(performance.now() - start > 1_000, `it took ${Math.round(performance.now() - start)} ms`)
+  t.equal(socket.state, 'open')
+})
+
+t.test('a rate of bytes that is turned off', async (t) => {
+  const { port, nextSocket } = await serve(t, { inboundByteRate: 0, inboundByteBurst: 1, inboundRate: 0 })
+  const connected = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await connected
+  let came = 0
+  socket.on('load', () => { came++ })
+  for (let i = 0; i < 100; i++) client.send({ event: 'load', data: 'x'.repeat(10_000) })
+  await client.barrier()
+  t.equal(came, 100)
+})
+
+t.test('a message may be larger than the burst', async (t) => {
+  const { port } = await serve(t, { inboundByteRate: 200_000, inboundByteBurst: 1_000 })
+  const client = await RawClient.connect(t, port)
+  for (let i = 0; i < 3; i++) {
+    client.send({ event: 'load', data: 'x'.repeat(30_000) })
+    await client.barrier()
+  }
+  t.equal((await client.close()).code, 1000)
+})
+
+t.test('compressed messages that a pause cannot hold back end the socket', async (t) => {
+  const codecEngine = countingCodec()
+  const { port, sc } = await serve(t, { perMessageDeflate: { threshold: 0 }, inboundRate: 0, codecEngine })
+  const client = await NetClient.open(t, port, { headers: ['Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover'] })
+  const text = Buffer.from(`{"event":"load","data":"${'x'.repeat(60_000)}"}`)
+  const deflated = deflateRawSync(text, { finishFlush: 2 })
+  const message = frame(deflated.subarray(0, deflated.length - 4), { rsv: 4 })
+  client.socket.write(Buffer.concat([frame('{"event":"#handshake","data":{},"cid":1}'), ...Array.from({ length: 60 }, () => message)]))
+  t.equal((await client.closeFrame()).code, 4429)
+  t.ok(codecEngine.decoded < 25, `${codecEngine.decoded} messages of 61 were decoded`)
+  t.equal(sc.stats().rateLimited, 1)
+})
+
+for (const [what, opcode] of [['pings', 9], ['pongs', 10]] as const) {
+  t.test(`${what} of the websocket protocol count`, async (t) => {
+    const { port, nextSocket } = await serve(t, { inboundRate: 20, inboundBurst: 10 })
+    const connected = nextSocket()
+    const client = await NetClient.connect(t, port)
+    const socket = await connected
+    const timer = setInterval(() => { for (let i = 0; i < 20; i++) client.socket.write(frame('', { opcode })) }, 50)
+    t.teardown(() => clearInterval(timer))
+    const [code] = await once(socket as any, 'close')
+    t.equal(code, 4429)
+  })
+}
+
+t.test('after a close nothing is decoded, and little is read', async (t) => {
+  const codecEngine = countingCodec()
+  const { port, sc, nextSocket } = await serve(t, { codecEngine })
+  const connected = nextSocket()
+  const client = await NetClient.connect(t, port)
+  const socket = await connected
+  socket.disconnect(4444)
+  const { decoded } = codecEngine
+  const before = sc.stats().inboundBytes
+  const flood = frame(JSON.stringify({ event: 'load', data: 'x'.repeat(60_000) }))
+  const pour = (): void => { while (client.socket.write(flood)); client.socket.once('drain', pour) }
+  pour()
+  const start = performance.now()
+  await client.closed
+  t.equal(codecEngine.decoded, decoded)
+  const seconds = (performance.now() - start) / 1_000
+  const read = sc.stats().inboundBytes - before
+  // A burst, the rate, and a piece that was read before reading paused.
+  t.ok(read <= 524_288 * (1 + seconds) + 300_000, `${read} bytes in ${seconds} s`)
+  t.ok(seconds < 4, 'the connection is dropped')
+})
+
+t.test('a polite client that was over its rate sees the close code', async (t) => {
+  const { port, nextSocket } = await serve(t, { inboundByteRate: 20_000, inboundByteBurst: 1_000 })
+  const connected = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await connected
+  const came = once(socket as any, 'load')
+  client.send({ event: 'load', data: 'x'.repeat(20_000) })
+  await came
+  socket.disconnect(4444, 'enough')
+  t.match(await client.closed, { code: 4444 })
+})
+
+t.test('nothing is made of an answer that nobody waits for', async (t) => {
+  let looks = 0
+  const watched = new Proxy({}, { get (_target, key) { if (key === 'message') looks++ } })
+  const json = countingCodec()
+  const codecEngine = {
+    ...json,
+    decode (message: string | Buffer) {
+      const packet = json.decode(message)
+      return packet.rid === undefined ? packet : { ...packet, error: watched }
+    }
+  }
+  const { port, nextSocket } = await serve(t, { codecEngine })
+  const connected = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await connected
+  client.send({ rid: 999 })
+  await client.barrier()
+  t.equal(looks, 0)
+  const asked = socket.invoke('ask')
+  client.send({ rid: (await client.event('ask')).cid })
+  await t.rejects(asked)
+  t.equal(looks, 1, 'one that is waited for is looked at')
+})
+
+t.test('many different keys', async (t) => {
+  const { port } = await serve(t, { maxKeys: 100 })
+  const client = await RawClient.connect(t, port)
+  const withKeys = (count: number): Record<string, number> => Object.fromEntries(Array.from({ length: count }, (_, i) => [`key${i}`, i]))
+  t.match((await client.call('unknown', withKeys(90))).error, { code: 'SC_ERR_EVENT_UNKNOWN' })
+  const { error } = await client.call('unknown', withKeys(200))
+  t.match(error, { name: 'InvalidMessageError', code: 'SC_ERR_MESSAGE_KEYS' })
+  t.match((await client.call('unknown', Array.from({ length: 500 }, () => withKeys(3)))).error, { code: 'SC_ERR_EVENT_UNKNOWN' }, 'the same keys again and again are no harm')
+  client.send(Buffer.from(JSON.stringify({ event: 'unknown', data: withKeys(200), cid: 77 })))
+  t.match((await client.answer(77)).error, { code: 'SC_ERR_MESSAGE_KEYS' }, 'in a binary message too')
+})
+
+t.test('keys are counted as the parser finds them', async (t) => {
+  const keysOf = (value: unknown, keys = new Set<string>()): Set<string> => {
+    if (typeof value === 'object' && value !== null) {
+      for (const [key, item] of Object.entries(value)) {
+        if (!Array.isArray(value)) keys.add(key)
+        keysOf(item, keys)
+      }
+    }
+    return keys
+  }
+  const spaces = fc.constantFrom('', ' ', '\n\t ')
+  const text = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ minLength: 15, maxLength: 50 }), fc.constantFrom('"', '\\', '\\"', '":', '\\\\":1,"'))
+  const value = fc.letrec((tie) => ({
+    any: fc.oneof({ maxDepth: 4 }, text, fc.integer(), tie('object'), tie('array')),
+    array: fc.array(tie('any'), { maxLength: 8 }),
+    object: fc.dictionary(text, tie('any'), { maxKeys: 8 })
+  })).any
+  const written = (value: unknown, space: string): string => Array.isArray(value)
+    ? `[${value.map((item) => written(item, space)).join(`${space},`)}]`
+    : typeof value === 'object' && value !== null
+      ? `{${Object.entries(value).map(([key, item]) => `${space}${JSON.stringify(key)}${space}:${space}${written(item, space)}`).join(',')}}`
+      : JSON.stringify(value)
+  fc.assert(fc.property(value, spaces, (value, space) => {
+    const count = keysOf(value).size
+    // Long enough to be counted at all.
+    const json = `[${written(value, space)},"${'x'.repeat(6 * (count + 2))}"]`
+    t.ok(!hasMoreKeys(json, count), 'no more')
+    // Hashes may collide.
+    if (count > 0) t.ok(hasMoreKeys(json, count - 1) || hasMoreKeys(json, count - 2), 'no less')
+  }), { numRuns: 500 })
+})
