@@ -132,10 +132,10 @@ t.test('nothing is made of an answer that nobody waits for', async (t) => {
   const connected = nextSocket()
   const client = await RawClient.connect(t, port)
   const socket = await connected
+  const asked = socket.invoke('ask')
   client.send({ rid: 999 })
   await client.barrier()
   t.equal(looks, 0)
-  const asked = socket.invoke('ask')
   client.send({ rid: (await client.event('ask')).cid })
   await t.rejects(asked)
   t.equal(looks, 1, 'one that is waited for is looked at')
