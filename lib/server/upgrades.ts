@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
+import { Pipelining } from './pipelining.js'
 
 export interface UpgradeGuard {
   /** Fastify closes: an upgrade that nobody answers any more is refused. */
@@ -28,7 +29,7 @@ export function guardUpgrades (fastify: FastifyInstance): UpgradeGuard {
   const before = (_request: IncomingMessage, socket: Duplex): void => { written = (socket as Socket).bytesWritten }
   let closing = false
   const after = (request: IncomingMessage, socket: Duplex): void => {
-    if (upgraded === request) return
+    if (upgraded === request || pipelining.refuses(socket)) return
     const answered = (socket as Socket).bytesWritten !== written
     // An application's own @fastify/websocket stops listening when Fastify begins to close.
     if (closing && !answered) socket.write('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
@@ -38,9 +39,11 @@ export function guardUpgrades (fastify: FastifyInstance): UpgradeGuard {
   websocketServer.on('headers', onHeaders)
   server.prependListener('upgrade', before)
   server.on('upgrade', after)
+  const pipelining = new Pipelining(server as Server)
   return {
     closing () { closing = true },
     stop () {
+      pipelining.stop()
       websocketServer.removeListener('headers', onHeaders)
       server.removeListener('upgrade', before)
       server.removeListener('upgrade', after)
