@@ -1,5 +1,7 @@
+import type { Guarded } from './barrier.js'
+
 /** Something that waits in a list of deadlines. */
-export abstract class Timed {
+export abstract class Timed implements Guarded {
   /** @internal */ expiresAt = 0
   /** @internal */ earlier: Timed | null = null
   /** @internal */ later: Timed | null = null
@@ -7,6 +9,9 @@ export abstract class Timed {
 
   /** Called once, when the time is over and nobody cancelled. */
   abstract expire (): void
+
+  /** What `expire` threw. */
+  abstract fault (err: unknown): void
 
   cancel (): void {
     this.list?.remove(this)
@@ -63,7 +68,11 @@ export class Deadlines {
     while (this.#first !== null && this.#first.expiresAt <= now) {
       const timed = this.#first
       this.remove(timed)
-      timed.expire()
+      try {
+        timed.expire()
+      } catch (err) {
+        timed.fault(err)
+      }
     }
     // The timer is not moved when the head is removed: it runs at most once too often per duration.
     if (this.#first !== null && this.#timer === null) this.#arm(this.#first.expiresAt - now)

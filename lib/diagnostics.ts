@@ -11,6 +11,8 @@ export const diagnostics = {
   close: channel('sc:socket:close'),
   /** `{ socket, bytes }` a message came in. */
   message: channel('sc:socket:message'),
+  /** `{ socket, error }` code in a socket's name threw where nobody else catches it; the socket is ended with 1011. */
+  fault: channel('sc:socket:fault'),
   /** `{ socket, bufferedBytes, policy }` a backlog went over its budget. */
   slowConsumer: channel('sc:socket:slow'),
   /** `{ socket, line, error }` a hook, a middleware or a policy stopped an action. */

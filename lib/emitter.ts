@@ -1,4 +1,5 @@
-import { isThenable } from './promises.js'
+import { checkFunction, checkText } from './arguments.js'
+import { promiseOf } from './promises.js'
 import { Stream } from './streams.js'
 
 export type Listener = (...args: any[]) => unknown
@@ -29,6 +30,8 @@ export abstract class Emitter {
   }
 
   off (event?: string, listener?: Listener): this {
+    if (event !== undefined) checkText('off', 'event', event)
+    if (listener !== undefined) checkFunction('off', 'listener', listener)
     if (event === undefined) this.#entries = null
     else if (listener === undefined) this.#entries?.delete(event)
     else this.#remove(event, (entry) => entry.fn === listener)
@@ -48,7 +51,8 @@ export abstract class Emitter {
   }
 
   #add (event: string, fn: Listener, once: boolean): this {
-    if (typeof fn !== 'function') throw new TypeError(`A listener of "${event}" must be a function, got ${typeof fn}`)
+    checkText('on', 'event', event)
+    checkFunction('on', 'listener', fn)
     const entries = (this.#entries ??= new Map()).get(event)
     // Copied, so that an emit under way goes on with the listeners it began with.
     this.#entries.set(event, entries === undefined ? [{ fn, once }] : [...entries, { fn, once }])
@@ -97,8 +101,7 @@ export abstract class Emitter {
   protected fire (event: string, args: unknown[], toObject?: (...args: any[]) => unknown): void {
     this.forEachListener(event, (listener) => {
       try {
-        const result = listener.apply(this, args)
-        if (isThenable(result)) result.then(undefined, (err: unknown) => this.onListenerError(err, event))
+        promiseOf(listener.apply(this, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))
       } catch (err) {
         this.onListenerError(err, event)
       }

@@ -14,6 +14,7 @@ export const errorTable = {
   SC_ERR_TOKEN_PAYLOAD: { name: 'InvalidArgumentsError', message: 'setAuthToken expects the claims to be a plain object, got %s' },
   SC_ERR_TOKEN_ALGORITHM: { name: 'InvalidArgumentsError', message: 'Cannot change the algorithm of auth tokens at run time; set the option authAlgorithm' },
   SC_ERR_TOKEN_SIGNING: { name: 'AuthTokenError', message: 'Failed to sign the auth token: %s', closeCode: 4002 },
+  SC_ERR_TOKEN_DELIVERY: { name: 'AuthError', message: 'Failed to deliver the auth token to the client: %s' },
   // Hooks and middleware
   SC_ERR_BLOCKED_SILENTLY: { name: 'SilentMiddlewareBlockedError', message: 'Action was silently blocked by %s middleware' },
   SC_ERR_NEXT_TWICE: { name: 'InvalidActionError', message: 'Callback for %s middleware was already invoked' },
@@ -84,6 +85,8 @@ export const errorTable = {
   SC_ERR_UPGRADE_REFUSED: { name: 'ServerProtocolError', message: 'The server answered the upgrade with HTTP status %s: %s' },
   SC_ERR_NOTHING_CAME: { name: 'TimeoutError', message: 'No %s came within %s ms; see the option timeout of injectSC' },
   SC_ERR_NOTHING_COMES: { name: 'BadConnectionError', message: 'No %s can come any more: the connection or the subscription has ended' },
+  // Calls of the API
+  SC_ERR_ARGUMENT: { name: 'InvalidArgumentsError', message: '%s expects %s, got %s' },
   // Set-up
   SC_ERR_OPTIONS: { name: 'InvalidOptionsError', message: '%s' },
   SC_ERR_AUTH_KEY_RANDOM: { name: 'InvalidOptionsError', message: 'A broker that is shared between processes needs an authKey (or a key pair, or @fastify/jwt): a random one differs on each' },
@@ -102,7 +105,7 @@ export class ScError extends Error {
 
   constructor (code: ScErrorCode, args: unknown[], fields?: Record<string, unknown>) {
     const row: { name: string, message: string, statusCode?: number } = errorTable[code]
-    super(format(row.message, ...args))
+    super(format(row.message, ...args.map(printable)))
     // Own and enumerable, so that it travels: an error crosses the wire as its message and its own fields.
     this.name = row.name
     this.code = code
@@ -116,9 +119,23 @@ export function scError (code: ScErrorCode, args: unknown[] = [], fields?: Recor
   return new ScError(code, args, fields)
 }
 
-/** Names a value's type for "expected X, got Y". */
+/** What goes into a text: an argument that fails when it is made text is named by its type. */
+function printable (arg: unknown): unknown {
+  if (typeof arg === 'string' || typeof arg === 'number') return arg
+  try {
+    return format('%s', arg)
+  } catch {
+    return typeName(arg)
+  }
+}
+
+/** Names a value's type for "expected X, got Y". Never throws. */
 export function typeName (value: unknown): string {
   if (value === null) return 'null'
-  if (Array.isArray(value)) return 'array'
+  try {
+    if (Array.isArray(value)) return 'array'
+  } catch {
+    // A revoked Proxy.
+  }
   return typeof value
 }

@@ -83,7 +83,14 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     }
   }
 
-  addRoutes(fastify, core, (ws: WebSocket, request: FastifyRequest) => core.accept(ws, request))
+  addRoutes(fastify, core, (ws: WebSocket, request: FastifyRequest) => {
+    try {
+      core.accept(ws, request)
+    } catch (err) {
+      core.warn(err, request.log)
+      ws.terminate()
+    }
+  })
 
   fastify.addHook('onReady', async () => {
     ready = true

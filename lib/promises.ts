@@ -1,6 +1,24 @@
-/** Whether a value is a promise, or behaves as one. Most results are not, and then nothing is awaited. */
-export function isThenable (value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+import { types } from 'node:util'
+
+/**
+ * A value as a promise, if it is one or behaves as one; `undefined` if not. Most results are not, and then nothing is awaited.
+ * Never throws, whatever the value does when it is looked at: one that cannot be read counts as a plain value, and a `then`
+ * that throws as a rejection.
+ */
+export function promiseOf<T = unknown> (value: unknown): Promise<T> | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  // Without a look at its fields, which may be getters.
+  if (types.isPromise(value) && isPlainPromise(value)) return value as Promise<T>
+  try {
+    if (typeof (value as { then?: unknown }).then !== 'function') return undefined
+  } catch {
+    return undefined
+  }
+  return new Promise<T>((resolve) => resolve(value as PromiseLike<T>))
+}
+
+function isPlainPromise (promise: Promise<unknown>): boolean {
+  return Object.getPrototypeOf(promise) === Promise.prototype && !Object.hasOwn(promise, 'then') && !Object.hasOwn(promise, 'constructor')
 }
 
 /** The promise of work that is already done; shared, so that a synchronous publish allocates none. */

@@ -1,5 +1,7 @@
 import type { ScStream } from '../types/exchange.js'
+import { checkTimeout } from './arguments.js'
 import { scError } from './errors.js'
+import { handled } from './promises.js'
 
 /**
  * Values as async iterators. Each `for await` loop gets what is written after it started, in order;
@@ -32,7 +34,13 @@ export class Stream<T> implements ScStream<T> {
     return consumer
   }
 
-  async once (timeout?: number): Promise<T> {
+  /** The next value. The promise may be left alone: its `TimeoutError` is nobody's unhandled rejection. */
+  once (timeout?: number): Promise<T> {
+    checkTimeout('once', timeout)
+    return handled(this.#once(timeout))
+  }
+
+  async #once (timeout: number | undefined): Promise<T> {
     const consumer = this[Symbol.asyncIterator]()
     let timer: NodeJS.Timeout | undefined
     try {

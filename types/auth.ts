@@ -34,6 +34,11 @@ export interface ScSignOptions {
   header?: Record<string, unknown>
   /** Leave `iat` out. */
   noTimestamp?: boolean
+  /**
+   * Reject the promise of `setAuthToken` when the client does not confirm the token: because it left, or did not answer within
+   * `ackTimeout`. Without it the promise resolves then: the socket was authenticated all the same.
+   */
+  rejectOnFailedDelivery?: boolean
   /** Not allowed here: an `InvalidArgumentsError` is emitted and the value ignored. Set `authAlgorithm` instead. */
   algorithm?: string
 }

@@ -47,6 +47,15 @@ export interface SubscriptionOptions {
  */
 export type Respond = (err?: unknown, data?: unknown) => void
 
+/** Bytes that `socket.send()` takes; an array is one of numbers from 0 to 255. */
+export type RawBytes = ArrayBufferView | ArrayBuffer | SharedArrayBuffer | readonly number[]
+
+/** Options of `socket.deauthenticate()`. */
+export interface DeauthenticateOptions {
+  /** Reject the promise when the client does not confirm that it dropped its token. */
+  rejectOnFailedDelivery?: boolean
+}
+
 /** A handler of a client's event. An async handler's result, or a promise's, is the ack when `res` was not used. */
 export type EventListener = (data: any, res: Respond) => unknown
 
@@ -160,16 +169,25 @@ export interface ScServerSocket {
   receiver (event: string): ScStream<any>
   /** Calls of clients; answer each with `request.end(data)` or `request.error(err)`. */
   procedure (event: string): ScStream<ScProcedureRequest>
-  /** Sends raw data; `'raw'` on the client. */
-  send (data: string | Buffer, options?: { binary?: boolean }): void
+  /**
+   * Sends raw data; `'raw'` on the client. Text and numbers go as text, everything else as bytes, unless `binary` says otherwise.
+   * @throws InvalidArgumentsError for anything else, such as an object
+   */
+  send (data: string | number | RawBytes, options?: { binary?: boolean }): void
   getAuthToken (): ScAuthToken | null
   /**
    * Authenticates the socket: signs a token with `claims` and sends it to the client. `authState` and the events change
-   * synchronously; the promise settles when the client stored the token, the callback likewise. A signing failure closes with 4002.
+   * synchronously; the promise settles when the client stored the token. It also resolves when the client left meanwhile or
+   * did not answer, unless `rejectOnFailedDelivery` is set; the callback gets the error then. It rejects with an
+   * InvalidArgumentsError for claims that are no plain object, and with an AuthTokenError when signing fails, which closes the
+   * socket with 4002.
    */
   setAuthToken (claims: ScAuthToken | object, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void>
-  /** Drops the token here and on the client. */
-  deauthenticate (callback?: (err: Error | null) => void): Promise<void>
+  /**
+   * Drops the token here and on the client. With a callback, or with `rejectOnFailedDelivery`, the client's answer is awaited:
+   * the callback gets what went wrong, the promise rejects with it only if asked to.
+   */
+  deauthenticate (options?: DeauthenticateOptions | ((err: Error | null) => void) | null): Promise<void>
   /** Drops the token here only. */
   deauthenticateSelf (): void
   /** Unsubscribes the socket from a channel, or from all of them, and tells the client. A channel it is not in changes nothing. */

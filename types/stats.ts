@@ -37,6 +37,8 @@ export interface ScStats {
   /** Messages that could not be read or broke a rule of the protocol. */
   invalid: number
   rateLimited: number
+  /** Sockets ended with 1011 because code in their name threw where nobody else catches it. 0 unless something has a bug. */
+  faults: number
   /** Publications left out or replaced because a socket was too slow. */
   dropped: number
   slowConsumers: number

@@ -1,9 +1,13 @@
 import { typeName } from '../errors.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
+import { isInstance, readable } from '../untrusted.js'
 import type { AuthCallback, AuthEngine, AuthKey, ScAuthToken, SignTokenOptions, VerifyTokenOptions } from '../../types/auth.js'
 import { isPlainObject } from './claims.js'
 
-const toError = (err: unknown): Error => err instanceof Error ? err : new Error(typeof err === 'string' ? err : 'The auth engine failed', { cause: err })
+function toError (err: unknown): Error {
+  const read = readable(err)
+  return isInstance(read, Error) ? read : new Error(typeof read === 'string' ? read : 'The auth engine failed', { cause: read })
+}
 
 /**
  * Calls a method of an engine, which may use its callback or return a promise. The first answer counts, and later ones,
@@ -33,8 +37,9 @@ function callEngine<T> (call: (callback: AuthCallback<T>) => unknown, answersByP
 
   try {
     const returned = call(settle)
-    if (isThenable(returned)) {
-      returned.then((value) => {
+    const running = promiseOf(returned)
+    if (running !== undefined) {
+      running.then((value) => {
         // An async function that uses its callback resolves with nothing, maybe before it calls back.
         if (value !== undefined || answersByPromise) settle(null, value)
       }, (err) => settle(err ?? new Error('The auth engine failed')))

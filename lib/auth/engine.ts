@@ -3,7 +3,7 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { scError, typeName } from '../errors.js'
 import { writeLine } from '../log.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import type { AuthCallback, AuthEngine, AuthKey, ScAuthToken, SignTokenOptions, VerifyTokenOptions } from '../../types/auth.js'
 import type { ScPluginOptions } from '../../types/options.js'
 import { signRequest, type Claims, type SignRequest } from './claims.js'
@@ -172,8 +172,9 @@ export class JwtEngine implements AuthEngine {
     } catch (err) {
       throw fromVerifier(err, token, jwt.decode)
     }
-    if (isThenable(result)) {
-      return Promise.resolve(result as PromiseLike<ScAuthToken>).catch((err) => { throw fromVerifier(err, token, jwt.decode) })
+    const verifying = promiseOf<ScAuthToken>(result)
+    if (verifying !== undefined) {
+      return verifying.catch((err) => { throw fromVerifier(err, token, jwt.decode) })
     }
     if (jwt === this.#private) return result as ScAuthToken
     // A verifier with a cache hands out the same object every time.
@@ -226,7 +227,7 @@ export class JwtEngine implements AuthEngine {
       if (options?.mutatePayload === true) Object.assign(token, request.claims)
       return text
     }
-    return isThenable(signed) ? Promise.resolve(signed).then(finish) : finish(signed)
+    return promiseOf(signed)?.then(finish) ?? finish(signed)
   }
 
   /** The options are `undefined` for the prepared signer. */
@@ -338,9 +339,10 @@ function answer<T> (work: () => T | Promise<T>, callback: AuthCallback<T> | unde
     return callback(err as Error)
   }
   if (typeof callback !== 'function') return Promise.resolve(result)
-  if (!isThenable(result)) return callback(null, result as T)
+  const pending = promiseOf<T>(result)
+  if (pending === undefined) return callback(null, result as T)
   // Out of the promise: a callback that throws is to be an uncaught exception, as everywhere in Node.js, not a rejection.
-  result.then((value) => { process.nextTick(callback, null, value) }, (err) => { process.nextTick(callback, err) })
+  pending.then((value) => { process.nextTick(callback, null, value) }, (err) => { process.nextTick(callback, err) })
 }
 
 /**

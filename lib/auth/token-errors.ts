@@ -1,4 +1,5 @@
 import { scError, type ScError, type ScErrorCode } from '../errors.js'
+import { readable } from '../untrusted.js'
 
 export interface TokenFailure {
   authError: ScError
@@ -17,6 +18,7 @@ const rows: Record<string, { code: ScErrorCode, field?: { from: string, to: stri
  * matter which library the engine uses. The cause is kept in `cause`, which does not travel to the client.
  */
 export function toAuthError (err: unknown): TokenFailure {
+  err = readable(err)
   const { name, message } = (err ?? {}) as { name?: unknown, message?: unknown }
   const row = typeof name === 'string' && Object.hasOwn(rows, name) ? rows[name] : undefined
   const text = typeof message === 'string' ? message : typeof err === 'string' ? err : 'The auth engine failed'

@@ -4,7 +4,9 @@ import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from '.
 import type { ChannelPolicy, ChannelRoute, Checked, Contracts, EventRoute, HookLists, ResolvedChannel } from '../../types/routes.js'
 import { scError, typeName } from '../errors.js'
 import type { Scope } from '../lifecycle/scope.js'
+import { jsonBytes } from '../protocol/codec.js'
 import { isLocalEvent, isReservedEvent } from '../protocol/names.js'
+import { messageOf } from '../untrusted.js'
 import { type ChannelMatch, ChannelRouter, noParams } from './channel-router.js'
 import { channelContract, eventContract } from './contract.js'
 import { declareHiddenRoute, hiddenPath } from './hidden-route.js'
@@ -250,7 +252,7 @@ function compiling<T> (name: string, part: string, compile: () => T): T {
   try {
     return compile()
   } catch (cause) {
-    throw scError('SC_ERR_CONTRACT', [name, `the ${part} schema cannot be compiled: ${cause instanceof Error ? cause.message : String(cause)}`], { cause })
+    throw scError('SC_ERR_CONTRACT', [name, `the ${part} schema cannot be compiled: ${messageOf(cause)}`], { cause })
   }
 }
 
@@ -258,7 +260,7 @@ function compiling<T> (name: string, part: string, compile: () => T): T {
 function limited (pattern: string, maxBytes: number, check: Validate | null): Validate | null {
   if (maxBytes === 0) return check
   return (data) => {
-    const bytes = data === undefined ? 0 : Buffer.byteLength(JSON.stringify(data) ?? '')
+    const bytes = data === undefined ? 0 : jsonBytes(data)
     if (bytes > maxBytes) return { error: scError('SC_ERR_MESSAGE_SIZE', [pattern, maxBytes, bytes]) }
     return check === null ? { value: data } : check(data)
   }

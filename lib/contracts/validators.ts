@@ -3,7 +3,8 @@ import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationErr
 import { Compile } from 'typebox/compile'
 import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { Checked } from '../../types/routes.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
+import { isInstance, readable } from '../untrusted.js'
 
 /** Which part of a declaration a schema checks; also the first word of the error messages. */
 export type SchemaPart = 'data' | 'message' | 'params'
@@ -42,64 +43,67 @@ export function compileValidator (request: ValidatorRequest): Validate {
 
   function check (data: unknown): Checked | Promise<Checked> {
     const holder = { data }
-    let result: unknown
     try {
       // Ajv can only replace a root value when it knows the parent.
-      result = compiled.schemaEnv === undefined ? compiled(data) : compiled(data, { parentData: holder, parentDataProperty: 'data' })
+      const result = compiled.schemaEnv === undefined ? compiled(data) : compiled(data, { parentData: holder, parentDataProperty: 'data' })
+      if (result === true) return { value: holder.data }
+      const running = promiseOf(result)
+      if (running !== undefined) {
+        // An async validator resolves with the data itself: it counts as pass or fail only.
+        return running.then(
+          (passed) => passed === false ? refuse(compiled.errors) : { value: holder.data },
+          (err: unknown) => refuse(isAjvFailure(err) ? err.errors : err)
+        )
+      }
+      if (result === false) return refuse(compiled.errors)
+      if (typeof result === 'object' && result !== null) {
+        const { error } = result as { error?: unknown }
+        if (error) return refuse(error)
+        if ('value' in result) return { value: result.value }
+      }
+      return { value: holder.data }
     } catch (err) {
-      return { error: asError(err) }
+      return { error: toError(err) }
     }
-    if (result === true) return { value: holder.data }
-    if (isThenable(result)) {
-      // An async validator resolves with the data itself: it counts as pass or fail only.
-      return Promise.resolve(result).then(
-        (passed) => passed === false ? refuse(compiled.errors) : { value: holder.data },
-        (err: unknown) => refuse(isAjvFailure(err) ? err.errors : err)
-      )
-    }
-    if (result === false) return refuse(compiled.errors)
-    if (typeof result === 'object' && result !== null) {
-      const { error } = result as { error?: unknown }
-      if (error) return refuse(error)
-      if ('value' in result) return { value: result.value }
-    }
-    return { value: holder.data }
   }
 
+  /** Never throws, whatever a compiler or a formatter of the application's gives. */
   function refuse (errors: unknown): Checked {
-    let error: Error & Record<string, unknown>
-    if (Array.isArray(errors)) {
-      try {
-        error = format(errors as FastifySchemaValidationError[], part) as Error & Record<string, unknown>
-      } catch (err) {
-        return { error: asError(err) }
-      }
-      error.validation = errors
-    } else {
-      error = asError(errors) as Error & Record<string, unknown>
-      error.validation ??= []
+    try {
+      const isList = Array.isArray(errors)
+      let error = toError(isList ? format(errors as FastifySchemaValidationError[], part) : errors)
+      if (!Object.isExtensible(error)) error = Object.assign(new Error(error.message), { ...error, name: error.name }) as Error & Record<string, unknown>
+      if (isList) error.validation = errors
+      else error.validation ??= []
+      error.statusCode ??= 400
+      error.code ??= 'FST_ERR_VALIDATION'
+      error.validationContext = part
+      return { error }
+    } catch (err) {
+      return { error: toError(err) }
     }
-    error.statusCode ??= 400
-    error.code ??= 'FST_ERR_VALIDATION'
-    error.validationContext = part
-    return { error }
   }
 
   return function validate (data) {
     if (data !== undefined) return check(data)
     // As in Fastify, what was not sent counts as null, unless the schema is content with undefined.
     const first = check(undefined)
-    if (isThenable(first)) return first
+    if (first instanceof Promise) return first
     return first.error === undefined ? first : check(null)
   }
 }
 
 function isAjvFailure (err: unknown): err is { errors: unknown } {
-  return typeof err === 'object' && err !== null && Array.isArray((err as { errors?: unknown }).errors)
+  try {
+    return typeof err === 'object' && err !== null && Array.isArray((err as { errors?: unknown }).errors)
+  } catch {
+    return false
+  }
 }
 
-function asError (value: unknown): Error {
-  return value instanceof Error ? value : new Error(typeof value === 'string' ? value : 'Invalid data')
+function toError (value: unknown): Error & Record<string, unknown> {
+  const read = readable(value)
+  return (isInstance(read, Error) ? read : new Error(typeof read === 'string' ? read : 'Invalid data')) as Error & Record<string, unknown>
 }
 
 /** The text of Fastify's default formatter: `data/n must be integer, data/t must be string`. */

@@ -1,6 +1,8 @@
 import type { ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import { checkFunction, checkText } from '../arguments.js'
+import { follow } from '../barrier.js'
 import { Emitter } from '../emitter.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import type { Watcher } from './hub.js'
 
 /** What a channel object asks of its exchange. */
@@ -10,7 +12,10 @@ export interface ChannelPort {
   publish (channel: string, data: unknown, callback?: (err: Error | null) => void): Promise<void>
   destroyChannel (channel: string): void
   warn (err: unknown): void
+  fault (err: unknown): void
 }
+
+function nothing (): void {}
 
 const eventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
   subscribe: (channel) => ({ channel }),
@@ -57,7 +62,7 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
   }
 
   watch (handler: ScWatcher): void {
-    if (typeof handler !== 'function') throw new TypeError(`A watcher must be a function, got ${typeof handler}`)
+    checkFunction('watch', 'watcher', handler)
     this.#watchers = [...this.#watchers, handler]
   }
 
@@ -74,8 +79,8 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
     const data: unknown = json === '' ? undefined : JSON.parse(json)
     for (const watcher of this.#watchers) {
       try {
-        const result = watcher(data)
-        if (isThenable(result)) result.then(undefined, (err: unknown) => this.#port.warn(err))
+        const running = promiseOf(watcher(data))
+        if (running !== undefined) follow(this.#port, running, nothing, (err) => this.#port.warn(err))
       } catch (err) {
         this.#port.warn(err)
       }
@@ -104,7 +109,10 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
 
   [Symbol.asyncIterator] (): AsyncIterator<any> { return this.stream('messages')[Symbol.asyncIterator]() }
 
-  listener (event: string): ScStream<any> { return this.stream(event) }
+  listener (event: string): ScStream<any> {
+    checkText('listener', 'event', event)
+    return this.stream(event)
+  }
 
   /** Ends all loops over this channel. */
   end (): void { this.closeStreams() }

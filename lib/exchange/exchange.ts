@@ -2,11 +2,14 @@ import type { MaybePromise } from '../../types/broker.js'
 import type { ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { Checked } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
+import { checkCallback, checkText } from '../arguments.js'
+import { follow } from '../barrier.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
-import { done, handled, isThenable } from '../promises.js'
+import { done, handled, promiseOf } from '../promises.js'
 import { toJson } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
+import { asError, messageOf } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
 import type { Hub } from './hub.js'
 
@@ -41,15 +44,16 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void> {
     let published: MaybePromise<void>
     try {
+      checkCallback('publish', callback)
       published = this.#publish(channel, data)
     } catch (err) {
-      return this.#failed(err as Error, callback)
+      return this.#failed(asError(err), typeof callback === 'function' ? callback : undefined)
     }
     if (published === undefined) {
       this.#call(callback, null)
       return done
     }
-    return handled(published.then(() => this.#call(callback, null), (err: Error) => this.#failed(err, callback)))
+    return handled(published.then(() => this.#call(callback, null), (err: unknown) => this.#failed(asError(err), callback)))
   }
 
   invokePublish (channel: string, data?: unknown): Promise<void> {
@@ -64,8 +68,8 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     this.#checkName(channel, 'publish')
     const checked = this.#port.check(channel, data)
     if (checked === null) return this.publishChecked(channel, data)
-    if (isThenable(checked)) return (checked as Promise<Checked>).then((result) => this.#publishResult(channel, result))
-    return this.#publishResult(channel, checked as Checked)
+    if (checked instanceof Promise) return checked.then((result) => this.#publishResult(channel, result))
+    return this.#publishResult(channel, checked)
   }
 
   #publishResult (channel: string, checked: Checked): MaybePromise<void> {
@@ -82,7 +86,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     try {
       json = toJson(data) ?? ''
     } catch (err) {
-      throw scError('SC_ERR_ENCODE', [(err as Error).message])
+      throw scError('SC_ERR_ENCODE', [messageOf(err)])
     }
     const published = this.#link.publish(channel, json)
     this.publishes++
@@ -103,7 +107,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   #call (callback: ((err: Error | null) => void) | undefined, err: Error | null): void {
     if (callback === undefined || callback === null) return
     try {
-      callback(err)
+      promiseOf(callback(err))?.catch((thrown: unknown) => this.#port.warn(thrown))
     } catch (thrown) {
       this.#port.warn(thrown)
     }
@@ -120,7 +124,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   #watch (channel: ExchangeChannel): void {
     const watched = this.#hub.watch(channel.name, channel)
     if (watched === undefined) this.#subscribed(channel)
-    else watched.then(() => this.#subscribed(channel), (err: Error) => this.#subscribeFailed(channel, err))
+    else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))
   }
 
   /** The broker can be reached: what could not be subscribed till now is tried again. */
@@ -194,7 +198,10 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   watch (name: string, handler: ScWatcher): void { this.#channel(name).watch(handler) }
   unwatch (name: string, handler?: ScWatcher): void { this.#channels.get(name)?.unwatch(handler) }
   watchers (name: string): ScWatcher[] { return this.#channels.get(name)?.watchers() ?? [] }
-  listener (event: string): ScStream<any> { return this.stream(event) }
+  listener (event: string): ScStream<any> {
+    checkText('listener', 'event', event)
+    return this.stream(event)
+  }
 
   /** Tells channel objects that messages may have been lost: of one channel, or of all. */
   dropOut (name: string | null): void {
@@ -212,5 +219,6 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   }
 
   warn (err: unknown): void { this.#port.warn(err) }
+  /** @internal */ fault (err: unknown): void { this.#port.warn(err) }
   protected onListenerError (err: unknown): void { this.#port.warn(err) }
 }

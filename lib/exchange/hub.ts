@@ -2,6 +2,7 @@ import type { MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
+import type { Guarded } from '../barrier.js'
 import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
@@ -9,7 +10,7 @@ import { eventText, publishText } from '../protocol/packets.js'
 import { SharedMessage } from '../transport/frames.js'
 
 /** A socket, as a channel sees it. */
-export interface Subscriber {
+export interface Subscriber extends Guarded {
   /** Queues a publication; false when it was left out. */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
 }
@@ -101,8 +102,11 @@ export class Hub {
   deliver (channel: string, json: string): void {
     const entry = this.#entries.get(channel)
     if (entry === undefined) return
-    if (entry.members.size !== 0) this.#fanOut(entry, json)
-    entry.watcher?.receive(json)
+    try {
+      if (entry.members.size !== 0) this.#fanOut(entry, json)
+    } finally {
+      entry.watcher?.receive(json)
+    }
   }
 
   /**
@@ -114,7 +118,13 @@ export class Hub {
     const message = new SharedMessage(this.#port.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#port.codec, { event, data }))
     const members = new Set<Subscriber>()
     for (const entry of channel === null ? this.#entries.values() : [this.#entries.get(channel)]) entry?.members.forEach((member) => members.add(member))
-    for (const member of members) member.deliver(message, '', 'disconnect')
+    for (const member of members) {
+      try {
+        member.deliver(message, '', 'disconnect')
+      } catch (err) {
+        member.fault(err)
+      }
+    }
   }
 
   /** What happens when a subscriber is too slow for a channel. */
@@ -136,13 +146,24 @@ export class Hub {
     if (hooks.publishOut.length === 0 && deliver === null) {
       const policy = this.policyOf(resolved)
       for (const member of members) {
-        if (member.deliver(message, channel, policy)) this.deliveries++
-        else this.dropped++
+        // Who fails must not rob those who come after it.
+        try {
+          if (member.deliver(message, channel, policy)) this.deliveries++
+          else this.dropped++
+        } catch (err) {
+          member.fault(err)
+        }
       }
       return
     }
     const delivery: Delivery = { channel, json, resolved, message }
-    for (const member of members) this.#port.deliverThroughHooks(member, delivery)
+    for (const member of members) {
+      try {
+        this.#port.deliverThroughHooks(member, delivery)
+      } catch (err) {
+        member.fault(err)
+      }
+    }
   }
 
   #encode (channel: string, json: string): SharedMessage {

@@ -4,7 +4,6 @@ import { isAuthTokenExpired } from '../auth/expiry.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
 import { runHooks, withDeadline } from '../lifecycle/run.js'
-import { isThenable } from '../promises.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { type TokenChange, announceLoss, announceToken, removeToken, replaceToken } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
@@ -61,8 +60,8 @@ export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
     }
   }
   const verdict = authenticate(context, socket, packet.data)
-  if (isThenable(verdict)) return (verdict as Promise<Verdict>).then(conclude).catch((err: unknown) => socket.host.warn(err, socket.log))
-  conclude(verdict as Verdict)
+  if (verdict instanceof Promise) return verdict.then(conclude)
+  conclude(verdict)
 }
 
 /** `#removeAuthToken`: the client dropped its token. */
@@ -103,10 +102,10 @@ export function authenticate (context: HandlerContext, socket: ServerSocket, sig
     return failed(err)
   }
   const check = (claims: ScAuthToken): Verdict | Promise<Verdict> => pass(context, socket, { claims, signedToken: signedToken as string, version })
-  if (!isThenable(verified)) return check(verified as ScAuthToken)
+  if (!(verified instanceof Promise)) return check(verified)
   const { hooks } = context.deadlines
   return withDeadline(verified, hooks, () => scError('SC_ERR_HOOK_TIMEOUT', ['verifyToken', hooks.duration]))
-    .then((claims) => check(claims as ScAuthToken), failed)
+    .then(check, failed)
 }
 
 /** The user that a hook of the handshake's request verified. */

@@ -37,6 +37,8 @@ export interface ActionCounters {
   blocked: number
   invalid: number
   rateLimited: number
+  /** Sockets that were ended because code in their name threw. */
+  faults: number
 }
 
 /**

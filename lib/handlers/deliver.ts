@@ -4,7 +4,7 @@ import type { Delivery, Subscriber } from '../exchange/hub.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext } from './context.js'
 
@@ -57,7 +57,8 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
   const decide = route.deliver
   return runHooks('deliver policy', [function (this: unknown, policyRequest) {
     const result = decide.call(route.instance, policyRequest)
-    if (isThenable(result)) return result.then((data) => { if (data !== undefined) request.data = data })
+    const running = promiseOf(result)
+    if (running !== undefined) return running.then((data) => { if (data !== undefined) request.data = data })
     if (result !== undefined) request.data = result
   }], route.instance, request, context.deadlines.hooks)
 }

@@ -2,10 +2,11 @@ import type { EventPacket } from '../../types/protocol.js'
 import type { EmitRequest, EventRequest } from '../../types/hooks.js'
 import type { Checked, EventContext, EventRoute } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
+import { follow } from '../barrier.js'
 import { Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { fail, refuse, refuseBlocked } from './refuse.js'
@@ -21,20 +22,25 @@ export const handleEvent: PacketHandler = (context, socket, packet, expired) => 
     return
   }
   const request: EmitRequest<ScServerSocket> = { socket, event: packet.event, data: packet.data, authTokenExpiredError: expired }
+  let running: void | Promise<void>
   try {
-    const running = runHooks('emit', hooks, scope.instance, request, context.deadlines.hooks)
-    if (running === undefined) {
-      proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
-    } else {
-      const waiting = socket.activity.beginWaiting()
-      running.finally(() => socket.activity.endWaiting(waiting)).then(
-        () => proceed(context, socket, packet, route, replaced(request.data, packet.data), expired),
-        (err: unknown) => { refuseBlocked(context, socket, 'emit', err, packet.cid) }
-      )
-    }
+    running = runHooks('emit', hooks, scope.instance, request, context.deadlines.hooks)
   } catch (err) {
     refuseBlocked(context, socket, 'emit', err, packet.cid)
+    return
   }
+  if (running === undefined) {
+    proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
+    return
+  }
+  const waiting = socket.activity.beginWaiting()
+  follow(socket, running, () => {
+    socket.activity.endWaiting(waiting)
+    proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
+  }, (err) => {
+    socket.activity.endWaiting(waiting)
+    refuseBlocked(context, socket, 'emit', err, packet.cid)
+  })
 }
 
 /** Data that a hook assigned; `undefined` keeps the old value. */
@@ -59,16 +65,16 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
     return
   }
   const response = cid === undefined ? null : new Response(socket, cid, event, data)
-  const respond = response === null ? ignoreAnswer : (err?: unknown, answer?: unknown) => response.respond(err, answer)
+  const respond = response === null ? nothing : (err?: unknown, answer?: unknown) => response.respond(err, answer)
   socket.eachListener(event, (listener) => {
     const failed = (err: unknown): void => {
       if (response === null) socket.host.warn(err, socket.log)
       else response.fail(err)
     }
     try {
-      const result = listener.call(socket, data, respond)
-      if (!isThenable(result)) return
-      result.then((answer: unknown) => {
+      const running = promiseOf(listener.call(socket, data, respond))
+      if (running === undefined) return
+      follow(socket, running, (answer) => {
         // An async handler that takes `res` may still use it; one that does not has nothing more to say.
         if (response !== null && !response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
       }, failed)
@@ -84,7 +90,7 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
   if (!response.sent) context.deadlines.handlers.add(response)
 }
 
-function ignoreAnswer (): void {}
+function nothing (): void {}
 
 // Declared events.
 
@@ -141,6 +147,10 @@ class RouteRun extends Timed implements EventContext {
     failRoute(this, scError('SC_ERR_HANDLER_TIMEOUT', [this.event, this.route.timeout]))
     this.#abort?.abort()
   }
+
+  fault (err: unknown): void {
+    this.socket.fault(err)
+  }
 }
 
 function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
@@ -152,7 +162,7 @@ function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventP
     if (running !== undefined) {
       limit(run)
       if (!run.handlerCalled && !run.settled) run.waiting = socket.activity.beginWaiting()
-      running.then(undefined, (err: unknown) => failRoute(run, err))
+      follow(socket, running, nothing, (err) => failRoute(run, err))
     }
   } catch (err) {
     failRoute(run, err)
@@ -169,7 +179,8 @@ function validate (run: RouteRun): void | Promise<void> {
   const { validate } = run.route
   if (validate === null) return preHandlers(run)
   const checked = validate(run.eventRequest.data)
-  return isThenable(checked) ? (checked as Promise<Checked>).then((result) => validated(run, result)) : validated(run, checked as Checked)
+  if (checked instanceof Promise) return checked.then((result) => validated(run, result))
+  return validated(run, checked)
 }
 
 function validated (run: RouteRun, checked: Checked): void | Promise<void> {
@@ -209,9 +220,10 @@ function handle (run: RouteRun): void | Promise<void> {
   run.handlerCalled = true
   run.endWaiting()
   const result = route.handler.call(route.instance, request.data, run)
-  if (isThenable(result)) {
+  const running = promiseOf(result)
+  if (running !== undefined) {
     limit(run)
-    return (result as Promise<unknown>).then((answer) => answered(run, answer))
+    return running.then((answer) => answered(run, answer))
   }
   return answered(run, result)
 }
@@ -250,7 +262,8 @@ function failRoute (run: RouteRun, error: unknown): void {
 function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: ReadonlyArray<(this: any, request: any) => unknown>): void {
   const { context, eventRequest: request, route, socket } = run
   try {
-    runHooks(line, hooks, route.instance, request, context.deadlines.hooks)?.catch((err: unknown) => socket.host.warn(err, socket.log))
+    const running = runHooks(line, hooks, route.instance, request, context.deadlines.hooks)
+    if (running !== undefined) follow(socket, running, nothing, (err) => socket.host.warn(err, socket.log))
   } catch (err) {
     socket.host.warn(err, socket.log)
   }

@@ -2,8 +2,8 @@ import { handshakeUser } from '../auth/handshake-user.js'
 import type { EventPacket } from '../../types/protocol.js'
 import type { ConnectStatus } from '../../types/server.js'
 import { scError } from '../errors.js'
+import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
-import { isThenable } from '../promises.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { read } from '../untrusted.js'
@@ -29,7 +29,6 @@ export const handleHandshake: PacketHandler = (context, socket, packet) => {
     const running = runHooks('handshakeSC', hooks.handshakeSC, instance, { socket }, context.deadlines.hooks)
     if (running !== undefined) {
       return running.then(() => checkToken(context, socket, packet), (thrown: unknown) => reject(context, socket, packet, thrown))
-        .catch((err: unknown) => socket.host.warn(err, socket.log))
     }
   } catch (thrown) {
     reject(context, socket, packet, thrown)
@@ -43,11 +42,8 @@ export const handleHandshake: PacketHandler = (context, socket, packet) => {
 function checkToken (context: HandlerContext, socket: ServerSocket, packet: EventPacket): void | Promise<void> {
   if (socket.state === 'closed') return
   const verdict = authenticateHandshake(context, socket, packet)
-  if (isThenable(verdict)) {
-    return (verdict as Promise<Verdict>).then((decided) => open(context, socket, packet, decided))
-      .catch((err: unknown) => socket.host.warn(err, socket.log))
-  }
-  open(context, socket, packet, verdict as Verdict | null)
+  if (verdict instanceof Promise) return verdict.then((decided) => open(context, socket, packet, decided))
+  open(context, socket, packet, verdict)
 }
 
 function open (context: HandlerContext, socket: ServerSocket, packet: EventPacket, verdict: Verdict | null): void {
@@ -78,15 +74,14 @@ function authenticateHandshake (context: HandlerContext, socket: ServerSocket, p
 }
 
 function reject (context: HandlerContext, socket: ServerSocket, packet: EventPacket, thrown: unknown): void {
-  const code = closeCode(thrown)
+  const { error, detail } = toBlock('handshakeSC', thrown)
+  const code = closeCode(error, detail)
   refuseBlocked(context, socket, 'handshakeSC', thrown, packet.cid, { code })
   socket.disconnect(code)
 }
 
 /** The close code of a rejected handshake: `err.statusCode`, or the second argument of `next`, or 4008. */
-function closeCode (thrown: unknown): number {
-  const error = read(thrown, 'error') ?? thrown
-  const detail = read(thrown, 'detail')
+function closeCode (error: unknown, detail: unknown): number {
   const statusCode = read(error, 'statusCode')
   for (const code of [statusCode, detail]) {
     if (isSendableCloseCode(code)) return code

@@ -4,7 +4,6 @@ import type { ChannelPolicy, Checked, HookLists, ResolvedChannel } from '../../t
 import type { ScServerSocket } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
-import { isThenable } from '../promises.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
@@ -80,7 +79,8 @@ function check (context: HandlerContext, socket: ServerSocket, packet: EventPack
     refuseInvalid(context, socket, packet.cid, checked.error)
   }
   const checked = validateMessage(data)
-  return isThenable(checked) ? (checked as Promise<Checked>).then(next) : next(checked as Checked)
+  if (checked instanceof Promise) return checked.then(next)
+  return next(checked)
 }
 
 function proceed (context: HandlerContext, socket: ServerSocket, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown, ask: boolean): void | Promise<void> {

@@ -55,6 +55,10 @@ export class Response extends Timed implements ScProcedureRequest {
     this.socket.host.warn(error, this.socket.log)
   }
 
+  fault (err: unknown): void {
+    this.socket.fault(err)
+  }
+
   /** As the callback of SocketCluster: `res(err, data)`; `res(1234, 'text')` is an error with a code. */
   respond (err: unknown, data: unknown): void {
     if (err === undefined || err === null || err === false || err === '' || err === 0) this.end(data)

@@ -4,9 +4,10 @@ import type { ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
-import { toJson } from '../protocol/codec.js'
+import { jsonSize } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { ServerSocket } from '../socket/socket.js'
+import { messageOf } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
 
@@ -88,8 +89,7 @@ export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChann
 /** Data of guarded subscriptions is kept, to be shown to the hooks again; it must not be a way to fill the server's memory. */
 function dataTooLarge (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
   if (options.data === undefined || !isGuarded(options, resolved)) return
-  const size = toJson(options.data)?.length ?? 0
-  if (socket.subscriptionData + size > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
+  if (socket.subscriptionData + jsonSize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
 export function subscribeRequest (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
@@ -133,8 +133,7 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
     else subscribed(context, socket, cid, options, authorizations)
   }, (err: unknown) => {
     socket.joining--
-    const reason = err instanceof Error ? err.message : String(err)
-    const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${reason}`])
+    const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${messageOf(err)}`])
     socket.emitError(error)
     if (cid !== undefined) socket.sendErrorAck(cid, error)
   })

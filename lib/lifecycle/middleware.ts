@@ -1,6 +1,6 @@
 import type { MiddlewareLine, Next } from '../../types/hooks.js'
 import { scError } from '../errors.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import { MiddlewareBlock } from './block.js'
 
 export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
@@ -31,27 +31,25 @@ export function toHook (line: MiddlewareLine, middleware: AnyMiddleware, warn: (
       settle?.()
     }
 
-    const result = middleware(request, next)
+    const running = promiseOf(middleware(request, next))
     if (settled) {
-      if (isThenable(result)) result.then(undefined, warn)
+      running?.then(undefined, warn)
       if (block !== null) throw block
       return
     }
-    if (!takesNext && !isThenable(result)) return
+    if (!takesNext && running === undefined) return
     return new Promise<void>((resolve, reject) => {
       settle = () => {
         if (block === null) resolve()
         else reject(block)
       }
-      if (isThenable(result)) {
-        result.then(() => {
-          if (!settled && !takesNext) resolve()
-        }, (err: unknown) => {
-          if (settled) warn(err)
-          settled = true
-          reject(err)
-        })
-      }
+      running?.then(() => {
+        if (!settled && !takesNext) resolve()
+      }, (err: unknown) => {
+        if (settled) warn(err)
+        settled = true
+        reject(err)
+      })
     })
   }
 }

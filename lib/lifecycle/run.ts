@@ -1,6 +1,6 @@
 import { type Deadlines, Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 
 type AnyHook = (this: any, request: any) => unknown
 
@@ -12,34 +12,34 @@ type AnyHook = (this: any, request: any) => unknown
  */
 export function runHooks (line: string, hooks: readonly AnyHook[], instance: unknown, request: unknown, deadlines: Deadlines): void | Promise<void> {
   for (let i = 0; i < hooks.length; i++) {
-    const result = hooks[i]!.call(instance, request)
-    if (isThenable(result)) return runRest(line, hooks, i, result, instance, request, deadlines)
+    const running = promiseOf(hooks[i]!.call(instance, request))
+    if (running !== undefined) return runRest(line, hooks, i, running, instance, request, deadlines)
   }
 }
 
-async function runRest (line: string, hooks: readonly AnyHook[], started: number, first: PromiseLike<unknown>, instance: unknown, request: unknown, deadlines: Deadlines): Promise<void> {
+async function runRest (line: string, hooks: readonly AnyHook[], started: number, first: Promise<unknown>, instance: unknown, request: unknown, deadlines: Deadlines): Promise<void> {
   await withDeadline(first, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [line, deadlines.duration]))
   for (let i = started + 1; i < hooks.length; i++) {
-    const result = hooks[i]!.call(instance, request)
-    if (isThenable(result)) await withDeadline(result, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [line, deadlines.duration]))
+    const running = promiseOf(hooks[i]!.call(instance, request))
+    if (running !== undefined) await withDeadline(running, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [line, deadlines.duration]))
   }
 }
 
 class Wait extends Timed {
-  constructor (readonly fail: () => void) {
+  constructor (readonly makeError: () => Error, readonly fault: (err: unknown) => void) {
     super()
   }
 
   expire (): void {
-    this.fail()
+    this.fault(this.makeError())
   }
 }
 
 /** The promise, or its failure once the time is over. */
-export function withDeadline<T> (promise: PromiseLike<T>, deadlines: Deadlines, makeError: () => Error): Promise<T> {
-  if (deadlines.duration === 0) return Promise.resolve(promise)
+export function withDeadline<T> (promise: Promise<T>, deadlines: Deadlines, makeError: () => Error): Promise<T> {
+  if (deadlines.duration === 0) return promise
   return new Promise((resolve, reject) => {
-    const wait = new Wait(() => reject(makeError()))
+    const wait = new Wait(makeError, reject)
     deadlines.add(wait)
     promise.then((value) => {
       wait.cancel()

@@ -1,4 +1,6 @@
+import { types } from 'node:util'
 import type { CodecEngine } from '../../types/protocol.js'
+import { scError, typeName } from '../errors.js'
 
 /**
  * The default codec: JSON, with binary values as `{ base64: true, data }`.
@@ -20,8 +22,53 @@ export const jsonCodec: CodecEngine = {
 /** What a codec makes of a packet, in a form that can be sent: text, or a Buffer over the same bytes. */
 export function encodeMessage (codec: CodecEngine, packet: unknown): string | Buffer {
   const encoded = codec.encode(packet)
-  if (typeof encoded === 'string' || Buffer.isBuffer(encoded)) return encoded
-  return encoded instanceof ArrayBuffer ? Buffer.from(encoded) : Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength)
+  if (typeof encoded === 'string') return encoded
+  const bytes = bytesOf(encoded)
+  if (bytes === undefined) throw scError('SC_ERR_ARGUMENT', ['The server', 'the codec to encode to text or bytes', typeName(encoded)])
+  return bytes
+}
+
+/**
+ * What `socket.send()` is given, in a form that can be sent: numbers are text, arrays of numbers bytes, as in SocketCluster.
+ * @throws InvalidArgumentsError for what has no such form
+ */
+export function rawPayload (data: unknown): string | Buffer {
+  if (typeof data === 'string') return data
+  if (typeof data === 'number') return String(data)
+  const bytes = bytesOf(data) ?? (types.isProxy(data) || !Array.isArray(data) ? undefined : Buffer.from(data))
+  if (bytes === undefined) throw scError('SC_ERR_ARGUMENT', ['send', 'text, a number or bytes', typeName(data)])
+  return bytes
+}
+
+/** A Buffer over the same bytes. */
+function bytesOf (value: unknown): Buffer | undefined {
+  if (ArrayBuffer.isView(value)) return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  return types.isAnyArrayBuffer(value) ? Buffer.from(value) : undefined
+}
+
+/**
+ * Characters of JSON that a value takes. What JSON has no text for is counted as something like it; what cannot be measured, such
+ * as a circle, is too large for any limit. Never throws.
+ */
+export function jsonSize (value: unknown): number {
+  return measure(value, (text) => text.length)
+}
+
+/** As `jsonSize`, in bytes. */
+export function jsonBytes (value: unknown): number {
+  return measure(value, Buffer.byteLength)
+}
+
+function measure (value: unknown, length: (text: string) => number): number {
+  try {
+    return length(toJson(value) ?? '')
+  } catch {
+    try {
+      return length(JSON.stringify(value, (_key, item: unknown) => typeof item === 'bigint' ? String(item) : item))
+    } catch {
+      return Infinity
+    }
+  }
 }
 
 const openingBrace = 0x7b

@@ -39,18 +39,26 @@ export class BufferBudget {
     let total = 0
     const backlogs: Array<{ socket: ServerSocket, bytes: number }> = []
     for (const socket of this.#congested) {
-      const bytes = socket.bufferedAmount
-      if (bytes === 0) {
-        this.remove(socket)
-      } else {
-        total += bytes
-        backlogs.push({ socket, bytes })
+      try {
+        const bytes = socket.bufferedAmount
+        if (bytes === 0) {
+          this.remove(socket)
+        } else {
+          total += bytes
+          backlogs.push({ socket, bytes })
+        }
+      } catch (err) {
+        socket.fault(err)
       }
     }
     if (total <= this.#limit) return
     backlogs.sort((a, b) => b.bytes - a.bytes)
     for (const { socket, bytes } of backlogs) {
-      this.#onOver(socket, bytes)
+      try {
+        this.#onOver(socket, bytes)
+      } catch (err) {
+        socket.fault(err)
+      }
       total -= bytes
       if (total <= this.#limit) return
     }

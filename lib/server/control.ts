@@ -4,7 +4,7 @@ import type { ScStats } from '../../types/stats.js'
 import type { BrokerState } from '../../types/broker.js'
 import { Cluster } from '../broker/cluster.js'
 import type { BrokerLink } from '../broker/link.js'
-import { scError } from '../errors.js'
+import { scError, typeName } from '../errors.js'
 import { supersedeAttempts } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { type Revocations, matches } from './revocations.js'
@@ -50,16 +50,15 @@ export class Control implements ScCluster {
   }
 
   async revoke (filter: RevokeFilter): Promise<number> {
-    requireOne(filter)
-    return this.#everywhere({ do: 'revoke', filter })
+    return this.#everywhere({ do: 'revoke', filter: readFilter(filter, true) })
   }
 
-  disconnect (filter: RevokeFilter, code: number, reason: string | undefined): Promise<number> {
-    return this.#everywhere({ do: 'disconnect', filter, code, reason })
+  async disconnect (filter: RevokeFilter, code: number, reason: string | undefined): Promise<number> {
+    return this.#everywhere({ do: 'disconnect', filter: readFilter(filter, false), code, reason })
   }
 
-  kickOut (filter: RevokeFilter, channel: string, message: string | undefined): Promise<number> {
-    return this.#everywhere({ do: 'kickOut', filter, channel, message })
+  async kickOut (filter: RevokeFilter, channel: string, message: string | undefined): Promise<number> {
+    return this.#everywhere({ do: 'kickOut', filter: readFilter(filter, false), channel, message })
   }
 
   async #everywhere (command: Command): Promise<number> {
@@ -98,8 +97,19 @@ export class Control implements ScCluster {
   stop (): void { this.#cluster.stop() }
 }
 
-function requireOne (filter: RevokeFilter): void {
-  if (filter?.user === undefined && filter?.jti === undefined && filter?.socketId === undefined) {
-    throw scError('SC_ERR_FILTER', [JSON.stringify(filter)])
+/**
+ * A copy of what an application gave.
+ * @throws InvalidArgumentsError for anything but an object of texts, or, with `needsOne`, for one that means everybody
+ */
+function readFilter (given: RevokeFilter, needsOne: boolean): RevokeFilter {
+  if (typeof given !== 'object' || given === null) throw scError('SC_ERR_FILTER', [typeName(given)])
+  const filter: RevokeFilter = {}
+  for (const field of ['user', 'jti', 'socketId'] as const) {
+    const value = given[field]
+    if (value === undefined) continue
+    if (typeof value !== 'string') throw scError('SC_ERR_FILTER', [`${typeName(value)} as ${field}`])
+    filter[field] = value
   }
+  if (needsOne && Object.keys(filter).length === 0) throw scError('SC_ERR_FILTER', ['none of them'])
+  return filter
 }

@@ -29,6 +29,7 @@ import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
 import { expireToken } from '../socket/authentication.js'
 import { ServerSocket } from '../socket/socket.js'
+import { readable } from '../untrusted.js'
 import { Flusher } from '../transport/flusher.js'
 import { Heartbeat } from '../transport/heartbeat.js'
 import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
@@ -52,6 +53,16 @@ const eventLoopResolution = 20
 /** Milliseconds between two looks whether a socket that sent too much may be read again. */
 const readingPause = 50
 
+/** False when it threw. */
+function attempt (action: () => void): boolean {
+  try {
+    action()
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Ends a connection whose handshake takes too long. */
 class HandshakeWait extends Timed {
   constructor (readonly socket: ServerSocket) {
@@ -60,6 +71,10 @@ class HandshakeWait extends Timed {
 
   expire (): void {
     this.socket.disconnect(4005)
+  }
+
+  fault (err: unknown): void {
+    this.socket.fault(err)
   }
 }
 
@@ -76,7 +91,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly hub: Hub
   readonly exchange: Exchange
   readonly link: BrokerLink
-  readonly counters: ActionCounters = { blocked: 0, invalid: 0, rateLimited: 0 }
+  readonly counters: ActionCounters = { blocked: 0, invalid: 0, rateLimited: 0, faults: 0 }
   readonly admission: Admission
   readonly control: Control
   readonly revocations: Revocations
@@ -162,11 +177,15 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.options.maxBufferedBytes)
     const socket = new ServerSocket(generateId(), this, port, request)
     port.attach(new Inbound(socket, this))
-    this.clients.addPending(socket)
-    this.admission.connected(socket.remoteAddress)
-    socket.handshakeWait = new HandshakeWait(socket)
-    this.deadlines.handshakes.add(socket.handshakeWait)
-    this.fire('handshake', socket)
+    try {
+      this.clients.addPending(socket)
+      this.admission.connected(socket.remoteAddress)
+      socket.handshakeWait = new HandshakeWait(socket)
+      this.deadlines.handshakes.add(socket.handshakeWait)
+      this.fire('handshake', socket)
+    } catch (err) {
+      this.fault(socket, err)
+    }
   }
 
   /** Closes every connection; settles when all are gone, after `closeTimeout` at the latest. */
@@ -212,6 +231,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       blocked: this.counters.blocked,
       invalid: this.counters.invalid,
       rateLimited: this.counters.rateLimited,
+      faults: this.counters.faults,
       dropped: this.hub.dropped,
       slowConsumers: this.#slowConsumers,
       broker: { state: this.link.state, inFlight: this.link.inFlight, refused: this.link.refused, ...this.link.stats() },
@@ -260,14 +280,22 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.events.fire(event, args)
   }
 
+  /** The barrier: whatever enters a socket's code from the event loop, and throws, ends here. Never throws itself. */
+  fault (socket: ServerSocket, err: unknown): void {
+    this.counters.faults++
+    attempt(() => writeLine(socket.log, 'error', 'a fault ends the socket', { err }))
+    attempt(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket, error: readable(err) }) })
+    if (!attempt(() => socket.end(1011))) attempt(() => socket.terminate())
+  }
+
   warn (err: unknown, log: FastifyBaseLogger = this.#log): void {
     logFailure(log, err)
-    this.fire('warning', err)
+    this.fire('warning', readable(err))
   }
 
   warnHidden (err: unknown, log: FastifyBaseLogger): string {
     const errorId = logHidden(log, err)
-    this.fire('warning', err)
+    this.fire('warning', readable(err))
     return errorId
   }
 
@@ -385,11 +413,17 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket, code })
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
-    for (const channel of [...socket.subscribed.keys()]) this.leave(socket, channel)
+    for (const channel of [...socket.subscribed.keys()]) {
+      try {
+        this.leave(socket, channel)
+      } catch (err) {
+        this.fault(socket, err)
+      }
+    }
     writeLine(socket.fastifyRequest.log, 'debug', 'socket closed', { socketId: socket.id, code })
   }
 
-  setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions | null): Promise<void> {
+  setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions): Promise<Error | null> {
     return setAuthToken(this, socket, claims, options)
   }
 

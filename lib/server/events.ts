@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { ScStream } from '../../types/exchange.js'
 import type { ServerEvents } from '../../types/server.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import { Stream } from '../streams.js'
 
 /** The arguments of each event as the one object that SocketCluster 15 and later give. */
@@ -38,8 +38,7 @@ export class Events {
       // The raw listeners include the wrappers that take a `once` off again.
       for (const listener of emitter.rawListeners(event)) {
         try {
-          const result: unknown = listener.apply(emitter, args)
-          if (isThenable(result)) result.then(undefined, (err: unknown) => this.onListenerError(err, event))
+          promiseOf(listener.apply(emitter, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))
         } catch (err) {
           this.onListenerError(err, event)
         }

@@ -1,3 +1,5 @@
+import type { Guarded } from '../barrier.js'
+
 /** How late an expiry may be noticed, in milliseconds. */
 const tick = 100
 
@@ -5,7 +7,7 @@ const tick = 100
  * Notices when tokens run out, with one timer however many there are: they wait in buckets of one tick each.
  * Nothing runs while nothing waits.
  */
-export class ExpiryWheel<Item> {
+export class ExpiryWheel<Item extends Guarded> {
   readonly #onExpire: (item: Item) => void
   readonly #buckets = new Map<number, Set<Item>>()
   readonly #ticks = new Map<Item, number>()
@@ -60,7 +62,11 @@ export class ExpiryWheel<Item> {
       this.#buckets.delete(at)
       for (const item of bucket) {
         this.#ticks.delete(item)
-        this.#onExpire(item)
+        try {
+          this.#onExpire(item)
+        } catch (err) {
+          item.fault(err)
+        }
       }
     }
     if (this.#ticks.size === 0) this.stop()

@@ -9,9 +9,10 @@ import type { ResolvedOptions } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { RevokeFilter, ScCluster, ScServer, ScServerSocket, ServerEvents } from '../../types/server.js'
 import type { ScStats } from '../../types/stats.js'
+import { checkCallback, checkMethods, checkText } from '../arguments.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
+import { type Guarded, follow } from '../barrier.js'
 import { scError } from '../errors.js'
-import { handled } from '../promises.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { Clients } from './clients.js'
 import type { Control } from './control.js'
@@ -34,6 +35,7 @@ export interface ServerPort {
   auth: AuthEngine
   codec: CodecEngine
   drain (): Promise<void>
+  warn (err: unknown): void
   stats (): ScStats
 }
 
@@ -49,6 +51,7 @@ export class Server extends EventEmitter implements ScServer {
   declare readonly MIDDLEWARE_PUBLISH: 'publishIn'
 
   readonly #core: ServerPort
+  readonly #guarded: Guarded = { fault: (err) => this.#core.warn(err) }
 
   constructor (core: ServerPort) {
     super()
@@ -72,8 +75,16 @@ export class Server extends EventEmitter implements ScServer {
 
   get auth (): AuthEngine { return this.#core.auth }
   get codec (): CodecEngine { return this.#core.codec }
-  setAuthEngine (engine: AuthEngine): void { this.#core.auth = engine }
-  setCodecEngine (codec: CodecEngine): void { this.#core.codec = codec }
+
+  setAuthEngine (engine: AuthEngine): void {
+    checkMethods('setAuthEngine', 'engine', engine, ['verifyToken', 'signToken'])
+    this.#core.auth = engine
+  }
+
+  setCodecEngine (codec: CodecEngine): void {
+    checkMethods('setCodecEngine', 'codec', codec, ['encode', 'decode'])
+    this.#core.codec = codec
+  }
 
   addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void {
     this.#core.middleware.add(line, fn as Middleware<any, ScServerSocket, IncomingMessage>)
@@ -84,26 +95,57 @@ export class Server extends EventEmitter implements ScServer {
   }
 
   close (callback?: () => void): Promise<void> {
-    const closed = handled(this.#core.drain())
-    if (callback !== undefined) closed.then(callback, callback)
-    return closed
+    return this.#promise(() => {
+      checkCallback('close', callback)
+      const closed = this.#core.drain()
+      if (callback !== undefined && callback !== null) follow(this.#guarded, closed, () => callback(), () => callback())
+      return closed
+    })
   }
 
-  revoke (filter: RevokeFilter): Promise<number> { return this.#core.control.revoke(filter) }
+  revoke (filter: RevokeFilter): Promise<number> {
+    return this.#promise(() => this.#core.control.revoke(filter))
+  }
 
   disconnectSockets (filter: RevokeFilter, code: number = 1000, reason?: string): Promise<number> {
-    if (!isSendableCloseCode(code)) throw scError('SC_ERR_CLOSE_CODE', [code])
-    return this.#core.control.disconnect(filter, code, reason)
+    return this.#promise(() => {
+      if (!isSendableCloseCode(code)) throw scError('SC_ERR_CLOSE_CODE', [code])
+      if (reason !== undefined) checkText('disconnectSockets', 'reason', reason)
+      return this.#core.control.disconnect(filter, code, reason)
+    })
   }
 
-  kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<number> { return this.#core.control.kickOut(filter, channel, message) }
+  kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<number> {
+    return this.#promise(() => {
+      checkText('kickOut', 'channel', channel)
+      if (message !== undefined) checkText('kickOut', 'message', message)
+      return this.#core.control.kickOut(filter, channel, message)
+    })
+  }
+
+  /** What a method promises. Nobody has to wait for it: a rejection that is not handled is a warning at most. */
+  #promise<T> (act: () => Promise<T>): Promise<T> {
+    let promise: Promise<T>
+    try {
+      promise = act()
+    } catch (err) {
+      promise = Promise.reject(err)
+    }
+    promise.catch((err: unknown) => this.#core.warn(err))
+    return promise
+  }
+
   get cluster (): ScCluster { return this.#core.control }
 
   getPath (): string { return this.#core.options.path }
   generateId (): string { return generateId() }
   isAuthTokenExpired (token: ScAuthToken | null): boolean { return isAuthTokenExpired(token) }
   stats (): ScStats { return this.#core.stats() }
-  listener (event: keyof ServerEvents): ScStream<any> { return this.#core.events.stream(event) }
+
+  listener (event: keyof ServerEvents): ScStream<any> {
+    checkText('listener', 'event', event)
+    return this.#core.events.stream(event)
+  }
 }
 
 const lines = {

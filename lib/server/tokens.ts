@@ -3,9 +3,10 @@ import type { ResolvedOptions } from '../../types/options.js'
 import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
 import { scError, typeName } from '../errors.js'
-import { isThenable } from '../promises.js'
+import { promiseOf } from '../promises.js'
 import { announceToken, replaceToken, tokenSigned } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
+import { messageOf } from '../untrusted.js'
 
 export interface TokenIssuer {
   readonly options: ResolvedOptions
@@ -15,30 +16,32 @@ export interface TokenIssuer {
 
 /**
  * Gives a socket a token: its state and the events change at once, the client gets the signed token.
- * @returns settles when the client stored it
+ * @returns settles when the client stored it, or with why it could not be delivered
  */
-export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims: object, options: ScSignOptions | null): Promise<void> {
-  if (!isPlainObject(claims)) {
-    const error = scError('SC_ERR_TOKEN_PAYLOAD', [typeName(claims)])
+export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims: object, options: ScSignOptions): Promise<Error | null> {
+  let authToken: ScAuthToken
+  try {
+    if (!isPlainObject(claims)) throw new Error(typeName(claims))
+    authToken = structuredClone(claims)
+  } catch (err) {
+    const error = scError('SC_ERR_TOKEN_PAYLOAD', [messageOf(err)])
     socket.emitError(error)
     return Promise.reject(error)
   }
   const { authDefaultExpiry, authAlgorithm, authSignAsync } = issuer.options
-  const { algorithm, ...signOptions } = options ?? {}
+  const { algorithm, ...signOptions } = options
   if (algorithm !== undefined) socket.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
 
-  const authToken: ScAuthToken = structuredClone(claims)
   const change = replaceToken(socket, authToken, null)
 
   // A claim says when the token ends, or else the call, or else the option: never two of them.
   const { expiresIn = authDefaultExpiry, ...rest } = signOptions
   const wanted = { ...rest, mutatePayload: true, async: authSignAsync, algorithm: authAlgorithm, ...(authToken.exp === undefined ? { expiresIn } : {}) }
-  let sent: Promise<void>
+  let sent: Promise<Error | null>
   try {
     const signed = signToken(issuer.auth, authToken, issuer.signatureKey, wanted)
-    sent = isThenable(signed)
-      ? (signed as Promise<string>).then((token) => send(socket, authToken, token), (err: unknown) => fail(socket, err))
-      : send(socket, authToken, signed as string)
+    const signing = promiseOf<string>(signed)
+    sent = signing === undefined ? send(socket, authToken, signed as string) : sendSigned(socket, authToken, signing)
   } catch (err) {
     sent = fail(socket, err)
   }
@@ -46,14 +49,24 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   return sent
 }
 
-function send (socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<void> {
+async function sendSigned (socket: ServerSocket, authToken: ScAuthToken, signing: Promise<string>): Promise<Error | null> {
+  let signedToken: string
+  try {
+    signedToken = await signing
+  } catch (err) {
+    return fail(socket, err)
+  }
+  return send(socket, authToken, signedToken)
+}
+
+function send (socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
   // A later call may have replaced the claims while these were signed.
   if (tokenSigned(socket, authToken, signedToken)) socket.fireLocal('authTokenSigned', signedToken)
-  return socket.invoke('#setAuthToken', { token: signedToken }).then(() => {})
+  return socket.deliveryOf(socket.invoke('#setAuthToken', { token: signedToken }))
 }
 
 function fail (socket: ServerSocket, err: unknown): Promise<never> {
-  const error = scError('SC_ERR_TOKEN_SIGNING', [err instanceof Error ? err.message : String(err)], { cause: err })
+  const error = scError('SC_ERR_TOKEN_SIGNING', [messageOf(err)], { cause: err })
   socket.emitError(error)
   socket.end(4002, error.message)
   return Promise.reject(error)

@@ -12,6 +12,10 @@ class Call extends Timed {
   expire (): void {
     this.calls.settle(this.cid, scError('SC_ERR_ACK_TIMEOUT', [this.event]), undefined)
   }
+
+  fault (err: unknown): void {
+    this.calls.onThrow(err)
+  }
 }
 
 /** The calls of one socket that wait for the client's answer. */

@@ -21,8 +21,13 @@ export interface SocketHost<Socket> {
   warn (err: unknown, log: FastifyBaseLogger): void
   /** The same for an error that its client is not told. @returns the id of the log line, which the client is told instead */
   warnHidden (err: unknown, log: FastifyBaseLogger): string
-  /** Signs a token for a socket and sends it. Settles when the client stored it. */
-  setAuthToken (socket: Socket, claims: object, options: ScSignOptions | null): Promise<void>
+  /** Ends a socket whose code threw where nobody could catch it, and counts and logs that. Never throws. */
+  fault (socket: Socket, err: unknown): void
+  /**
+   * Signs a token for a socket and sends it. Settles when the client stored it, or with why it could not be delivered.
+   * Rejects when the claims are no good or cannot be signed.
+   */
+  setAuthToken (socket: Socket, claims: object, options: ScSignOptions): Promise<Error | null>
   /** A socket's token is another one now, or gone: its end has to be watched, or no more. */
   tokenChanged (socket: Socket): void
   /** Checks a socket's subscriptions again because its authorization changed. */

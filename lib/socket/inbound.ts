@@ -8,6 +8,7 @@ import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { isCallId, parsePacket } from '../protocol/packets.js'
+import { messageOf } from '../untrusted.js'
 import type { PortListener } from '../transport/port.js'
 import type { ServerSocket } from './socket.js'
 import { TokenBucket } from './token-bucket.js'
@@ -52,6 +53,10 @@ class ReadingPause extends Timed {
 
   expire (): void {
     this.inbound.goOnReading(this)
+  }
+
+  fault (err: unknown): void {
+    this.inbound.fault(err)
   }
 }
 
@@ -137,7 +142,7 @@ export class Inbound implements PortListener {
       // Without a limit of the depth the stack is one.
       finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     } catch (err) {
-      this.#unreadable(scError('SC_ERR_MESSAGE', [err instanceof Error ? err.message : String(err)]))
+      this.#unreadable(scError('SC_ERR_MESSAGE', [messageOf(err)]))
       return
     }
     if (finding !== null) {
@@ -164,6 +169,10 @@ export class Inbound implements PortListener {
 
   onError (err: Error): void {
     this.#socket.emitError(err)
+  }
+
+  fault (err: unknown): void {
+    this.#socket.fault(err)
   }
 
   onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void {

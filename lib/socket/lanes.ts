@@ -1,4 +1,5 @@
-import { isThenable } from '../promises.js'
+import { type Guarded, follow } from '../barrier.js'
+import { promiseOf } from '../promises.js'
 
 /** Told of actions that wait or run asynchronously. */
 export interface LaneObserver {
@@ -7,17 +8,22 @@ export interface LaneObserver {
   endWaiting (bytes: number): void
 }
 
+type Action = () => void | Promise<void>
+
 /**
  * Keeps actions of one key in the order in which they came. While nothing is pending on a key its actions run at once;
  * those that come while one is pending wait for it. Other keys do not wait.
  */
 export class Lanes {
-  #waiting: Map<string, Array<{ readonly action: () => void | Promise<void>, readonly bytes: number }>> | null = null
+  #waiting: Map<string, Array<{ readonly action: Action, readonly bytes: number }>> | null = null
+  readonly #guarded: Guarded
   readonly #observer: LaneObserver | null
   /** Actions that wait or run asynchronously, of all keys. */
   pending = 0
 
-  constructor (observer: LaneObserver | null = null) {
+  /** @param guarded in whose name the actions run: it gets what they throw or reject with once they have waited */
+  constructor (guarded: Guarded, observer: LaneObserver | null = null) {
+    this.#guarded = guarded
     this.#observer = observer
   }
 
@@ -36,22 +42,29 @@ export class Lanes {
     return this.pending !== 0 && this.#waiting?.has(key) === true
   }
 
-  /** @param action must not throw nor reject */
-  run (key: string, action: () => void | Promise<void>): void {
+  /** @throws what the action throws, if it runs at once */
+  run (key: string, action: Action): void {
     const queue = this.#waiting?.get(key)
     if (queue !== undefined) {
       queue.push({ action, bytes: this.#begin() })
       return
     }
-    const result = action()
-    if (isThenable(result)) this.hold(key, result)
+    const running = promiseOf(action())
+    if (running !== undefined) this.hold(key, running)
   }
 
-  /** Makes the actions of a key that is not busy wait for something that was begun without `run`; it must not reject. */
-  hold (key: string, result: PromiseLike<unknown>): void {
+  /** Makes the actions of a key that is not busy wait for something that was begun without `run`. */
+  hold (key: string, running: Promise<unknown>): void {
     const bytes = this.#begin()
     ;(this.#waiting ??= new Map()).set(key, [])
-    result.then(() => this.#next(key, bytes))
+    this.#await(key, bytes, running)
+  }
+
+  #await (key: string, bytes: number, running: Promise<unknown>): void {
+    follow(this.#guarded, running, () => this.#next(key, bytes), (err) => {
+      this.#guarded.fault(err)
+      this.#next(key, bytes)
+    })
   }
 
   /** @param bytes of the action that is done */
@@ -66,10 +79,14 @@ export class Lanes {
         return
       }
       bytes = next.bytes
-      const result = next.action()
-      if (isThenable(result)) {
-        result.then(() => this.#next(key, bytes))
-        return
+      try {
+        const running = promiseOf(next.action())
+        if (running !== undefined) {
+          this.#await(key, bytes, running)
+          return
+        }
+      } catch (err) {
+        this.#guarded.fault(err)
       }
     }
   }

@@ -1,15 +1,23 @@
+import type { Guarded } from '../barrier.js'
+
 /** Gathers packets and hands them on as one array. */
 export class PacketBatch {
   #packets: unknown[] = []
   #timer: NodeJS.Timeout | NodeJS.Immediate | null = null
 
   /** @param duration milliseconds; `null` gathers to the end of the current turn of the event loop */
-  constructor (readonly duration: number | null, readonly send: (packets: unknown[]) => void) {}
+  constructor (readonly guarded: Guarded, readonly duration: number | null, readonly send: (packets: unknown[]) => void) {}
 
   add (packet: unknown): void {
     this.#packets.push(packet)
     if (this.#timer !== null) return
-    const flush = (): void => this.flush()
+    const flush = (): void => {
+      try {
+        this.flush()
+      } catch (err) {
+        this.guarded.fault(err)
+      }
+    }
     this.#timer = this.duration === null ? setImmediate(flush) : setTimeout(flush, this.duration)
   }
 

@@ -4,17 +4,20 @@ import type { ScAuthToken, ScSignOptions } from '../../types/auth.js'
 import type { ScExchange, ScStream } from '../../types/exchange.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CallId, ProtocolVersion } from '../../types/protocol.js'
-import type { AuthState, ScServer, ScServerSocket, SocketEvents, SocketState, SubscriptionOptions } from '../../types/server.js'
+import type { AuthState, DeauthenticateOptions, RawBytes, ScServer, ScServerSocket, SocketEvents, SocketState, SubscriptionOptions } from '../../types/server.js'
+import { checkCallback, checkObject, checkText, checkTimeout } from '../arguments.js'
+import { follow } from '../barrier.js'
 import type { Timed } from '../deadlines.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
-import { handled } from '../promises.js'
+import { done, handled, promiseOf } from '../promises.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
-import { encodeMessage, toJson } from '../protocol/codec.js'
+import { encodeMessage, jsonSize, rawPayload, toJson } from '../protocol/codec.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { ackText, eventText } from '../protocol/packets.js'
 import { dehydrateError, hydrateError } from '../protocol/wire-errors.js'
+import { asError, messageOf, readable } from '../untrusted.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { Beating } from '../transport/heartbeat.js'
 import type { SocketPort } from '../transport/port.js'
@@ -29,6 +32,9 @@ import type { TokenBucket } from './token-bucket.js'
 
 /** How many messages are kept while it is asked whether a socket may still have them. */
 const maxWithheld = 1_024
+
+/** Nothing went wrong. */
+const delivered: Promise<Error | null> = Promise.resolve(null)
 
 type Withheld = SharedMessage[] | null
 
@@ -90,7 +96,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     this.remoteAddress = fastifyRequest.ip
     const { protocolVersion } = host.options
     this.activity = new Activity(host.options.inboundQueue, host.options.inboundQueueBytes, port)
-    this.lanes = new Lanes(this.activity)
+    this.lanes = new Lanes(this, this.activity)
     this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
   }
 
@@ -135,6 +141,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   // Sending
 
   emit (event: string, data?: unknown, callback?: CallCallback): void {
+    checkText('emit', 'event', event)
+    checkCallback('emit', callback)
     if (isLocalEvent(event)) {
       if (event === 'error') this.emitError(data as Error)
       else this.emitError(scError('SC_ERR_EVENT_RESERVED', [event]))
@@ -150,6 +158,10 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   invoke (event: string, data?: unknown, options?: { timeout?: number }): Promise<any> {
     return handled(new Promise((resolve, reject) => {
+      checkText('invoke', 'event', event)
+      checkObject('invoke', 'options', options)
+      const timeout = options?.timeout
+      checkTimeout('invoke', timeout)
       if (isLocalEvent(event)) throw scError('SC_ERR_EVENT_RESERVED', [event])
       let timer: NodeJS.Timeout | undefined
       const cid = this.#call(event, data, (err, answer) => {
@@ -157,8 +169,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
         if (err === null) resolve(answer)
         else reject(err)
       })
-      if (cid !== undefined && options?.timeout !== undefined) {
-        timer = setTimeout(() => this.#calls?.settle(cid, scError('SC_ERR_ACK_TIMEOUT', [event]), undefined), options.timeout)
+      if (cid !== undefined && timeout !== undefined) {
+        timer = setTimeout(() => this.#calls?.settle(cid, scError('SC_ERR_ACK_TIMEOUT', [event]), undefined), timeout)
       }
     }))
   }
@@ -214,27 +226,46 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
       this.port.send(this.host.plainJson ? toJson(packet)! : this.#encoded(packet))
     } catch (err) {
       this.emitError(encodeError(err))
-      this.port.send(this.host.plainJson ? toJson({ rid, error: packet.error })! : this.#encoded({ rid, error: packet.error }))
+      const bare = { rid, error: packet.error }
+      try {
+        this.port.send(this.host.plainJson ? toJson(bare)! : this.#encoded(bare))
+      } catch (again) {
+        // Nothing can be said to this client, so it must not wait for an answer.
+        this.fault(again)
+      }
     }
   }
 
   sendObject (object: unknown, options?: { batch?: boolean }): void {
     if (options?.batch === true) {
-      this.#batch ??= new PacketBatch(this.host.options.pubSubBatchDuration, (packets) => this.sendObject(packets))
+      this.#batch ??= new PacketBatch(this, this.host.options.pubSubBatchDuration, (packets) => this.#sendBatch(packets))
       this.#batch.add(object)
       return
     }
+    const error = this.#sendEncoded(object)
+    if (error !== undefined) this.emitError(error)
+  }
+
+  #sendBatch (packets: unknown[]): void {
+    if (this.#sendEncoded(packets) === undefined) return
+    // One of them cannot be encoded; the others need not suffer for it.
+    for (const packet of packets) this.sendObject(packet)
+  }
+
+  #sendEncoded (object: unknown): Error | undefined {
     try {
       this.port.send(this.#encoded(object))
     } catch (err) {
-      this.emitError(encodeError(err))
+      return encodeError(err)
     }
   }
 
-  send (data: string | Buffer, options?: { binary?: boolean }): void {
-    const binary = options?.binary ?? typeof data !== 'string'
-    if (binary === (typeof data !== 'string')) this.port.send(data)
-    else this.port.send(binary ? Buffer.from(data as string) : data.toString())
+  send (data: string | number | RawBytes, options?: { binary?: boolean }): void {
+    checkObject('send', 'options', options)
+    const payload = rawPayload(data)
+    const binary = options?.binary ?? typeof payload !== 'string'
+    if (binary === (typeof payload !== 'string')) this.port.send(payload)
+    else this.port.send(binary ? Buffer.from(payload as string) : payload.toString())
   }
 
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array { return this.host.codec.encode(object) }
@@ -255,7 +286,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   /** @internal Publications that wait for slow hooks, in order. */
   get deliveryLanes (): Lanes {
-    return (this.#deliveryLanes ??= new Lanes())
+    return (this.#deliveryLanes ??= new Lanes(this))
   }
 
   ping (): void {
@@ -298,23 +329,47 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   // Authentication
 
   setAuthToken (claims: ScAuthToken | object, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void> {
-    const set = handled(this.host.setAuthToken(this, claims, options ?? null))
-    this.#tell(set, callback)
-    return set
+    return this.#promise(() => {
+      checkObject('setAuthToken', 'options', options)
+      checkCallback('setAuthToken', callback)
+      const { rejectOnFailedDelivery, ...signOptions } = options ?? {}
+      const delivery = this.host.setAuthToken(this, claims, signOptions)
+      this.#tell(delivery, callback)
+      return delivery.then((failure) => {
+        if (failure === null || rejectOnFailedDelivery !== true) return
+        const error = scError('SC_ERR_TOKEN_DELIVERY', [messageOf(failure)], { cause: failure })
+        this.emitError(error)
+        throw error
+      })
+    })
   }
 
-  deauthenticate (callback?: (err: Error | null) => void): Promise<void> {
-    this.deauthenticateSelf()
-    // A listener may have given it another one, which the client is to keep.
-    const gone = this.getAuthToken() === null
-    if (callback === undefined) {
-      // SocketCluster's clients answer it, but nobody waits here: the token is gone either way.
-      if (gone) this.#sendEvent('#removeAuthToken', undefined)
-      return Promise.resolve()
-    }
-    const removed = gone ? this.invoke('#removeAuthToken').then(() => {}) : Promise.resolve()
-    this.#tell(removed, callback)
-    return handled(removed)
+  deauthenticate (options?: DeauthenticateOptions | ((err: Error | null) => void) | null): Promise<void> {
+    return this.#promise(() => {
+      const callback = typeof options === 'function' ? options : undefined
+      if (callback === undefined) checkObject('deauthenticate', 'argument', options)
+      const reject = callback === undefined && (options as DeauthenticateOptions | null | undefined)?.rejectOnFailedDelivery === true
+      this.deauthenticateSelf()
+      // A listener may have given it another one, which the client is to keep.
+      const gone = this.getAuthToken() === null
+      if (callback === undefined && !reject) {
+        // SocketCluster's clients answer it, but nobody waits here: the token is gone either way.
+        if (gone) this.#sendEvent('#removeAuthToken', undefined)
+        return done
+      }
+      const removed = gone ? this.deliveryOf(this.invoke('#removeAuthToken')) : delivered
+      this.#tell(removed, callback)
+      return removed.then((failure) => {
+        if (failure === null || !reject) return
+        this.emitError(failure)
+        throw failure
+      })
+    })
+  }
+
+  /** @internal A call to the client as a promise of what went wrong with it. */
+  deliveryOf (call: Promise<unknown>): Promise<Error | null> {
+    return call.then(() => null, asError)
   }
 
   deauthenticateSelf (): void {
@@ -322,19 +377,39 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   kickOut (channel?: string | null, message?: string, callback?: (err: Error | null) => void): Promise<void> {
-    const channels = channel === undefined || channel === null ? this.subscriptions() : this.subscribed.has(channel) ? [channel] : []
-    for (const name of channels) {
-      this.host.leave(this, name)
-      this.#sendEvent('#kickOut', { message, channel: name })
-    }
-    const kicked = Promise.resolve()
-    this.#tell(kicked, callback)
-    return kicked
+    return this.#promise(() => {
+      if (channel !== undefined && channel !== null) checkText('kickOut', 'channel', channel)
+      checkCallback('kickOut', callback)
+      const channels = channel === undefined || channel === null ? this.subscriptions() : this.subscribed.has(channel) ? [channel] : []
+      for (const name of channels) {
+        this.host.leave(this, name)
+        this.#sendEvent('#kickOut', { message, channel: name })
+      }
+      this.#tell(delivered, callback)
+      return done
+    })
   }
 
-  #tell (work: Promise<unknown>, callback: ((err: Error | null) => void) | undefined): void {
+  /** What a method promises. Nobody has to wait for it: a rejection that is not handled is a warning at most. */
+  #promise (act: () => Promise<void>): Promise<void> {
+    try {
+      return handled(act())
+    } catch (err) {
+      this.onListenerError(err)
+      return handled(Promise.reject(err))
+    }
+  }
+
+  #tell (delivery: Promise<Error | null>, callback: ((err: Error | null) => void) | null | undefined): void {
     if (callback === undefined || callback === null) return
-    work.then(() => callback(null), callback).catch((err: unknown) => this.onListenerError(err))
+    const tell = (failure: unknown): void => {
+      try {
+        promiseOf(callback(failure as Error | null))?.catch((err: unknown) => this.onListenerError(err))
+      } catch (err) {
+        this.onListenerError(err)
+      }
+    }
+    follow(this, delivery, tell, tell)
   }
 
   // Closing
@@ -372,7 +447,11 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     this.state = 'closed'
     this.#batch?.cancel()
     this.#calls?.abort(wasOpen ? 'disconnect' : 'connectAbort', code, reasonText(data))
-    this.host.release(this, code)
+    try {
+      this.host.release(this, code)
+    } catch (err) {
+      this.fault(err)
+    }
     this.host.fire(wasOpen ? 'disconnection' : 'connectionAbort', this, code, data)
     this.host.fire('closure', this, code, data)
     this.fireLocal(wasOpen ? 'disconnect' : 'connectAbort', code, data)
@@ -387,10 +466,22 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   // Events
 
-  listener (event: keyof SocketEvents): ScStream<any> { return this.stream(event) }
+  listener (event: keyof SocketEvents): ScStream<any> {
+    checkText('listener', 'event', event)
+    return this.stream(event)
+  }
+
   // Keys with a space cannot collide with local events.
-  receiver (event: string): ScStream<any> { return this.stream(`receiver ${event}`) }
-  procedure (event: string): ScStream<any> { return this.stream(`procedure ${event}`) }
+  receiver (event: string): ScStream<any> {
+    checkText('receiver', 'event', event)
+    return this.stream(`receiver ${event}`)
+  }
+
+  procedure (event: string): ScStream<any> {
+    checkText('procedure', 'event', event)
+    return this.stream(`procedure ${event}`)
+  }
+
   /** @internal */ activeReceiver (event: string) { return this.activeStream(`receiver ${event}`) }
   /** @internal */ activeProcedure (event: string) { return this.activeStream(`procedure ${event}`) }
 
@@ -415,9 +506,15 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   /** @internal An error of this socket: its own `error` event, and a warning of the server. */
-  emitError (err: Error): void {
-    this.fireLocal('error', err)
-    this.host.warn(err, this.log)
+  emitError (err: unknown): void {
+    const error = readable(err) as Error
+    this.fireLocal('error', error)
+    this.host.warn(error, this.log)
+  }
+
+  /** @internal What code in its name threw where nobody else catches it. Never throws. */
+  fault (err: unknown): void {
+    this.host.fault(this, err)
   }
 
   protected onListenerError (err: unknown): void {
@@ -431,9 +528,9 @@ for (const name of ['CONNECTING', 'OPEN', 'CLOSED', 'AUTHENTICATED', 'UNAUTHENTI
 }
 
 function dataSize ({ data }: SubscriptionOptions): number {
-  return data === undefined ? 0 : toJson(data)?.length ?? 0
+  return data === undefined ? 0 : jsonSize(data)
 }
 
 function encodeError (err: unknown): Error {
-  return scError('SC_ERR_ENCODE', [err instanceof Error ? err.message : String(err)])
+  return scError('SC_ERR_ENCODE', [messageOf(err)])
 }

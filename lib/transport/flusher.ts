@@ -1,5 +1,7 @@
+import type { Guarded } from '../barrier.js'
+
 /** A connection with messages to write. */
-export interface Flushable {
+export interface Flushable extends Guarded {
   flush (flusher: Flusher): void
 }
 
@@ -54,7 +56,15 @@ export class Flusher {
     if (this.#urgent.length === 0) return
     const ports = this.#urgent
     this.#urgent = []
-    for (const port of ports) port.flush(this)
+    for (const port of ports) this.#flush(port)
+  }
+
+  #flush (port: Flushable): void {
+    try {
+      port.flush(this)
+    } catch (err) {
+      port.fault(err)
+    }
   }
 
   #flushBulk (): void {
@@ -63,7 +73,7 @@ export class Flusher {
     const end = performance.now() + sliceTime
     let at = this.#bulkAt
     while (at < ports.length) {
-      ports[at++]!.flush(this)
+      this.#flush(ports[at++]!)
       if (at % portsPerClockRead === 0 && performance.now() > end) break
     }
     if (at < ports.length) {

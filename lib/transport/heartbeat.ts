@@ -1,5 +1,7 @@
+import type { Guarded } from '../barrier.js'
+
 /** A connection that is kept alive. */
-export interface Beating {
+export interface Beating extends Guarded {
   /** When something last came from it, by `performance.now()`: the time of day may jump. */
   readonly lastSeen: number
   ping (): void
@@ -60,15 +62,27 @@ export class Heartbeat {
     this.#tickedAt = now
     this.#at = (this.#at + 1) % slots
     for (const beating of this.#wheel[this.#at]!) {
-      beating.ping()
+      try {
+        beating.ping()
+      } catch (err) {
+        beating.fault(err)
+      }
       this.#watchIfDue(beating, now)
     }
     // This process was busy; what clients sent meanwhile may still wait to be read.
     if (late) return
     for (const beating of this.#suspects) {
       const silence = now - beating.lastSeen
-      if (silence >= this.#timeout) beating.pingTimedOut()
+      if (silence >= this.#timeout) this.#timedOut(beating)
       else if (silence + this.#interval < this.#timeout) this.#suspects.delete(beating)
+    }
+  }
+
+  #timedOut (beating: Beating): void {
+    try {
+      beating.pingTimedOut()
+    } catch (err) {
+      beating.fault(err)
     }
   }
 

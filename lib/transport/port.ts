@@ -1,4 +1,5 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
+import type { Guarded } from '../barrier.js'
 import type { SharedMessage } from './frames.js'
 
 /** What a socket needs of its connection. Nothing above this folder knows which library carries it. */
@@ -22,8 +23,8 @@ export interface SocketPort {
   resume (): void
 }
 
-/** What a connection tells its socket. */
-export interface PortListener {
+/** What a connection tells its socket. What these throw, or the connection's own code, is a fault of the socket. */
+export interface PortListener extends Guarded {
   /**
    * A message arrived. It is not looked at any further when this is false: the socket is closed, or sends too much.
    * @param bytes of its payload, after inflation

@@ -63,17 +63,41 @@ export class WsPort implements SocketPort, Flushable {
       const counters = this.#counters
       counters.inboundMessages++
       counters.inboundBytes += data.length
-      if (listener.onArrival(data.length)) listener.onMessage(isBinary ? data : data.toString(), data.length)
+      try {
+        if (listener.onArrival(data.length)) listener.onMessage(isBinary ? data : data.toString(), data.length)
+      } catch (err) {
+        listener.fault(err)
+      }
     })
-    const onControl = (data: Buffer): void => listener.onControl(data.length)
+    const onControl = (data: Buffer): void => {
+      try {
+        listener.onControl(data.length)
+      } catch (err) {
+        listener.fault(err)
+      }
+    }
     ws.on('ping', onControl)
     ws.on('pong', onControl)
     ws.on('close', (code: number, reason: Buffer) => {
       this.#single = this.#queue = this.#latest = null
       this.#queuedBytes = 0
-      listener.onClose(code, reason.toString())
+      try {
+        listener.onClose(code, reason.toString())
+      } catch (err) {
+        listener.fault(err)
+      }
     })
-    ws.on('error', (err: Error) => listener.onError(err))
+    ws.on('error', (err: Error) => {
+      try {
+        listener.onError(err)
+      } catch (thrown) {
+        listener.fault(thrown)
+      }
+    })
+  }
+
+  fault (err: unknown): void {
+    this.#listener?.fault(err)
   }
 
   get open (): boolean {
@@ -132,7 +156,11 @@ export class WsPort implements SocketPort, Flushable {
     this.#awaitingDrain = true
     const drained = (): void => {
       this.#awaitingDrain = false
-      this.#sendLatest()
+      try {
+        this.#sendLatest()
+      } catch (err) {
+        this.fault(err)
+      }
     }
     if (this.#stream !== null) this.#stream.once('drain', drained)
     // Told when what was sent before it is written.

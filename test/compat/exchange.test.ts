@@ -167,7 +167,7 @@ t.test('errors', async (t) => {
   }
   await t.rejects(exchange.publish(7 as any, 1), { code: 'SC_ERR_CHANNEL_TYPE' })
   t.throws(() => exchange.channel(undefined as any), { code: 'SC_ERR_CHANNEL_TYPE' })
-  t.throws(() => exchange.watch('x', 'no function' as any), TypeError)
+  t.throws(() => exchange.watch('x', 'no function' as any), { code: 'SC_ERR_ARGUMENT' })
 
   const got: unknown[] = []
   exchange.subscribe('w').watch(() => { throw new Error('a watcher') })

@@ -189,7 +189,7 @@ t.test('commands about sockets', async (t) => {
   t.equal(await app.scServer.disconnectSockets({ user: 'bob' }, 4100, 'bye'), 1)
   t.same(await bob.closed, { code: 4100, reason: 'bye' })
   t.equal(app.scServer.clientsCount, 1)
-  t.throws(() => app.scServer.disconnectSockets({}, 7), { name: 'InvalidArgumentsError' })
+  await t.rejects(app.scServer.disconnectSockets({}, 7), { name: 'InvalidArgumentsError' })
   const stats = await app.scServer.cluster.stats()
   t.equal(stats.nodes.length, 1)
   t.equal(stats.total.clients, 1)
