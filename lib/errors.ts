@@ -72,6 +72,7 @@ export const errorTable = {
   SC_ERR_CLUSTER: { name: 'BrokerError', message: 'The command "%s" was not carried out, or not confirmed, by the processes %s' },
   SC_ERR_BROKER_DOWN: { name: 'BrokerError', message: 'The %s broker is down: %s' },
   SC_ERR_BROKER_BUSY: { name: 'BrokerError', message: 'The %s broker is busy: %s publishes are in flight' },
+  SC_ERR_BROKER_DROPPED: { name: 'BrokerError', message: 'Dropped what came from the %s broker: %s' },
   SC_ERR_BROKER_CONNECT: { name: 'BrokerError', message: "The %s broker cannot connect to %s: %s; with the broker's option connect: 'retry' the server starts without it" },
   SC_ERR_BROKER_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
   // Limits
@@ -90,6 +91,7 @@ export const errorTable = {
   // Set-up
   SC_ERR_OPTIONS: { name: 'InvalidOptionsError', message: '%s' },
   SC_ERR_AUTH_KEY_RANDOM: { name: 'InvalidOptionsError', message: 'A broker that is shared between processes needs an authKey (or a key pair, or @fastify/jwt): a random one differs on each' },
+  SC_ERR_BROKER_KEY: { name: 'InvalidOptionsError', message: 'The %s broker does not sign what it sends, so the option brokerKey would protect nothing' },
   SC_ERR_KEY_PAIR: { name: 'InvalidOptionsError', message: 'The %s option must be specified if %s is specified' },
   SC_ERR_ALREADY_REGISTERED: { name: 'InvalidOptionsError', message: 'The plugin is already registered in this context' }
 } as const satisfies Record<string, { name: string, message: string, closeCode?: number, statusCode?: number }>

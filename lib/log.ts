@@ -95,7 +95,7 @@ function isEnabled (logger: FastifyBaseLogger, level: LogLevel): boolean {
 /** Errors of the library that are the application's or the operator's to mend. */
 const operatorErrors = new Set<unknown>(['SC_ERR_HOOK_TIMEOUT', 'SC_ERR_HANDLER_TIMEOUT', 'SC_ERR_NEXT_TWICE', 'SC_ERR_RESPONSE_SENT', 'SC_ERR_RESPONSE_INVALID',
   'SC_ERR_ENCODE', 'SC_ERR_EVENT_RESERVED', 'SC_ERR_CLOSE_CODE', 'SC_ERR_TOKEN_PAYLOAD', 'SC_ERR_TOKEN_ALGORITHM', 'SC_ERR_TOKEN_SIGNING',
-  'SC_ERR_BROKER', 'SC_ERR_BROKER_DOWN', 'SC_ERR_BROKER_BUSY'])
+  'SC_ERR_BROKER', 'SC_ERR_BROKER_DOWN', 'SC_ERR_BROKER_BUSY', 'SC_ERR_BROKER_DROPPED'])
 
 /**
  * Writes a failure, at the level that fits it: a mistake of the application is an `error`, with its stack; trouble that

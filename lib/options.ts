@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { ResolvedOptions, ScPluginOptions } from '../types/options.js'
+import { brokerKeys } from './broker/keys.js'
 import { scError } from './errors.js'
 
 /** The defaults of all options that have one. */
@@ -135,6 +136,7 @@ export const optionsSchema = Type.Object({
   requestHeaders: Type.Optional(Type.Array(Type.String())),
   broker: Type.Optional(object),
   brokerPrefix: Type.Optional(Type.String({ minLength: 1, pattern: '^[A-Za-z0-9_-]+$' })),
+  brokerKey: Type.Optional(Type.Unsafe<string | Buffer | Array<string | Buffer>>({})),
   gapEvent: Type.Optional(Type.Union([Type.String({ pattern: '^[^#]', maxLength: 128 }), Type.Literal(false)]))
 }, { additionalProperties: false })
 
@@ -160,6 +162,7 @@ export function resolveOptions (raw: ScPluginOptions = {}): { options: ResolvedO
     given[name] = value
   }
   if (!compiled.Check(given)) throw scError('SC_ERR_OPTIONS', [explain(given)])
+  if (given.brokerKey !== undefined) brokerKeys(given.brokerKey)
   const warnings: string[] = []
   for (const name of limits) {
     if (given[name] === false) given[name] = 0

@@ -14,6 +14,11 @@ export interface BrokerSink {
   gap (channel: string | null): void
   /** A control message of another node. A node never gets its own. */
   control (message: string, fromNode: string): void
+  /**
+   * Something that came from the engine was dropped. `reason` completes "Dropped …" and says what helps; the server warns of
+   * each reason at most once a minute.
+   */
+  dropped? (reason: string): void
 }
 
 /** The identity of this process towards a broker. */
@@ -22,6 +27,8 @@ export interface BrokerNode {
   readonly id: string
   /** Keeps applications that share an engine apart. */
   readonly prefix: string
+  /** The option `brokerKey`: the first key signs what this node sends, all of them verify what comes. Absent: nothing is signed. */
+  readonly keys?: ReadonlyArray<Uint8Array> | undefined
 }
 
 /** What a broker between processes counts. All only grow. */
@@ -31,7 +38,7 @@ export interface BrokerCounters {
   framesIn: number
   messagesOut: number
   messagesIn: number
-  /** Frames dropped because they could not be read: malformed, of another version, or from a stranger. */
+  /** Frames dropped because they could not be read: malformed, of another version, from a stranger, not signed as they should be, or with a message that is not one JSON value. */
   framesDropped: number
   /** How often a connection to the engine was made again. */
   reconnects: number
@@ -52,6 +59,8 @@ export interface Broker {
   readonly name: string
   /** True when other processes take part; a random `authKey` is refused then. A broker that is not shared must answer at once. */
   readonly shared: boolean
+  /** True when the broker signs and verifies by `BrokerNode.keys`. A shared broker that does not is refused together with the option `brokerKey`. */
+  readonly signs?: boolean
   /** Connects. Called once, before anything else. Rejects when the engine cannot be used and retrying is not wanted. */
   start (sink: BrokerSink, node: BrokerNode): MaybePromise<void>
   /** Starts delivery of these channels. Settles when the engine confirmed. Idempotent. */

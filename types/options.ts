@@ -150,6 +150,12 @@ export interface ScPluginOptions {
   /** Keeps applications that share a broker apart. @default 'sc' */
   brokerPrefix?: string
   /**
+   * Signs everything that travels through a broker between processes, so that who can only write to the engine can neither publish
+   * nor command: text or a Buffer of at least 32 bytes, the same on all processes. To change it, an array: the first one signs, all
+   * verify. What is not signed so is dropped, counted as `framesDropped`, and a warning. Default: nothing is signed.
+   */
+  brokerKey?: string | Buffer | Array<string | Buffer>
+  /**
    * The name of an event that tells clients when publications may have been lost: data `{ channel }` for the subscribers of a
    * channel, and `{ channel: null }` for all who are subscribed to any. `false`: clients are not told. @default false
    */
@@ -157,7 +163,7 @@ export interface ScPluginOptions {
 }
 
 /** Options that have no default value: absent unless the application sets them. */
-type Optional = 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' |
+type Optional = 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
   'validatorCompiler' | 'schemaErrorFormatter' | 'requestHeaders'
 
 /** All options with their values: what `scServer.options` holds. */

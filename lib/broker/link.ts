@@ -1,5 +1,6 @@
 import type { Broker, BrokerCounters, BrokerNode, BrokerSink, BrokerState, MaybePromise } from '../../types/broker.js'
 import { scError } from '../errors.js'
+import { isPublication, maxPublicationLength } from './publication.js'
 
 /** What a link tells its owner. Everything is called synchronously. */
 export interface LinkSink {
@@ -25,6 +26,11 @@ export interface LinkOptions {
   /** Characters of publishes that may wait for the engine's word. @default 8388608 */
   readonly maxInFlightBytes?: number
 }
+
+/** Milliseconds between two warnings of what was dropped for the same reason. */
+const dropWarningInterval = 60_000
+/** Reasons that are told apart; a broker has a handful. */
+const maxDropReasons = 32
 
 /** Channels in one call of a broker's `subscribe` or `unsubscribe`. */
 const batchSize = 512
@@ -80,6 +86,10 @@ export class BrokerLink {
   #inFlightBytes = 0
   #lastFlight: Flight | null = null
   #refused = 0
+  /** Publications that were no JSON. */
+  #unreadable = 0
+  /** When each reason to drop something was last told. Reasons are texts of brokers, never of what was dropped. */
+  readonly #droppedAt = new Map<string, number>()
 
   constructor (broker: Broker, options: LinkOptions, sink: LinkSink) {
     this.broker = broker
@@ -112,7 +122,8 @@ export class BrokerLink {
 
   /** What the broker counted, when it counts. */
   stats (): BrokerCounters | undefined {
-    return this.broker.stats?.()
+    const counters = this.broker.stats?.()
+    return counters === undefined || this.#unreadable === 0 ? counters : { ...counters, framesDropped: counters.framesDropped + this.#unreadable }
   }
 
   /** Connects the broker. Fails when the engine cannot be used and the broker is not to retry. */
@@ -121,7 +132,8 @@ export class BrokerLink {
       publication: (channel, data) => this.#publication(channel, data),
       state: (state, cause) => this.#stateChanged(state, cause),
       gap: (channel) => { if (!this.#stopped) this.#tell(() => this.#sink.gap(channel)) },
-      control: (message, fromNode) => { if (!this.#stopped) this.#control(message, fromNode) }
+      control: (message, fromNode) => { if (!this.#stopped) this.#control(message, fromNode) },
+      dropped: (reason) => { if (!this.#stopped) this.#dropped(reason) }
     }
     return this.broker.start(sink, this.node)
   }
@@ -200,6 +212,10 @@ export class BrokerLink {
       this.#refused++
       return Promise.reject(withoutStack(() => scError('SC_ERR_BROKER_BUSY', [this.broker.name, this.#inFlight])))
     }
+    if (data.length > maxPublicationLength && this.broker.shared) {
+      this.#refused++
+      return Promise.reject(withoutStack(() => scError('SC_ERR_BROKER', [`A message between processes may have at most ${maxPublicationLength} characters of JSON, got ${data.length}`])))
+    }
     const accepted = this.broker.publish(channel, data)
     if (accepted === undefined) return
     const flight = this.#lastFlight
@@ -222,6 +238,12 @@ export class BrokerLink {
 
   #publication (channel: string, data: string): void {
     if (this.#stopped) return
+    // Inside the process it is the text that the exchange has just made.
+    if (this.broker.shared && !isPublication(data)) {
+      this.#unreadable++
+      this.#dropped('messages that are not one JSON value: somebody else writes to the engine; see the option brokerKey')
+      return
+    }
     try {
       this.#sink.publication(channel, data)
     } catch (err) {
@@ -232,6 +254,14 @@ export class BrokerLink {
 
   #control (message: string, fromNode: string): void {
     this.#tell(() => this.#sink.control(message, fromNode))
+  }
+
+  #dropped (reason: string): void {
+    const now = performance.now()
+    const before = this.#droppedAt.get(reason)
+    if (before === undefined ? this.#droppedAt.size === maxDropReasons : now - before < dropWarningInterval) return
+    this.#droppedAt.set(reason, now)
+    this.#sink.warning(scError('SC_ERR_BROKER_DROPPED', [this.broker.name, reason]))
   }
 
   /** A broker goes on, whatever its owner's code does. */

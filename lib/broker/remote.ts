@@ -3,6 +3,7 @@ import { scError } from '../errors.js'
 import type { Engine, EngineSession, OutboundFrame } from './engine.js'
 import { decodeFrame, encodeFrame, idPattern, maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
 import type { ResolvedRemoteOptions } from './remote-options.js'
+import { Seal, isSealed } from './seal.js'
 
 /** Topics in one call when everything is subscribed again, and how many such calls may be in flight. */
 const resubscribeBatch = 1000
@@ -50,6 +51,7 @@ class OpenFrame implements OutboundFrame {
 export class RemoteBroker implements Broker {
   readonly name: string
   readonly shared = true
+  readonly signs = true
   readonly #engine: Engine
   readonly #options: ResolvedRemoteOptions
   readonly #counters: BrokerCounters = { framesOut: 0, framesIn: 0, messagesOut: 0, messagesIn: 0, framesDropped: 0, reconnects: 0, gaps: 0 }
@@ -57,6 +59,8 @@ export class RemoteBroker implements Broker {
   readonly #wanted = new Map<string, string>()
   #sink!: BrokerSink
   #node: BrokerNode | null = null
+  /** Signs and verifies; `null` without a key. */
+  #seal: Seal | null = null
   #ownTopic = ''
   #allTopic = ''
   /** The session in use; `null` while the engine is down. */
@@ -95,6 +99,7 @@ export class RemoteBroker implements Broker {
     }
     this.#sink = sink
     this.#node = node
+    if (node.keys !== undefined) this.#seal = new Seal(node.keys)
     this.#ownTopic = this.#engine.nodeTopic(node.prefix, node.id)
     this.#allTopic = this.#engine.nodeTopic(node.prefix)
     await this.#engine.load()
@@ -217,7 +222,8 @@ export class RemoteBroker implements Broker {
     const nodeId = this.#node!.id
     const now = performance.now()
     for (const frame of frames) {
-      frame.text = encodeFrame(frame.kind, nodeId, frame.messages)
+      const text = encodeFrame(frame.kind, nodeId, frame.messages)
+      frame.text = this.#seal === null ? text : this.#seal.close(frame.topic, text)
       frame.sentAt = now
       this.#inFlight.add(frame)
       this.#counters.messagesOut += frame.messages.length
@@ -230,15 +236,16 @@ export class RemoteBroker implements Broker {
 
   #message (topic: string, text: string): void {
     this.#counters.framesIn++
-    const frame = decodeFrame(text)
+    const opened = this.#seal === null ? text : this.#seal.open(topic, text)
+    const frame = opened === null ? null : decodeFrame(opened)
     if (frame === null) {
-      this.#counters.framesDropped++
+      this.#drop(this.#whyUnreadable(text, opened))
       return
     }
     const channel = this.#wanted.get(topic)
     if (channel !== undefined) {
       if (frame.kind !== 'm') {
-        this.#counters.framesDropped++
+        this.#drop('frames of a kind that does not belong to a channel')
         return
       }
       this.#counters.messagesIn += frame.messages.length
@@ -252,8 +259,20 @@ export class RemoteBroker implements Broker {
   #controlFrame (topic: string, kind: FrameKind, fromNode: string, messages: string[]): void {
     const own = fromNode === this.#node!.id
     if (kind === 'p' && own && topic === this.#ownTopic) this.#probeIsOut = false
-    else if (kind !== 'c') this.#counters.framesDropped++
+    else if (kind !== 'c') this.#drop("frames of a kind that does not belong to a node's own topic")
     else if (!own) for (const message of messages) this.#sink.control(message, fromNode)
+  }
+
+  #drop (reason: string): void {
+    this.#counters.framesDropped++
+    this.#sink.dropped?.(reason)
+  }
+
+  #whyUnreadable (text: string, opened: string | null): string {
+    if (opened !== null) return isSealed(opened) ? 'frames that are signed: this process has no key; set the option brokerKey to that of the other processes' : 'frames that cannot be read'
+    return isSealed(text)
+      ? 'frames with a signature that does not fit: the option brokerKey must be the same on all processes; to change it, give an array of the new and the old one'
+      : 'frames without a signature: set the option brokerKey on all processes'
   }
 
   // Sessions

@@ -9,6 +9,7 @@ import type { ConnectStatus, ServerEvents } from '../../types/server.js'
 import type { ScStats } from '../../types/stats.js'
 import type { JwtKeys } from '../auth/engine.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
+import { brokerKeys } from '../broker/keys.js'
 import { BrokerLink } from '../broker/link.js'
 import { memoryBroker } from '../broker/memory.js'
 import { Registry } from '../contracts/registry.js'
@@ -128,7 +129,9 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.deadlines = new DeadlineSets(options)
     this.#heartbeat = new Heartbeat(options.pingInterval, options.pingTimeout)
     const broker = options.broker ?? memoryBroker()
-    this.link = new BrokerLink(broker, { node: { id: generateId(), prefix: options.brokerPrefix } }, {
+    const keys = options.brokerKey === undefined || !broker.shared ? undefined : brokerKeys(options.brokerKey)
+    if (keys !== undefined && broker.signs !== true) throw scError('SC_ERR_BROKER_KEY', [broker.name])
+    this.link = new BrokerLink(broker, { node: { id: generateId(), prefix: options.brokerPrefix, keys } }, {
       publication: (channel, data) => this.hub.deliver(channel, data),
       state: (state, cause) => this.#brokerChanged(state, cause),
       gap: (channel) => {
