@@ -69,8 +69,11 @@ for (const [generation, connect] of generations) {
         app.sc.addMiddleware('handshakeWS', block)
         const client = await connect(t, app, { wait: false })
         t.equal(codeOf(await client.nextEvent('connectAbort')), 1006, what)
+        // The WebSocket that Node.js has since 22 asks a second time after a 401; client 14 takes it where it is there.
+        const warnings = new Set(app.warnings.splice(0).map((err) => err.name ?? err))
+        t.same([...warnings], warning === null ? [] : [warning], what)
         await t.rejects(RawClient.open(t, app.port), { message: 'Unexpected server response: 401' })
-        t.same(app.warnings.splice(0).map((err) => err.name ?? err), warning === null ? [] : [warning, warning], what)
+        t.same(app.warnings.splice(0).map((err) => err.name ?? err), warning === null ? [] : [warning], `${what}: one warning for an upgrade`)
         app.sc.removeMiddleware('handshakeWS', block)
       }
       app.sc.removeMiddleware('handshakeWS', look)

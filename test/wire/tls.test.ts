@@ -1,13 +1,15 @@
 // Frames are written below ws, to the stream that TLS gives: the same must come out as without.
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { generate } from 'selfsigned'
-import sc14 from 'socketcluster-client-14'
-import sc20 from 'socketcluster-client'
 import t from 'tap'
 import type { ScServerSocket } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 
+const root = fileURLToPath(new URL('../..', import.meta.url))
 const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], { keySize: 2048 })
 const https = { key, cert }
 const secure = { secure: true } as const
@@ -66,18 +68,38 @@ t.test('a client that reads nothing: its backlog is counted, and it is ended', a
   t.equal(sc.clientsCount, 1)
 })
 
-t.test('stock clients', async (t) => {
-  const { port, sc } = await serve(t, {}, (app) => app.scEvent('echo', {}, (data) => data), { https } as object)
-  const options = { port, hostname: '127.0.0.1', secure: true, autoReconnect: false, rejectUnauthorized: false, wsOptions: { rejectUnauthorized: false } }
-  const old = sc14.create({ ...options, multiplex: false })
-  t.teardown(() => old.destroy())
-  const current = sc20.create(options)
-  t.teardown(() => current.disconnect())
-  const channel = current.subscribe('news')
-  await Promise.all([once(old.subscribe('news'), 'subscribe'), channel.listener('subscribe').once()])
-  const both = Promise.all([new Promise((resolve) => old.watch('news', resolve)), channel.once()])
-  await sc.exchange.publish('news', { n: 1 })
-  t.same(await both, [{ n: 1 }, { n: 1 }])
-  t.equal(await current.invoke('echo', 'é'), 'é')
-  t.equal(await new Promise((resolve, reject) => old.emit('echo', 'ж', (err: Error | null, data: unknown) => err === null || err === undefined ? resolve(data) : reject(err))), 'ж')
-})
+const certFile = join(t.testdir({ 'cert.pem': cert }), 'cert.pem')
+
+// Client 14 takes the WebSocket of Node.js where there is one, and that one trusts only what the process trusts. So each runs in a process of its own.
+for (const flag of ['--experimental-websocket', '--no-experimental-websocket']) {
+  for (const name of ['socketcluster-client-14', 'socketcluster-client']) {
+    t.test(`stock ${name}, ${flag}`, async (t) => {
+      const { port, sc } = await serve(t, {}, (app) => app.scEvent('echo', {}, (data) => data), { https } as object)
+      const subscribed = once(sc, 'subscription')
+      const client = startClient([flag, '--input-type=module', '-e', program(name), String(port)])
+      await Promise.race([subscribed, client])
+      await sc.exchange.publish('news', { n: 1 })
+      t.same(JSON.parse(await client), { heard: { n: 1 }, answer: 'é' })
+    })
+  }
+}
+
+function startClient (args: string[]): Promise<string> {
+  const { NODE_OPTIONS, ...env } = process.env
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, args, { cwd: root, env: { ...env, NODE_EXTRA_CA_CERTS: certFile } }, (err, stdout) => err === null ? resolve(stdout) : reject(err))
+  })
+}
+
+/** Subscribes, calls, and prints what came. */
+function program (name: string): string {
+  const old = name === 'socketcluster-client-14'
+  return `
+    import sc from '${name}'
+    const client = sc.create({ hostname: 'localhost', port: Number(process.argv[1]), secure: true, autoReconnect: false })
+    const channel = client.subscribe('news')
+    const answer = ${old ? "new Promise((resolve, reject) => client.emit('echo', 'é', (err, data) => err ? reject(err) : resolve(data)))" : "client.invoke('echo', 'é')"}
+    const heard = ${old ? 'new Promise((resolve) => channel.watch(resolve))' : 'channel.once()'}
+    console.log(JSON.stringify({ heard: await heard, answer: await answer }))
+    client.disconnect()`
+}
