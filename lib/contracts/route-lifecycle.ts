@@ -7,7 +7,7 @@ import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
 import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
 import { type GatheredReply, StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
-import { compileValidator } from './validators.js'
+import { compileValidator, formatErrors } from './validators.js'
 
 type PreHandler = Hook<'preHandler', ScServerSocket, FastifyInstance>
 
@@ -217,19 +217,25 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): Err
   }
   const fields = typeof body === 'object' && body !== null ? { ...body as Record<string, unknown> } : {}
   const message = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : thrown?.message ?? `The request failed with status ${statusCode}`
-  const error = new Error(message)
-  const name = typeof fields.name === 'string' ? fields.name : thrown?.name ?? 'Error'
+  const validation = (thrown as { validation?: unknown } | null)?.validation
+  // Fastify's own error of data that does not fit has no name of its own.
+  const thrownName = validation !== undefined && thrown?.name === 'Error' ? 'ValidationError' : thrown?.name ?? 'Error'
+  const name = typeof fields.name === 'string' ? fields.name : thrownName
+  // What Fastify calls the body is the data of an event.
+  const error = new Error(Array.isArray(validation) && message === formatErrors(validation, 'body').message ? formatErrors(validation, 'data').message : message)
   const composed = thrown === null || !isPassedOn(body, statusCode, thrown)
   delete fields.message
   // Fastify's default error handler leaves the details out.
-  const validation = (thrown as { validation?: unknown } | null)?.validation
   if (validation !== undefined) {
     fields.validation ??= validation
     fields.validationContext ??= 'data'
   }
+  // Fastify's default body names the status; with `lifecycle: 'own'` there is none.
+  if (!composed) delete fields.error
   Object.assign(error, { ...fields, name, statusCode })
   // What the application composed is for the client; an error that was only passed on is told like any other.
   if (composed) Object.defineProperty(error, 'expose', { value: true })
+  else if ((thrown as { expose?: unknown } | null)?.expose === false) Object.defineProperty(error, 'expose', { value: false })
   return error
 }
 

@@ -107,7 +107,7 @@ function toError (value: unknown): Error & Record<string, unknown> {
 }
 
 /** The text of Fastify's default formatter: `data/n must be integer, data/t must be string`. */
-function formatErrors (errors: FastifySchemaValidationError[], dataVar: string): Error {
+export function formatErrors (errors: FastifySchemaValidationError[], dataVar: string): Error {
   const error = new Error(errors.map(({ instancePath = '', message = 'is invalid' }) => `${dataVar}${instancePath} ${message}`).join(', '))
   // Own and enumerable, so that clients can tell it by its name.
   return Object.assign(error, { name: 'ValidationError' })

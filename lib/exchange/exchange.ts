@@ -73,7 +73,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   }
 
   #publishResult (channel: string, checked: Checked): MaybePromise<void> {
-    if (checked.error !== undefined) throw checked.error
+    if (checked.error !== undefined) throw serverMistake(checked.error)
     return this.publishChecked(channel, checked.value)
   }
 
@@ -221,4 +221,18 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   warn (err: unknown): void { this.#port.warn(err) }
   /** @internal */ fault (err: unknown): void { this.#port.warn(err) }
   protected onListenerError (err: unknown): void { this.#port.warn(err) }
+}
+
+/** The server's own message did not fit: no client is to blame, nor to be told. */
+function serverMistake (error: Error): Error {
+  const own = error as Error & { statusCode?: unknown }
+  try {
+    Object.defineProperty(own, 'expose', { value: false, configurable: true })
+    own.statusCode = 500
+  } catch {
+    // A validator of the application's may make errors that cannot be changed.
+    const copy = new Error(error.message, { cause: error })
+    return Object.defineProperty(Object.assign(copy, { ...error, name: error.name, statusCode: 500 }), 'expose', { value: false })
+  }
+  return own
 }

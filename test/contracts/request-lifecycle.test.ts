@@ -205,3 +205,48 @@ t.test('a hook may replace the data', async (t) => {
   })
   t.strictSame((await client.call('plus', { n: 1 })).data, { n: 2 })
 })
+
+t.test('data that does not fit is the same ValidationError with both lifecycles', async (t) => {
+  const schemas = [Type.Object({ n: Type.Integer() }), { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] }, Type.Array(Type.String()), Type.Null()]
+  const { client } = await connected(t, (app) => {
+    for (const [i, schema] of schemas.entries()) {
+      for (const lifecycle of ['own', 'request'] as const) app.scEvent(`${lifecycle} ${i}`, { data: schema, lifecycle }, () => 'passed')
+    }
+  })
+  for (const i of schemas.keys()) {
+    for (const data of [{ n: 'x' }, {}, null, undefined, 'x', [1], 7]) {
+      const { error: own, data: passed } = await client.call(`own ${i}`, data)
+      const answer = await client.call(`request ${i}`, data)
+      if (own !== undefined) t.match(own, { name: 'ValidationError', code: 'FST_ERR_VALIDATION', statusCode: 400, validationContext: 'data', message: /^data/ })
+      t.strictSame(answer.error, own, `schema ${i}, data ${JSON.stringify(data)}`)
+      t.equal(answer.data, passed)
+    }
+  }
+})
+
+t.test("a wrong publish of the server's own is no mistake of the caller", async (t) => {
+  const { client, app, warnings } = await connected(t, (app) => {
+    app.scChannel('typed', { message: Type.Object({ secret: Type.Integer() }) })
+    app.scChannel('formatted', { message: Type.Integer(), schemaErrorFormatter: () => Object.freeze(new Error('frozen')) as Error })
+    const publish = (channel: string) => app.scServer.exchange.publish(channel, { secret: 'x' })
+    for (const channel of ['typed', 'formatted']) {
+      for (const lifecycle of ['own', 'request'] as const) {
+        app.scEvent(`async ${lifecycle} ${channel}`, { lifecycle }, async () => { await publish(channel) })
+        app.scEvent(`hook ${lifecycle} ${channel}`, { lifecycle, preHandler: async () => { await publish(channel) } }, () => 'reached')
+      }
+      app.scServer.on('connection', (socket) => {
+        socket.on(`listener ${channel}`, async () => { await publish(channel) })
+        socket.on(`callback ${channel}`, (_data: unknown, res: (err?: unknown) => void) => { publish(channel).catch(res) })
+      })
+    }
+  })
+  for (const channel of ['typed', 'formatted']) {
+    for (const way of ['async own', 'async request', 'hook own', 'hook request', 'listener', 'callback']) {
+      const { error } = await client.call(`${way} ${channel}`, {})
+      t.match(error, { name: 'Error', message: 'Internal error', id: String }, `${way} ${channel}`)
+      t.notMatch(JSON.stringify(error), /secret|validation|frozen|400/i)
+    }
+  }
+  await t.rejects(app.scServer.exchange.publish('typed', { secret: 'x' }), { name: 'ValidationError', code: 'FST_ERR_VALIDATION', statusCode: 500, validationContext: 'message' }, 'the server itself is told')
+  t.ok(warnings.length > 0)
+})
