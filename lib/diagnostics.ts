@@ -7,6 +7,8 @@ import { channel } from 'node:diagnostics_channel'
 export const diagnostics = {
   /** `{ socket }` a handshake succeeded. */
   connect: channel('sc:socket:connect'),
+  /** `{ address, error }` a limit or the rate of connections refused one. */
+  refused: channel('sc:upgrade:refused'),
   /** `{ socket, code }` a connection ended. */
   close: channel('sc:socket:close'),
   /** `{ socket, bytes }` a message came in. */

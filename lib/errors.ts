@@ -77,6 +77,8 @@ export const errorTable = {
   SC_ERR_BROKER_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
   // Limits
   SC_ERR_CONNECTIONS: { name: 'ResourceLimitError', message: 'No more than %s connections; see the option %s', statusCode: 503 },
+  SC_ERR_CONNECTION_SHARE: { name: 'ResourceLimitError', message: 'An address that has %s of %s connections gets no more while so few are left; see the options maxConnections and trustProxy', statusCode: 503 },
+  SC_ERR_CONNECTION_RATE: { name: 'RateLimitError', message: 'More than %s new connections a second; see the option connectionRate', statusCode: 429 },
   SC_ERR_TOKEN_REVOKED: { name: 'AuthTokenInvalidError', message: 'The token was revoked' },
   SC_ERR_AUTH_RATE: { name: 'RateLimitError', message: 'Too many attempts to authenticate; try again in %s ms', closeCode: 4429 },
   SC_ERR_FILTER: { name: 'InvalidArgumentsError', message: 'A filter expects user, jti or socketId, got %s' },

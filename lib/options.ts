@@ -38,6 +38,8 @@ export const defaultOptions = {
   maxConnections: 10_000,
   maxConnectionsPerIp: 0,
   maxPendingHandshakes: 1_000,
+  connectionRate: 500,
+  connectionBurst: 2_000,
   maxBufferedBytes: 1_048_576,
   maxTotalBufferedBytes: 268_435_456,
   slowConsumerPolicy: 'disconnect',
@@ -104,6 +106,8 @@ export const optionsSchema = Type.Object({
   maxConnections: Type.Optional(limit),
   maxConnectionsPerIp: Type.Optional(limit),
   maxPendingHandshakes: Type.Optional(limit),
+  connectionRate: Type.Optional(rate),
+  connectionBurst: Type.Optional(Type.Integer({ minimum: 1 })),
   maxBufferedBytes: Type.Optional(limit),
   maxTotalBufferedBytes: Type.Optional(limit),
   slowConsumerPolicy: Type.Optional(Type.Union([Type.Literal('disconnect'), Type.Literal('drop'), Type.Literal('latest')])),
@@ -144,7 +148,7 @@ const compiled = Compile(optionsSchema)
 
 /** Limits that 0 turns off, for the warning that goes with it. */
 const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'maxKeys', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'inboundByteRate', 'authenticateRate', 'inboundQueue', 'inboundQueueBytes',
-  'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
+  'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'connectionRate', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
 
 /** Options that Fastify itself puts among those of a plugin. */
 const fastifyOptions = new Set(['prefix', 'logLevel', 'logSerializers'])

@@ -81,10 +81,18 @@ export interface ScPluginOptions {
   inboundQueueBytes?: number
   /** Connections of this process; more get HTTP 503. 0 for no limit. @default 10000 */
   maxConnections?: number
-  /** Connections of one address; more get HTTP 503. Needs `trustProxy` behind a proxy. 0 for no limit. @default 0 */
+  /** Connections of one address (for IPv6 of its /64); more get HTTP 503. Needs `trustProxy` behind a proxy. 0 for no limit. @default 0 */
   maxConnectionsPerIp?: number
-  /** Connections of this process that have not made their handshake; more get HTTP 503. 0 for no limit. @default 1000 */
+  /** Connections of this process that have not made their handshake. Over it the address with the most of them loses its oldest to an address that has fewer, else a new one gets HTTP 503. 0 for no limit. @default 1000 */
   maxPendingHandshakes?: number
+  /**
+   * New connections a second of this process, in the long run, that are all accepted. While more come, each address gets a fiftieth of
+   * it (a burst: a twentieth), and what it asks for beyond that gets HTTP 429; addresses of private networks, which may be
+   * proxies, are not refused. 0 for no limit. @default 500
+   */
+  connectionRate?: number
+  /** New connections that may come at once. @default 2000 */
+  connectionBurst?: number
   /** Bytes that may wait for one socket. @default 1048576 */
   maxBufferedBytes?: number
   /** Bytes that may wait for all sockets together; over it the slowest are ended. 0 for no limit. @default 268435456 */

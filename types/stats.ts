@@ -22,6 +22,8 @@ export interface ScStats {
   /** Bytes that wait to be sent, of all sockets together. */
   bufferedBytes: number
   connects: number
+  /** Connections refused by a limit or the rate of connections. */
+  refusedConnections: number
   /** Closed connections by close code. */
   closes: Record<string, number>
   inboundMessages: number

@@ -1,39 +1,131 @@
 import { scError, type ScError } from '../errors.js'
+import { TokenBucket } from '../socket/token-bucket.js'
+import { addressKey, isPrivate } from './addresses.js'
+import { RateKeys } from './rate-keys.js'
 
 export interface AdmissionLimits {
   readonly maxConnections: number
   readonly maxConnectionsPerIp: number
   readonly maxPendingHandshakes: number
+  readonly connectionRate: number
+  readonly connectionBurst: number
 }
 
-/** Who may still connect. Asked before the upgrade, so that a refusal is an ordinary HTTP answer. */
+/** An address may have so many times as many connections as are left for others: alone 8 of 9, two of them 8 of 17 each. */
+const shareFactor = 8
+
+/** While connections come faster than the server wants them, an address has this part of the rate for itself. */
+const rateShare = 50
+const burstShare = 20
+
+/**
+ * Who may still connect. Asked before the upgrade, so that a refusal is an ordinary HTTP answer.
+ *
+ * An address may have all that others do not ask for; when little is left those who have most are refused first. Addresses of
+ * private networks may have all: they are those of proxies, behind which everybody has the same.
+ */
 export class Admission {
   readonly #limits: AdmissionLimits
-  readonly #perIp = new Map<string, number>()
+  /** Connections by address, and those of them that have not shaken hands. */
+  readonly #connections = new Map<string, number>()
+  readonly #pending = new Map<string, number>()
+  #total = 0
+  #pendingTotal = 0
+  readonly #rate: TokenBucket | null
+  readonly #shares: RateKeys
+  /** Connections that were refused. */
+  refused = 0
 
   constructor (limits: AdmissionLimits) {
     this.#limits = limits
+    const { connectionRate, connectionBurst } = limits
+    this.#rate = connectionRate === 0 ? null : new TokenBucket(connectionRate, connectionBurst, performance.now())
+    this.#shares = new RateKeys(connectionRate / rateShare, Math.max(1, connectionBurst / burstShare))
   }
 
-  /** Why a connection is refused, if it is. */
-  refusal (connections: number, pending: number, ip: string | undefined): ScError | undefined {
+  /** Why a connection that was asked for is refused, if it is. Counts towards the rate. */
+  ask (ip: string | undefined): ScError | undefined {
+    const refusal = this.refusal(ip) ?? this.#tooFast(ip)
+    if (refusal !== undefined) this.refused++
+    return refusal
+  }
+
+  /** Why there is no room for a connection, if there is none. */
+  refusal (ip: string | undefined): ScError | undefined {
     const { maxConnections, maxConnectionsPerIp, maxPendingHandshakes } = this.#limits
-    if (maxConnections !== 0 && connections >= maxConnections) return scError('SC_ERR_CONNECTIONS', [maxConnections, 'maxConnections'])
-    if (maxPendingHandshakes !== 0 && pending >= maxPendingHandshakes) return scError('SC_ERR_CONNECTIONS', [maxPendingHandshakes, 'maxPendingHandshakes'])
-    if (maxConnectionsPerIp !== 0 && ip !== undefined && (this.#perIp.get(ip) ?? 0) >= maxConnectionsPerIp) {
-      return scError('SC_ERR_CONNECTIONS', [maxConnectionsPerIp, 'maxConnectionsPerIp'])
+    if (maxConnections !== 0 && this.#total >= maxConnections) return scError('SC_ERR_CONNECTIONS', [maxConnections, 'maxConnections'])
+    const key = keyOf(ip)
+    if (maxPendingHandshakes !== 0 && this.#pendingTotal >= maxPendingHandshakes && this.#crowder(key) === undefined) {
+      return scError('SC_ERR_CONNECTIONS', [maxPendingHandshakes, 'maxPendingHandshakes'])
     }
+    if (key === undefined) return
+    const has = this.#connections.get(key) ?? 0
+    if (maxConnectionsPerIp !== 0 && has >= maxConnectionsPerIp) return scError('SC_ERR_CONNECTIONS', [maxConnectionsPerIp, 'maxConnectionsPerIp'])
+    if (maxConnections !== 0 && has >= (maxConnections - this.#total) * shareFactor && !isPrivate(key)) return scError('SC_ERR_CONNECTION_SHARE', [has, maxConnections])
+  }
+
+  #tooFast (ip: string | undefined): ScError | undefined {
+    const now = performance.now()
+    if (this.#rate === null || this.#rate.take(now) === 0) return
+    const key = keyOf(ip)
+    if (key === undefined || isPrivate(key)) return
+    const retryAfter = this.#shares.take(key, now)
+    if (retryAfter !== 0) return scError('SC_ERR_CONNECTION_RATE', [this.#limits.connectionRate], { retryAfter })
+  }
+
+  /** Whether a connection of an address has to lose its place to a new one: the place of one that has not shaken hands. */
+  crowded (ip: string | undefined): ((ip: string | undefined) => boolean) | undefined {
+    const { maxPendingHandshakes } = this.#limits
+    if (maxPendingHandshakes === 0 || this.#pendingTotal < maxPendingHandshakes) return
+    const crowder = this.#crowder(keyOf(ip))
+    return (other) => crowder !== undefined && keyOf(other) === crowder
+  }
+
+  /** The address with the most pending handshakes, if it has more than a newcomer would have. */
+  #crowder (key: string | undefined): string | undefined {
+    let most = (key === undefined ? 0 : this.#pending.get(key) ?? 0) + 1
+    let crowder: string | undefined
+    for (const [other, count] of this.#pending) {
+      if (count <= most) continue
+      most = count
+      crowder = other
+    }
+    return crowder
+  }
+
+  /** Addresses that something is kept of. */
+  get size (): number {
+    return this.#connections.size + this.#pending.size + this.#shares.size
   }
 
   connected (ip: string | undefined): void {
-    if (this.#limits.maxConnectionsPerIp === 0 || ip === undefined) return
-    this.#perIp.set(ip, (this.#perIp.get(ip) ?? 0) + 1)
+    this.#total++
+    this.#pendingTotal++
+    const key = keyOf(ip)
+    add(this.#connections, key, 1)
+    add(this.#pending, key, 1)
   }
 
-  gone (ip: string | undefined): void {
-    if (this.#limits.maxConnectionsPerIp === 0 || ip === undefined) return
-    const left = (this.#perIp.get(ip) ?? 0) - 1
-    if (left > 0) this.#perIp.set(ip, left)
-    else this.#perIp.delete(ip)
+  shookHands (ip: string | undefined): void {
+    this.#pendingTotal--
+    add(this.#pending, keyOf(ip), -1)
   }
+
+  /** @param pending whether it had not shaken hands */
+  gone (ip: string | undefined, pending: boolean): void {
+    if (pending) this.shookHands(ip)
+    this.#total--
+    add(this.#connections, keyOf(ip), -1)
+  }
+}
+
+function keyOf (ip: string | undefined): string | undefined {
+  return ip === undefined ? undefined : addressKey(ip)
+}
+
+function add (counts: Map<string, number>, key: string | undefined, count: number): void {
+  if (key === undefined) return
+  const sum = (counts.get(key) ?? 0) + count
+  if (sum > 0) counts.set(key, sum)
+  else counts.delete(key)
 }

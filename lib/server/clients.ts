@@ -26,6 +26,21 @@ export class Clients {
     this.#open.set(socket.id, socket)
   }
 
+  isPending (socket: ServerSocket): boolean {
+    return this.#pending.has(socket.id)
+  }
+
+  /** The first connected of the pending ones that fit, rather one that has not even begun its handshake. */
+  oldestPending (fits: (socket: ServerSocket) => boolean): ServerSocket | undefined {
+    let begun: ServerSocket | undefined
+    for (const socket of this.#pending.values()) {
+      if (!fits(socket)) continue
+      if (!socket.handshaking) return socket
+      begun ??= socket
+    }
+    return begun
+  }
+
   remove (socket: ServerSocket): void {
     this.#all.delete(socket)
     if (!this.#pending.delete(socket.id)) this.#open.delete(socket.id)

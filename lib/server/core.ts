@@ -15,7 +15,7 @@ import { memoryBroker } from '../broker/memory.js'
 import { Registry } from '../contracts/registry.js'
 import { DeadlineSets, type Deadlines, Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
-import { scError } from '../errors.js'
+import { type ScError, scError } from '../errors.js'
 import { Exchange, type ExchangePort } from '../exchange/exchange.js'
 import { type Delivery, Hub, type HubPort, type Subscriber } from '../exchange/hub.js'
 import type { ActionCounters, HandlerContext } from '../handlers/context.js'
@@ -115,6 +115,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   #eventLoop: IntervalHistogram | null = null
   #connects = 0
   #slowConsumers = 0
+  #refusedLogged = -Infinity
 
   constructor (fastify: FastifyInstance, options: ResolvedOptions, auth: AuthEngine) {
     this.options = options
@@ -173,10 +174,12 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       return
     }
     // Hooks of the upgrade may have taken their time since it was asked.
-    if (this.admission.refusal(this.clients.all.size, this.clients.pendingCount, request.ip) !== undefined) {
+    if (this.admission.refusal(request.ip) !== undefined) {
       ws.close(1013, closeReasons[1013])
       return
     }
+    const crowds = this.admission.crowded(request.ip)
+    if (crowds !== undefined) this.clients.oldestPending((socket) => crowds(socket.remoteAddress))?.end(1013)
     const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.options.maxBufferedBytes)
     const socket = new ServerSocket(generateId(), this, port, request)
     port.attach(new Inbound(socket, this))
@@ -189,6 +192,15 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     } catch (err) {
       this.fault(socket, err)
     }
+  }
+
+  /** A connection was refused by a limit. Under an attack that is often: the log gets a line a second. */
+  refused (address: string, error: ScError): void {
+    if (diagnostics.refused.hasSubscribers) diagnostics.refused.publish({ address, error })
+    const now = performance.now()
+    if (now - this.#refusedLogged < 1_000) return
+    this.#refusedLogged = now
+    writeLine(this.#log, 'warn', 'connections are refused', { address, reason: error.message, refused: this.admission.refused })
   }
 
   /** Closes every connection; settles when all are gone, after `closeTimeout` at the latest. */
@@ -227,6 +239,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       subscriptions,
       bufferedBytes,
       connects: this.#connects,
+      refusedConnections: this.admission.refused,
       closes: Object.fromEntries(this.#closes),
       ...this.#traffic,
       publishes: this.exchange.publishes,
@@ -388,6 +401,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     socket.handshakeWait?.cancel()
     socket.handshakeWait = null
     this.clients.moveToOpen(socket)
+    this.admission.shookHands(socket.remoteAddress)
     this.#connects++
     socket.state = 'open'
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
@@ -412,7 +426,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.#heartbeat.remove(socket)
     this.#expiries.remove(socket)
     this.#budget.remove(socket)
-    this.admission.gone(socket.remoteAddress)
+    this.admission.gone(socket.remoteAddress, this.clients.isPending(socket))
     if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket, code })
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)

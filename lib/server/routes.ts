@@ -1,6 +1,7 @@
+import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { WebSocket } from 'ws'
-import { scError } from '../errors.js'
+import { type ScError, scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
@@ -22,7 +23,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
   function onRequest (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     const { handshakeWS } = core.middleware
     try {
-      if (request.ws === true) authorize(request, reply)
+      if (request.ws === true && !authorize(request, reply)) return
     } catch (err) {
       done(err as Error)
       return
@@ -31,15 +32,17 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
     else runMiddleware(core, handshakeWS, request).then(() => done(), done)
   }
 
-  function authorize (request: FastifyRequest, reply: FastifyReply): void {
+  /** False when it was refused and answered already. */
+  function authorize (request: FastifyRequest, reply: FastifyReply): boolean {
     if (core.draining || !core.ready) {
       reply.header('retry-after', retryAfter)
       throw scError('SC_ERR_CLOSING')
     }
-    const refusal = core.admission.refusal(core.clients.all.size, core.clients.pendingCount, request.ip)
+    const refusal = core.admission.ask(request.ip)
     if (refusal !== undefined) {
-      reply.header('retry-after', retryAfter)
-      throw refusal
+      core.refused(request.ip, refusal)
+      refuse(reply, refusal)
+      return false
     }
     const { origin } = request.headers
     if (!origins.allows(origin, request.host)) {
@@ -47,6 +50,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
       core.warn(error, request.log)
       throw error
     }
+    return true
   }
 
   const urls = path === '/' ? ['/'] : [path, path.slice(0, -1)]
@@ -65,6 +69,11 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
       wsHandler: accept
     })
   }
+}
+
+/** As Fastify would answer the error, but without a log line for each: refusals may come by the thousand. */
+function refuse (reply: FastifyReply, { message, code, statusCode = 503 }: ScError): void {
+  reply.code(statusCode).header('retry-after', retryAfter).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
 
 async function runMiddleware (core: ServerCore, middleware: Array<(request: any) => void | Promise<void>>, request: FastifyRequest): Promise<void> {

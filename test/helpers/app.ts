@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import client14 from 'socketcluster-client-14'
 import client20 from 'socketcluster-client'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { ScPluginOptions } from '../../lib/index.js'
 import { type Cleanup, Inbox } from './raw.js'
 import { type Served, serve } from './serve.js'
@@ -12,7 +12,7 @@ export interface App extends Served {
 }
 
 /** An application with the plugin on a free port, and what it logs. */
-export async function startApp (t: Cleanup, options: ScPluginOptions = {}, setUp?: (app: FastifyInstance) => unknown): Promise<App> {
+export async function startApp (t: Cleanup, options: ScPluginOptions = {}, setUp?: (app: FastifyInstance) => unknown, fastifyOptions: FastifyServerOptions = {}): Promise<App> {
   const logs: any[] = []
   const stream = new Writable({
     write (chunk: Buffer, _encoding, done) {
@@ -20,7 +20,7 @@ export async function startApp (t: Cleanup, options: ScPluginOptions = {}, setUp
       done()
     }
   })
-  const served = await serve(t, options, setUp, { logger: { level: 'trace', stream } })
+  const served = await serve(t, options, setUp, { ...fastifyOptions, logger: { level: 'trace', stream } })
   return Object.assign(served, { logs })
 }
 
