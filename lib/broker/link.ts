@@ -190,7 +190,11 @@ export class BrokerLink {
   /** Says that a channel lost its last subscriber on this node. */
   release (channel: string): void {
     if (!this.broker.shared) {
-      this.#background(this.broker.unsubscribe([channel]))
+      try {
+        this.#background(this.broker.unsubscribe([channel]))
+      } catch (err) {
+        this.#sink.warning(brokerError(err))
+      }
       return
     }
     const interest = this.#interests.get(channel)

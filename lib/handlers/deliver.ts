@@ -1,11 +1,14 @@
 import type { PublishOutRequest } from '../../types/hooks.js'
 import type { ScServerSocket } from '../../types/server.js'
 import type { Delivery, Subscriber } from '../exchange/hub.js'
+import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
 import { promiseOf } from '../promises.js'
 import { ServerSocket } from '../socket/socket.js'
+import type { SharedMessage } from '../transport/frames.js'
+import { messageOf } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 
 /** How many publications may wait for the hooks of one recipient. */
@@ -31,23 +34,38 @@ function deliver (context: HandlerContext, socket: ServerSocket, delivery: Deliv
   const { channel, json, resolved } = delivery
   if (socket.state !== 'open' || !socket.subscribed.has(channel)) return
   const { route, params } = resolved
-  const request: PublishOutRequest<ScServerSocket> = { socket, channel, data: json === '' ? undefined : JSON.parse(json), useCache: false, params }
+  let data: unknown
+  try {
+    if (json !== '') data = JSON.parse(json)
+  } catch (err) {
+    // Whoever published it is to blame, not the one it was for.
+    socket.host.warn(scError('SC_ERR_MESSAGE', [`A publication on "${channel}" cannot be read: ${messageOf(err)}`]), socket.log)
+    return
+  }
+  const request: PublishOutRequest<ScServerSocket> = { socket, channel, data, useCache: false, params }
   const blocked = (thrown: unknown): void => {
     context.counters.blocked++
     const block = toBlock('publishOut', thrown)
     if (!block.silent && context.host.options.middlewareEmitWarnings) socket.host.fire('warning', block.error)
     writeLine(socket.log, 'debug', 'publication blocked', { line: 'publishOut', channel, err: block.error })
   }
-  const passed = (): void => send(context, socket, delivery, request)
+  const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, socket, delivery, message) }
+  const stopped = (thrown: unknown): null => {
+    blocked(thrown)
+    return null
+  }
+  const personal = (): SharedMessage | null => personalMessage(context, socket, delivery, request)
+  let message: SharedMessage | null
   try {
     const running = runHooks('publishOut', route.hooks.publishOut, route.instance, request, context.deadlines.hooks)
-    if (running !== undefined) return running.then(() => policy(context, delivery, request)).then(passed).catch(blocked)
+    if (running !== undefined) return running.then(() => policy(context, delivery, request)).then(personal).catch(stopped).then(passed)
     const deciding = policy(context, delivery, request)
-    if (deciding !== undefined) return deciding.then(passed).catch(blocked)
-    passed()
+    if (deciding !== undefined) return deciding.then(personal).catch(stopped).then(passed)
+    message = personal()
   } catch (err) {
-    blocked(err)
+    message = stopped(err)
   }
+  passed(message)
 }
 
 /** The channel's own say: throwing leaves this recipient out, a returned value replaces the message. */
@@ -63,10 +81,14 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
   }], route.instance, request, context.deadlines.hooks)
 }
 
-function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): void {
-  if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return
+/** What the hooks and the policy made of a publication; `null` when the recipient is gone. Throws what cannot be encoded. */
+function personalMessage (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): SharedMessage | null {
+  if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return null
   // As on every line, `undefined` keeps what was there.
-  const own = request.useCache === true || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
+  return request.useCache === true || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
+}
+
+function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, own: SharedMessage): void {
   const { hub } = context
   if (socket.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
   else hub.dropped++

@@ -1,0 +1,294 @@
+import { once } from 'node:events'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import jwt from 'jsonwebtoken'
+import t from 'tap'
+import { type Broker, memoryBroker, type ScPluginOptions, type ScServerSocket } from '../../lib/index.js'
+import { startApp } from '../helpers/app.js'
+import { RawClient } from '../helpers/raw.js'
+import { authKey } from '../helpers/serve.js'
+
+// Every way from the event loop into a socket's code, with code behind it that throws: it ends that socket with 1011, once in
+// the log, counted, and nobody else.
+
+const thrower = (): never => { throw new Error('sabotage') }
+
+interface Entry {
+  options?: ScPluginOptions
+  /** Makes something behind the entry throw, and has the event loop enter. */
+  enter (socket: any, client: RawClient, others: RawClient): unknown
+  /** Before the handshake. */
+  pending?: boolean
+  /** The socket is closed already when code of it throws: nothing is left to be ended. */
+  after?: true
+}
+
+const slowly = async (): Promise<void> => { await sleep(5) }
+
+const entries: Record<string, Entry> = {
+  'a message': {
+    enter (socket, client) {
+      socket.observes = thrower
+      client.send({ event: 'x' })
+    }
+  },
+  'a websocket ping': {
+    enter (socket, client) {
+      Object.defineProperty(socket, 'lastSeen', { get: () => performance.now(), set: thrower })
+      client.ws.ping()
+    }
+  },
+  'a timer of the handshake': {
+    pending: true,
+    options: { handshakeTimeout: 100 },
+    enter (socket) { socket.disconnect = thrower }
+  },
+  'a heartbeat': { options: { pingInterval: 100, pingTimeout: 1_000 }, enter (socket) { socket.ping = thrower } },
+  'a missing heartbeat': {
+    options: { pingInterval: 100, pingTimeout: 200 },
+    enter (socket, client) {
+      socket.pingTimedOut = thrower
+      socket.port.pause()
+      client.pings.push = () => { client.ws.removeAllListeners('message'); return 0 }
+    }
+  },
+  'the flush of what was sent': {
+    enter (socket) {
+      const { flush } = socket.port
+      socket.port.flush = function () { socket.port.flush = flush; throw new Error('sabotage') }
+      socket.emit('x')
+    }
+  },
+  'the flush of publications': {
+    async enter (socket, client, other) {
+      await client.call('#subscribe', { channel: 'all' })
+      await other.call('#subscribe', { channel: 'all' })
+      const { flush } = socket.port
+      socket.port.flush = function () { socket.port.flush = flush; throw new Error('sabotage') }
+      await socket.exchange.publish('all', 1)
+      t.equal(await other.publication('all'), 1, 'the others get it')
+    }
+  },
+  'a fan-out': {
+    async enter (socket, client, other) {
+      await client.call('#subscribe', { channel: 'all' })
+      await other.call('#subscribe', { channel: 'all' })
+      socket.deliver = thrower
+      await socket.exchange.publish('all', 2)
+      t.equal(await other.publication('all'), 2, 'the others get it')
+    }
+  },
+  'a fan-out through hooks, before them': {
+    async enter (socket, client, other) {
+      await client.call('#subscribe', { channel: 'hooked' })
+      await other.call('#subscribe', { channel: 'hooked' })
+      Object.defineProperty(socket, 'deliveryLanes', { get: thrower })
+      await socket.exchange.publish('hooked', 3)
+      t.equal(await other.publication('hooked'), 3, 'the others get it')
+    }
+  },
+  'a fan-out through hooks, after them': {
+    async enter (socket, client, other) {
+      await client.call('#subscribe', { channel: 'hooked' })
+      await other.call('#subscribe', { channel: 'hooked' })
+      socket.deliver = thrower
+      await socket.exchange.publish('hooked', 4)
+      t.equal(await other.publication('hooked'), 4, 'the others get it')
+    }
+  },
+  'the end of a token': {
+    enter (socket) {
+      socket.setAuthToken({ sub: 'ann', exp: Math.floor(Date.now() / 1000) + 1 })
+      const { fireLocal } = socket
+      socket.fireLocal = (event: string, ...args: unknown[]) => event === 'deauthenticate' ? thrower() : fireLocal.call(socket, event, ...args)
+    }
+  },
+  'the budget of all backlogs': {
+    options: { maxTotalBufferedBytes: 1 },
+    enter (socket) {
+      socket.host.congested(socket)
+      Object.defineProperty(socket, 'bufferedAmount', { get: thrower })
+    }
+  },
+  'packets in a batch': {
+    options: { pubSubBatchDuration: 10 },
+    enter (socket) {
+      socket.sendObject({ event: 'x' }, { batch: true })
+      socket.port.send = thrower
+      const { emitError } = socket
+      socket.emitError = () => {
+        delete socket.port.send
+        socket.emitError = emitError
+        throw new Error('sabotage')
+      }
+    }
+  },
+  'what waits for an action on its channel': {
+    async enter (socket, client) {
+      client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
+      client.send({ event: '#unsubscribe', data: { channel: 'slow' }, cid: 92 })
+      while (socket.lanes.pending < 2) await sleep(1)
+      const { subscribed } = socket
+      Object.defineProperty(socket, 'subscribed', { value: Object.assign(Object.create(subscribed), { has: thrower, keys: () => [][Symbol.iterator](), set: () => {}, get: () => undefined, values: () => [][Symbol.iterator]() }) })
+    }
+  },
+  'an answer that was awaited': {
+    async enter (socket, client) {
+      client.send({ event: 'slow echo', cid: 90 })
+      await once(socket, 'slow echo')
+      socket.sendAck = thrower
+    }
+  },
+  'a hook that was awaited': {
+    async enter (socket, client) {
+      const { hasListeners } = socket
+      client.send({ event: 'through slow hooks', cid: 90 })
+      while (socket.activity.waiting === 0) await sleep(1)
+      socket.hasListeners = (event: string) => event === 'through slow hooks' ? thrower() : hasListeners.call(socket, event)
+    }
+  },
+  'a verification that was awaited': {
+    async enter (socket, client) {
+      const { sendAck } = socket
+      socket.sendAck = (rid: unknown, data: unknown) => rid === 90 ? thrower() : sendAck.call(socket, rid, data)
+      client.send({ event: '#authenticate', data: jwt.sign({ sub: 'ann' }, authKey), cid: 90 })
+    }
+  },
+  'a close': {
+    after: true,
+    enter (socket, client) {
+      socket.closeStreams = thrower
+      client.ws.close(4100)
+    }
+  }
+}
+
+for (const [name, { options = {}, enter, pending = false, after }] of Object.entries(entries)) {
+  t.test(name, { timeout: 8_000, skip: process.env.ONLY !== undefined && process.env.ONLY !== name }, async (t) => {
+    const { port, sc, logs, warnings } = await startApp(t, { authVerifyAsync: true, ...options }, (app) => {
+      if (name.includes('hooks')) app.scHook('publishOut', slowly)
+      app.scHook('subscribe', async ({ channel }) => { if (channel === 'slow') await sleep(20) })
+      app.scHook('emit', ({ event }) => event === 'through slow hooks' ? slowly() : undefined)
+      app.scHook('authenticate', slowly)
+    })
+    const uncaught: unknown[] = []
+    const onUncaught = (err: unknown): void => { uncaught.push(err) }
+    process.on('uncaughtException', onUncaught)
+    t.teardown(() => process.off('uncaughtException', onUncaught))
+    const faults: any[] = []
+    const onFault = (message: unknown): void => { faults.push(message) }
+    subscribe('sc:socket:fault', onFault)
+    t.teardown(() => unsubscribe('sc:socket:fault', onFault))
+
+    const opening = once(sc, pending ? 'handshake' : 'connection')
+    const client = pending ? await RawClient.open(t, port) : await RawClient.connect(t, port)
+    const [socket] = await opening as [ScServerSocket]
+    socket.on('slow echo', async () => { await sleep(20) })
+    const other = await RawClient.connect(t, port)
+    await enter(socket, client, other)
+    const { code } = await client.closed
+    if (after !== true) t.equal(code, 1011)
+    while (faults.length === 0) await sleep(1)
+    t.equal(faults[0].socket, socket)
+    t.equal(sc.stats().faults, faults.length)
+    const lines = logs.filter(({ msg }) => msg === 'a fault ends the socket')
+    t.equal(lines.length, faults.length)
+    t.match(lines[0], { level: 50, socketId: socket.id, err: { stack: String } })
+    t.same(uncaught, [])
+    t.ok(warnings)
+    for (let i = 0; i < 500 && socket.id in sc.clients; i++) await sleep(1)
+    t.notOk(socket.id in sc.clients || socket.id in sc.pendingClients, 'it is forgotten')
+    t.same((await other.call('nobody')).error.code, 'SC_ERR_EVENT_UNKNOWN', 'others go on')
+  })
+}
+
+t.test('nothing can be said to a client: it is ended, and does not wait', async (t) => {
+  let broken = false
+  const codecEngine = {
+    encode: (packet: unknown) => { if (broken) throw new Error('no words'); return JSON.stringify(packet) },
+    decode: (text: string | Buffer) => JSON.parse(text.toString() || 'null')
+  }
+  const { port, sc } = await startApp(t, { codecEngine })
+  const client = await RawClient.connect(t, port)
+  broken = true
+  client.send({ event: 'nobody', cid: 2 })
+  t.equal((await client.closed).code, 1011)
+  t.equal(sc.stats().faults, 1)
+})
+
+t.test('a broker that throws when it is to unsubscribe holds up nobody', async (t) => {
+  const memory = memoryBroker()
+  const broker: Broker = Object.assign(Object.create(memory), {
+    name: 'bad',
+    shared: false,
+    start: memory.start.bind(memory),
+    stop: memory.stop.bind(memory),
+    subscribe: memory.subscribe.bind(memory),
+    publish: memory.publish.bind(memory),
+    control: memory.control.bind(memory),
+    unsubscribe: thrower
+  })
+  const { port, sc } = await startApp(t, { broker })
+  const client = await RawClient.connect(t, port)
+  await client.call('#subscribe', { channel: 'a' })
+  await client.call('#subscribe', { channel: 'b' })
+  await client.call('#unsubscribe', { channel: 'a' })
+  t.equal(sc.stats().faults, 0)
+  await client.close()
+  for (let i = 0; i < 500 && sc.stats().channels > 0; i++) await sleep(1)
+  t.match(sc.stats(), { clients: 0, channels: 0, subscriptions: 0 })
+})
+
+t.test('an unreadable publication that waits behind a slow hook is left out, and ends nobody', async (t) => {
+  const memory = memoryBroker()
+  let inject = (_channel: string, _text: string): void => {}
+  const broker: Broker = Object.assign(Object.create(memory), {
+    name: 'odd',
+    shared: false,
+    start (sink: any, node: any) {
+      inject = (channel, text) => sink.publication(channel, text)
+      return memory.start(sink, node)
+    },
+    stop: memory.stop.bind(memory),
+    subscribe: memory.subscribe.bind(memory),
+    publish: memory.publish.bind(memory),
+    control: memory.control.bind(memory),
+    unsubscribe: memory.unsubscribe.bind(memory)
+  })
+  const { port, sc } = await startApp(t, { broker }, (app) => { app.scHook('publishOut', slowly) })
+  const client = await RawClient.connect(t, port)
+  await client.call('#subscribe', { channel: 'a' })
+  inject('a', '1')
+  inject('a', '{')
+  inject('a', '2')
+  t.equal(await client.publication('a'), 1)
+  t.equal(await client.publication('a'), 2)
+  t.equal(sc.stats().faults, 0)
+})
+
+t.test('no way past the barrier: the timers of the library are in classes that have one', async (t) => {
+  // Whoever adds a timer or a listener here has to catch what its code throws, in somebody's name: then it may be listed.
+  const known: Record<string, number> = {
+    'deadlines.ts': 1,
+    'streams.ts': 1,
+    'server/buffer-budget.ts': 1,
+    'server/drain.ts': 2,
+    'server/expiry-wheel.ts': 1,
+    'socket/packet-batch.ts': 2,
+    'socket/socket.ts': 1,
+    'transport/flusher.ts': 2,
+    'transport/heartbeat.ts': 1,
+    'transport/ws-port.ts': 7
+  }
+  const root = fileURLToPath(new URL('../../lib', import.meta.url))
+  const found: Record<string, number> = {}
+  for (const file of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts') || !/^(?:[^/]+|(?:exchange|handlers|lifecycle|server|socket|transport)\/[^/]+)$/.test(file)) continue
+    const count = readFileSync(join(root, file), 'utf8').match(/\b(?:setTimeout|setInterval|setImmediate|nextTick|queueMicrotask)\(|\b(?:ws|#ws|stream|#stream)\.(?:on|once)\(/g)?.length ?? 0
+    if (count !== 0) found[file] = count
+  }
+  t.same(found, known)
+})
