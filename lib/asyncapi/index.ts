@@ -28,7 +28,7 @@ async function asyncapiFn (fastify: FastifyInstance, options: ScAsyncApiOptions)
     // What cannot be documented stops the start, and not the first reader.
     buildDocument(declarations, options, facts(fastify))
   })
-  await addPage(fastify, options)
+  await addPage(fastify, options, () => facts(fastify).host)
 }
 
 function facts ({ scServer, server }: FastifyInstance): ServerFacts {

@@ -4,23 +4,25 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { ScAsyncApiOptions } from '../../types/asyncapi.js'
 import '../../types/asyncapi.js'
 import { scError } from '../errors.js'
+import { SentText } from './texts.js'
 
 const require = createRequire(import.meta.url)
 
 /** The viewer's parser compiles schemas to code; nothing comes from other hosts. */
 const policy = "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-/** Adds the document's routes and, if wanted, the page. They are hidden from documents of the HTTP routes. */
-export async function addPage (fastify: FastifyInstance, { routePrefix = '/asyncapi', exposeRoute = true, hooks = {}, info }: ScAsyncApiOptions): Promise<void> {
+/**
+ * Adds the document's routes and, if wanted, the page. They are hidden from documents of the HTTP routes.
+ * @param version of what the document says: when it changes the document is written again
+ */
+export async function addPage (fastify: FastifyInstance, { routePrefix = '/asyncapi', exposeRoute = true, hooks = {}, info }: ScAsyncApiOptions, version: () => string): Promise<void> {
   if (exposeRoute === false) return
   const hidden = { ...hooks, schema: { hide: true } as object }
 
-  fastify.get(`${routePrefix}.json`, hidden, (_request, reply) => {
-    reply.type('application/json; charset=utf-8').send(JSON.stringify(fastify.asyncapi()))
-  })
-  fastify.get(`${routePrefix}.yaml`, hidden, (_request, reply) => {
-    reply.type('application/yaml; charset=utf-8').send(fastify.asyncapi({ yaml: true }))
-  })
+  const json = new SentText('application/json; charset=utf-8', () => JSON.stringify(fastify.asyncapi()), version)
+  const yaml = new SentText('application/yaml; charset=utf-8', () => fastify.asyncapi({ yaml: true }), version)
+  fastify.get(`${routePrefix}.json`, hidden, (request, reply) => { json.send(request, reply) })
+  fastify.get(`${routePrefix}.yaml`, hidden, (request, reply) => { yaml.send(request, reply) })
   if (exposeRoute === 'document') return
 
   const script = find('@asyncapi/react-component/browser/standalone/index.js')

@@ -295,6 +295,27 @@ t.test('routes', async (t) => {
   for (const url of ['/asyncapi', '/asyncapi.json', '/asyncapi.yaml', '/asyncapi/viewer.js', '/asyncapi/start.js']) t.equal((await guarded.inject(url)).statusCode, 401, url)
 })
 
+t.test('the routes write the document once, and know who has it', async (t) => {
+  let built = 0
+  const info = { get title () { built++; return 'Chat' }, version: '1.0.0' }
+  const app = await build(t, rich, { options: { info } })
+  for (const url of ['/asyncapi.json', '/asyncapi.yaml']) {
+    const first = await app.inject(url)
+    const before = built
+    const { etag } = first.headers
+    t.match(etag, /^"[\w-]{43}"$/)
+    t.equal(first.headers['cache-control'], 'no-cache')
+    for (const known of [etag, `W/${String(etag)}`, `"other", ${String(etag)}`, '*']) {
+      const answer = await app.inject({ url, headers: { 'if-none-match': String(known) } })
+      t.same([answer.statusCode, answer.body, answer.headers.etag], [304, '', etag], String(known))
+    }
+    t.equal((await app.inject({ url, headers: { 'if-none-match': '"other"' } })).body, first.body)
+    t.equal(built, before)
+    await app.listen({ port: 0 }).catch(() => {})
+    t.match((await app.inject(url)).body, /localhost:\d+/, 'the port is known when it listens')
+  }
+})
+
 t.test('beside @fastify/swagger, @fastify/swagger-ui and @fastify/static', async (t) => {
   const app = await build(t, async (app) => {
     await rich(app)
