@@ -17,15 +17,24 @@ const shapes: Shape[] = [
 ]
 
 async function measure (make: () => Broker, { channels, perTick }: Shape) {
-  const counts = { received: 0, wanted: Infinity, wake: () => {} }
+  const counts = { received: 0, wanted: Infinity, wake: () => {}, fail: (_err: unknown) => {} }
+  // What is lost never comes: waiting for it ends with the engine.
+  const broken = new Promise<never>((_resolve, reject) => { counts.fail = reject })
+  broken.catch(() => {})
   // Waits without spinning, so that only the work is counted.
   const receive = async (wanted: number): Promise<void> => {
     if (counts.received >= wanted) return
     counts.wanted = wanted
-    await new Promise<void>((resolve) => { counts.wake = resolve })
+    await Promise.race([new Promise<void>((resolve) => { counts.wake = resolve }), broken])
     counts.wanted = Infinity
   }
-  const link = new BrokerLink(make(), { node: { id: 'n0', prefix: 'bench' }, maxInFlight: 1e6, maxInFlightBytes: 1e9 }, { publication () { if (++counts.received >= counts.wanted) counts.wake() }, state () {}, gap () {}, control () {}, warning () {} })
+  const link = new BrokerLink(make(), { node: { id: 'n0', prefix: 'bench' }, maxInFlight: 1e6, maxInFlightBytes: 1e9 }, {
+    publication () { if (++counts.received >= counts.wanted) counts.wake() },
+    state (state, cause) { if (state === 'down') counts.fail(new Error(`the engine was lost: ${cause?.message ?? 'no reason given'}`)) },
+    gap () {},
+    control () {},
+    warning: (err) => counts.fail(err)
+  })
   await link.start()
   const names = Array.from({ length: channels }, (_, i) => `room/${i}`)
   await Promise.all(names.map((name) => link.hold(name)))
@@ -43,15 +52,18 @@ async function measure (make: () => Broker, { channels, perTick }: Shape) {
     await receive(before + sent)
     return sent
   }
-  await run(500)
-  const cpu = process.cpuUsage()
-  const from = performance.now()
-  const sent = await run(seconds * 1000)
-  const took = performance.now() - from
-  const { user, system } = process.cpuUsage(cpu)
-  const stats = link.stats()
-  await link.stop()
-  return { perSecond: sent / took * 1000, microseconds: (user + system) / sent, perFrame: stats === undefined ? 1 : stats.messagesOut / stats.framesOut }
+  try {
+    await run(500)
+    const cpu = process.cpuUsage()
+    const from = performance.now()
+    const sent = await run(seconds * 1000)
+    const took = performance.now() - from
+    const { user, system } = process.cpuUsage(cpu)
+    const stats = link.stats()
+    return { perSecond: sent / took * 1000, microseconds: (user + system) / sent, perFrame: stats === undefined ? 1 : stats.messagesOut / stats.framesOut }
+  } finally {
+    await link.stop()
+  }
 }
 
 process.stdout.write('| engine | shape | messages/s | CPU µs per message, out and back | messages per frame |\n| --- | --- | --- | --- | --- |\n')
