@@ -95,7 +95,9 @@ export const errorTable = {
   SC_ERR_AUTH_KEY_RANDOM: { name: 'InvalidOptionsError', message: 'A broker that is shared between processes needs an authKey (or a key pair, or @fastify/jwt): a random one differs on each' },
   SC_ERR_BROKER_KEY: { name: 'InvalidOptionsError', message: 'The %s broker does not sign what it sends, so the option brokerKey would protect nothing' },
   SC_ERR_KEY_PAIR: { name: 'InvalidOptionsError', message: 'The %s option must be specified if %s is specified' },
-  SC_ERR_ALREADY_REGISTERED: { name: 'InvalidOptionsError', message: 'The plugin is already registered in this context' }
+  SC_ERR_ALREADY_REGISTERED: { name: 'InvalidOptionsError', message: 'The plugin is already registered in this context or in one around it; several registrations go into contexts beside each other, each with its own option path' },
+  SC_ERR_PATH_TAKEN: { name: 'InvalidOptionsError', message: 'Websockets cannot be served because the path %s has a route already; give this registration another with the option path' },
+  SC_ERR_HTTP2: { name: 'InvalidOptionsError', message: 'Websockets need HTTP/1.1, which this HTTP/2 server does not speak: give Fastify the option https.allowHTTP1: true beside http2: true' }
 } as const satisfies Record<string, { name: string, message: string, closeCode?: number, statusCode?: number }>
 
 export type ScErrorCode = keyof typeof errorTable

@@ -75,6 +75,7 @@ const object = Type.Object({}, { additionalProperties: true })
 /** What an option may be. Functions, keys and brokers are checked where they are used. */
 export const optionsSchema = Type.Object({
   path: Type.Optional(Type.String({ pattern: '^[^?#\\s]*$', maxLength: 1024 })),
+  prefix: Type.Optional(Type.String({ pattern: '^[^?#\\s]*$', maxLength: 1024 })),
   protocolVersion: Type.Optional(Type.Union([Type.Literal('auto'), Type.Literal(1), Type.Literal(2)])),
   ackTimeout: Type.Optional(milliseconds),
   handshakeTimeout: Type.Optional(milliseconds),
@@ -151,14 +152,15 @@ const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', '
   'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'connectionRate', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
 
 /** Options that Fastify itself puts among those of a plugin. */
-const fastifyOptions = new Set(['prefix', 'logLevel', 'logSerializers'])
+const fastifyOptions = new Set(['logLevel', 'logSerializers'])
 
 /**
  * Checks the options and fills in the defaults.
+ * @param contextPrefix the prefix of the context that registers the plugin; `path` comes out with it and with the option `prefix`
  * @returns the options, frozen, and what to warn of
  * @throws InvalidOptionsError that names the option, what it expects and what came
  */
-export function resolveOptions (raw: ScPluginOptions = {}): { options: ResolvedOptions, warnings: string[] } {
+export function resolveOptions (raw: ScPluginOptions = {}, contextPrefix = ''): { options: ResolvedOptions, warnings: string[] } {
   const given: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(raw)) {
     if (value === undefined || fastifyOptions.has(name)) continue
@@ -176,7 +178,8 @@ export function resolveOptions (raw: ScPluginOptions = {}): { options: ResolvedO
   if (!options.pingTimeoutDisabled && options.pingTimeout <= options.pingInterval) {
     warnings.push(`pingTimeout (${options.pingTimeout} ms) should be longer than pingInterval (${options.pingInterval} ms), or idle clients are closed`)
   }
-  options.path = `/${options.path.replace(/^\/+|\/+$/g, '')}/`.replace('//', '/')
+  // Only what is the plugin's own is put in order: the prefix of the context counts as Fastify has it.
+  options.path = `${contextPrefix.replace(/\/$/, '')}/${[options.prefix ?? '', options.path].map((part) => part.replace(/^\/+|\/+$/g, '')).filter((part) => part !== '').join('/')}/`.replace(/\/\/$/, '/')
   return { options: Object.freeze(options), warnings }
 }
 

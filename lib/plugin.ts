@@ -1,9 +1,7 @@
-import websocket, { type WebsocketPluginOptions } from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { WebSocket } from 'ws'
 import type { Hook, HookName } from '../types/hooks.js'
-import type { ResolvedOptions, ScPluginOptions } from '../types/options.js'
+import type { ScPluginOptions } from '../types/options.js'
 import type { ScServerSocket } from '../types/server.js'
 import '../types/fastify.js'
 import { createJwtEngine } from './auth/engine.js'
@@ -14,14 +12,16 @@ import { writeLine } from './log.js'
 import { resolveOptions } from './options.js'
 import { ServerCore } from './server/core.js'
 import { addRoutes } from './server/routes.js'
-import { guardUpgrades } from './server/upgrades.js'
+import { Upgrades } from './server/upgrades.js'
+import { createWebSocketServer } from './transport/websocket-server.js'
 
 /** Hooks that run before there is an event or a channel, so that only one context can have them. */
 const rootHooks: readonly HookName[] = ['handshakeSC', 'authenticate']
 
 async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions): Promise<void> {
   if (fastify.hasDecorator('scServer')) throw scError('SC_ERR_ALREADY_REGISTERED')
-  const { options, warnings } = resolveOptions(rawOptions)
+  if (!speaksHttp1(fastify)) throw scError('SC_ERR_HTTP2')
+  const { options, warnings } = resolveOptions(rawOptions, fastify.prefix)
   for (const warning of warnings) writeLine(fastify.log, 'warn', warning)
 
   const engine = await createJwtEngine(fastify, options)
@@ -57,41 +57,15 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     scopes.addChild(child, this)
   })
 
-  const ownsWebsocket = !fastify.hasDecorator('websocketServer')
-  if (ownsWebsocket) {
-    await fastify.register(websocket, {
-      options: websocketOptions(options),
-      errorHandler: (err: Error, socket: WebSocket, request: FastifyRequest) => {
-        writeLine(request.log, 'debug', 'websocket failed', { err })
-        socket.terminate()
-      },
-      preClose: drain
-    })
-  } else {
-    writeLine(fastify.log, 'debug', 'using the @fastify/websocket of the application: its own maxPayload and perMessageDeflate count')
-    fastify.addHook('preClose', drain)
-  }
-  const guard = guardUpgrades(fastify)
+  const upgrades = Upgrades.join(fastify)
+  const websocketServer = createWebSocketServer(options)
+  addRoutes(fastify, core, upgrades, websocketServer)
 
-  async function drain (this: FastifyInstance): Promise<void> {
-    guard.closing()
+  fastify.addHook('preClose', async () => {
+    upgrades.closing()
     await core.drain()
-    if (ownsWebsocket) {
-      // Connections of the application's own websocket routes.
-      for (const client of fastify.websocketServer.clients) client.close(options.closeCode, options.closeReason)
-      await new Promise((resolve) => fastify.websocketServer.close(resolve))
-    }
-  }
-
-  addRoutes(fastify, core, (ws: WebSocket, request: FastifyRequest) => {
-    try {
-      core.accept(ws, request)
-    } catch (err) {
-      core.warn(err, request.log)
-      ws.terminate()
-    }
+    await new Promise((resolve) => websocketServer.close(resolve))
   })
-
   fastify.addHook('onReady', async () => {
     ready = true
     await core.start(engine.resolve())
@@ -99,25 +73,16 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
   fastify.addHook('onClose', async () => {
     // A server that never got ready was not drained.
     await core.drain()
-    guard.stop()
+    upgrades.leave()
   })
 }
 
-/** The options of the websocket server. Some are newer than its type declarations. */
-function websocketOptions ({ maxPayload, perMessageDeflate, closeTimeout }: ResolvedOptions): WebsocketPluginOptions['options'] {
-  const options = {
-    maxPayload,
-    perMessageDeflate: perMessageDeflate === true ? safeDeflate : perMessageDeflate,
-    // A client that does not answer a close frame is dropped no later than by the drain.
-    closeTimeout: Math.min(closeTimeout, 2_000),
-    maxFragments: 256,
-    maxBufferedChunks: 4_096
-  }
-  return options as WebsocketPluginOptions['options']
+/** Whether a server takes websockets: over HTTP/2 they come in a way of their own, which neither Fastify nor ws has. */
+function speaksHttp1 ({ server, initialConfig: { https } }: FastifyInstance): boolean {
+  // Only servers of HTTP/2 have this method. It also finds one that the application made itself.
+  if (typeof (server as { updateSettings?: unknown }).updateSettings !== 'function') return true
+  return typeof https === 'object' && https.allowHTTP1 === true
 }
-
-/** Compression that cannot be made to hold much memory: no context is kept, and few messages are compressed at once. */
-const safeDeflate = { threshold: 1_024, serverNoContextTakeover: true, clientNoContextTakeover: true, concurrencyLimit: 4 }
 
 /** The plugin: `fastify.register(scPlugin, options)`. */
 export const scPlugin = fp(scPluginFn, { fastify: '5.x', name: 'fastify-socketcluster' })

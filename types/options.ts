@@ -17,8 +17,10 @@ export interface RateKeySocket {
 
 /** Options of `fastify.register(scPlugin, options)`. Times are milliseconds unless said otherwise. */
 export interface ScPluginOptions {
-  /** The path of the websocket route; served with and without the trailing slash. @default '/socketcluster/' */
+  /** The path of the websocket route within its context; served with and without the trailing slash. `scServer.options.path` is the whole path, prefixes included. @default '/socketcluster/' */
   path?: string
+  /** Goes before `path`, as it does before the routes of any plugin; the prefix of the context goes before both. */
+  prefix?: string
   /** The wire protocol; `'auto'` finds it per connection. @default 'auto' */
   protocolVersion?: 'auto' | ProtocolVersion
   /** How long an answer of a client may take. @default 10000 */
@@ -99,7 +101,7 @@ export interface ScPluginOptions {
   maxTotalBufferedBytes?: number
   /** What happens when a socket's backlog is full: `'disconnect'` ends it, `'drop'` leaves out publications, `'latest'` keeps the last one of each channel for later. Answers are never left out. Channels can declare their own. @default 'disconnect' */
   slowConsumerPolicy?: SlowConsumerPolicy
-  /** Compression; slow, off by default. Ignored when the application registered @fastify/websocket itself. @default false */
+  /** Compression; slow, off by default. @default false */
   perMessageDeflate?: boolean | object
   /** Who may connect by `Origin`: exact origins such as `'https://example.com'`, with `*` for a whole part (`'https://example.com:*'`, `'*:*'` for anyone), or `'same-host'`. A missing Origin is always allowed. @default 'same-host' */
   origins?: string | string[]
@@ -171,7 +173,7 @@ export interface ScPluginOptions {
 }
 
 /** Options that have no default value: absent unless the application sets them. */
-type Optional = 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
+type Optional = 'prefix' | 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
   'validatorCompiler' | 'schemaErrorFormatter' | 'requestHeaders'
 
 /** All options with their values: what `scServer.options` holds. */

@@ -1,12 +1,13 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { WebSocket } from 'ws'
+import type { WebSocketServer } from 'ws'
 import { type ScError, scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
 import type { ServerCore } from './core.js'
 import { Origins } from './origins.js'
+import type { Upgrades } from './upgrades.js'
 
 /** Seconds after which a refused client may try again. */
 const retryAfter = 10
@@ -15,7 +16,7 @@ const retryAfter = 10
  * Adds the websocket route, with and without the trailing slash. Fastify's hooks run first, then the origin check, then
  * SocketCluster's `handshakeWS` middleware; whatever rejects gives its HTTP status.
  */
-export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (ws: WebSocket, request: FastifyRequest) => void): void {
+export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades: Upgrades, websocketServer: WebSocketServer): void {
   const { path, handshakeTimeout } = core.options
   const origins = new Origins(core.options.origins)
 
@@ -23,12 +24,12 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
   function onRequest (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     const { handshakeWS } = core.middleware
     try {
-      if (request.ws === true && !authorize(request, reply)) return
+      if (upgrades.asks(request) && !authorize(request, reply)) return
     } catch (err) {
       done(err as Error)
       return
     }
-    if (request.ws !== true || handshakeWS.length === 0) done()
+    if (handshakeWS.length === 0 || !upgrades.asks(request)) done()
     else runMiddleware(core, handshakeWS, request).then(() => done(), done)
   }
 
@@ -53,22 +54,54 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, accept: (
     return true
   }
 
-  const urls = path === '/' ? ['/'] : [path, path.slice(0, -1)]
-  for (const url of urls) {
-    fastify.route({
-      method: 'GET',
-      url,
-      // A hook that hangs would hold the socket for ever; the upgrade ends this timeout.
-      handlerTimeout: handshakeTimeout,
-      schema: { hide: true } as object,
-      onRequest,
-      handler (_request, reply) {
-        reply.header('upgrade', 'websocket')
-        throw scError('SC_ERR_UPGRADE_REQUIRED')
-      },
-      wsHandler: accept
+  function handler (request: FastifyRequest, reply: FastifyReply): void {
+    const upgrade = upgrades.take(request)
+    if (upgrade === undefined) {
+      reply.header('upgrade', 'websocket')
+      throw scError('SC_ERR_UPGRADE_REQUIRED')
+    }
+    reply.hijack()
+    websocketServer.handleUpgrade(upgrade.request, upgrade.socket, upgrade.head, (ws) => {
+      ws.on('error', (err) => {
+        writeLine(request.log, 'debug', 'websocket failed', { err })
+        ws.terminate()
+      })
+      try {
+        core.accept(ws, request)
+      } catch (err) {
+        core.warn(err, request.log)
+        ws.terminate()
+      }
     })
   }
+
+  // An application's own @fastify/websocket puts a handler of its own before that of every route.
+  fastify.addHook('onRoute', (route) => {
+    if (route.onRequest === onRequest) route.handler = handler
+  })
+  for (const url of urlsOf(fastify, path)) {
+    try {
+      fastify.route({
+        method: 'GET',
+        url,
+        // A hook that hangs would hold the socket for ever; the upgrade ends this timeout.
+        handlerTimeout: handshakeTimeout,
+        schema: { hide: true } as object,
+        onRequest,
+        handler
+      })
+    } catch (err) {
+      if ((err as { code?: string }).code === 'FST_ERR_DUPLICATED_ROUTE') throw scError('SC_ERR_PATH_TAKEN', [path])
+      throw err
+    }
+  }
+}
+
+/** The path within the context, with and without the trailing slash, where that makes a difference to Fastify. */
+function urlsOf ({ prefix, initialConfig }: FastifyInstance, path: string): string[] {
+  const url = `/${path.slice(prefix.length).replace(/^\//, '')}`
+  const { routerOptions, ignoreTrailingSlash } = initialConfig as { routerOptions?: { ignoreTrailingSlash?: boolean }, ignoreTrailingSlash?: boolean }
+  return url === '/' || (routerOptions?.ignoreTrailingSlash ?? ignoreTrailingSlash) === true ? [url] : [url, url.slice(0, -1)]
 }
 
 /** As Fastify would answer the error, but without a log line for each: refusals may come by the thousand. */

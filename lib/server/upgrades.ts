@@ -1,58 +1,150 @@
-import type { IncomingMessage, Server } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Pipelining } from './pipelining.js'
 
-export interface UpgradeGuard {
-  /** Fastify closes: an upgrade that nobody answers any more is refused. */
-  closing (): void
-  /** Takes the guard off the HTTP server. */
-  stop (): void
+/** An upgrade that was asked for and not yet made. */
+export interface Upgrade {
+  readonly request: IncomingMessage
+  readonly socket: Duplex
+  readonly head: Buffer
+  /** What could be seen of the connection when nobody had touched it yet. */
+  readonly traces: number
 }
 
+/** Every HTTP server has one, however many registrations share it: two would answer the same upgrade twice. */
+const ofServer = new WeakMap<object, Upgrades>()
+
 /**
- * Frees the connection of every upgrade that is answered without being upgraded. Left alone it would stay open, unread, and
- * hold up `fastify.close()`.
+ * Takes the upgrades of an HTTP server to Fastify's routes, and frees the connection of every upgrade that is answered without
+ * being made. Left alone it would stay open, unread, and hold up `fastify.close()`.
+ *
+ * Others may take upgrades too: an application's own @fastify/websocket, a proxy, a websocket server beside Fastify. All see an
+ * upgrade before this one acts, and what one of them took is theirs. If they take it to Fastify's routes and it ends at a route
+ * of this plugin, that route makes the upgrade.
  */
-export function guardUpgrades (fastify: FastifyInstance): UpgradeGuard {
-  // A hook that rejects before @fastify/websocket's own hook ran: it takes the request for an ordinary one.
-  fastify.addHook('onResponse', (request, _reply, done) => {
-    if ((request.raw as { upgrade?: boolean }).upgrade === true && request.ws !== true) destroySoon(request.raw.socket)
-    done()
-  })
-  // Fastify answers 503 itself while it closes, without any hook, in the very turn of the upgrade. So whatever was answered in
-  // that turn, and not by an upgrade, is over.
-  let upgraded: IncomingMessage | undefined
-  let written: number | undefined
-  const onHeaders = (_headers: string[], request: IncomingMessage): void => { upgraded = request }
-  const before = (_request: IncomingMessage, socket: Duplex): void => { written = (socket as Socket).bytesWritten }
-  let closing = false
-  const after = (request: IncomingMessage, socket: Duplex): void => {
-    if (upgraded === request || pipelining.refuses(socket)) return
-    const answered = (socket as Socket).bytesWritten !== written
-    // An application's own @fastify/websocket stops listening when Fastify begins to close.
-    if (closing && !answered) socket.write('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
-    if (closing || answered) destroySoon(socket)
-  }
-  const { server, websocketServer } = fastify
-  websocketServer.on('headers', onHeaders)
-  server.prependListener('upgrade', before)
-  server.on('upgrade', after)
-  const pipelining = new Pipelining(server as Server)
-  return {
-    closing () { closing = true },
-    stop () {
-      pipelining.stop()
-      websocketServer.removeListener('headers', onHeaders)
-      server.removeListener('upgrade', before)
-      server.removeListener('upgrade', after)
+export class Upgrades {
+  readonly #fastify: FastifyInstance
+  readonly #waiting = new WeakMap<Duplex, Upgrade>()
+  #pipelining: Pipelining | null = null
+  #users = 0
+  #closing = false
+
+  /** The upgrades of an application's HTTP server; `leave()` must follow. */
+  static join (fastify: FastifyInstance): Upgrades {
+    let upgrades = ofServer.get(fastify.server)
+    if (upgrades === undefined) ofServer.set(fastify.server, upgrades = new Upgrades(fastify))
+    if (upgrades.#users++ === 0) {
+      fastify.server.prependListener('upgrade', upgrades.#onUpgrade)
+      // It looks first.
+      upgrades.#pipelining = new Pipelining(fastify.server as Server)
     }
+    // A hook that refuses an upgrade which somebody else brought: @fastify/websocket may take it for an ordinary request.
+    fastify.addHook('onResponse', (request, _reply, done) => {
+      if ((request.raw as { upgrade?: boolean }).upgrade === true && upgrades.#waiting.has(request.raw.socket)) destroySoon(request.raw.socket)
+      done()
+    })
+    return upgrades
   }
+
+  private constructor (fastify: FastifyInstance) {
+    this.#fastify = fastify
+  }
+
+  leave (): void {
+    if (--this.#users > 0) return
+    this.#fastify.server.removeListener('upgrade', this.#onUpgrade)
+    this.#pipelining?.stop()
+  }
+
+  /** Fastify closes: it answers upgrades itself, and others no longer listen. */
+  closing (): void {
+    this.#closing = true
+  }
+
+  /** Whether a request asks for an upgrade. */
+  asks (request: FastifyRequest): boolean {
+    // By the connection, because `request.raw` may have been wrapped.
+    return this.#waiting.has(request.raw.socket)
+  }
+
+  /** The upgrade that a request asks for. Who takes it has to make it. */
+  take (request: FastifyRequest): Upgrade | undefined {
+    const { socket } = request.raw
+    const upgrade = this.#waiting.get(socket)
+    if (upgrade !== undefined) {
+      this.#waiting.delete(socket)
+      socket.removeListener('error', onError)
+    }
+    return upgrade
+  }
+
+  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (this.#pipelining?.refuses(socket) === true) return
+    // Node.js took its own listener away: without one, a connection that breaks while hooks run would end the process.
+    socket.on('error', onError)
+    this.#waiting.set(socket, { request, socket, head, traces: tracesOf(socket) })
+    process.nextTick(settle, this, socket)
+  }
+
+  /** Everybody who listens to upgrades has seen this one. */
+  settle (socket: Duplex): void {
+    const upgrade = this.#waiting.get(socket)
+    if (upgrade === undefined || socket.destroyed) return
+    if (upgrade.traces === tracesOf(socket)) this.#route(upgrade)
+    // Fastify answers 503 itself while it closes, without any hook.
+    else if (this.#closing && written(socket) > 0 && socket.listenerCount('data') === 0) destroySoon(socket)
+  }
+
+  #route ({ request, socket }: Upgrade): void {
+    if (request.method !== 'GET') {
+      refuse(socket, '405 Method Not Allowed\r\nAllow: GET')
+      return
+    }
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    try {
+      response.assignSocket(socket as Socket)
+    } catch {
+      // An answer before this one is still being written.
+      destroySoon(socket)
+      return
+    }
+    response.once('finish', onAnswered)
+    this.#fastify.routing(request, response)
+  }
+}
+
+function settle (upgrades: Upgrades, socket: Duplex): void {
+  upgrades.settle(socket)
+}
+
+function onAnswered (this: ServerResponse): void {
+  destroySoon(this.socket)
+}
+
+function onError (this: Duplex): void {
+  this.destroy()
+}
+
+/** Changes as soon as somebody answers, reads, or watches over a connection. */
+function tracesOf (socket: Duplex): number {
+  return socket.listenerCount('close') + socket.listenerCount('error') + socket.listenerCount('data') + written(socket)
+}
+
+/** A connection need not be one of a network. */
+function written (socket: Duplex): number {
+  return (socket as Socket).bytesWritten ?? 0
+}
+
+function refuse (socket: Duplex, status: string): void {
+  socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  destroySoon(socket)
 }
 
 /** Lets what is written reach the client first. */
-function destroySoon (socket: Duplex | undefined): void {
+function destroySoon (socket: Duplex | null | undefined): void {
   if (socket instanceof Socket) socket.destroySoon()
   else socket?.destroy()
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { ScAuthToken } from '../../types/auth.js'
+import type { ScServer } from '../../types/server.js'
 import type { InjectOptions, ScTestClient, ScTestContract } from '../../types/testing.js'
 import '../../types/fastify.js'
 import { scError } from '../errors.js'
@@ -29,7 +30,8 @@ export async function injectSC<const C extends ScTestContract | undefined = unde
     if (!optionNames.includes(name)) throw scError('SC_ERR_OPTIONS', [`injectSC has no option "${name}"; expected some of ${optionNames.join(', ')}`])
   }
   if (protocol !== 1 && protocol !== 2) throw scError('SC_ERR_OPTIONS', [`Option protocol: expected 1 or 2, got ${JSON.stringify(protocol)}`])
-  await app.ready()
+  // A context within the application can no longer be asked to get ready once it is.
+  if ((app.scServer as ScServer | undefined)?.isReady !== true) await app.ready()
   if (!app.hasDecorator('scServer')) throw scError('SC_ERR_OPTIONS', ['injectSC expects an application with fastify-socketcluster registered'])
 
   const signed = token === undefined || typeof token === 'string' ? token ?? null : await sign(app, token)

@@ -25,7 +25,7 @@ const maxBody = 65_536
  * @throws SC_ERR_UPGRADE_REFUSED with `statusCode`, `headers` and `body` when the server answers with anything but an upgrade
  */
 export async function upgrade (app: FastifyInstance, { path, headers, remoteAddress, timeout, onSocket }: UpgradeOptions): Promise<WebSocket> {
-  const wire = createWire({ remoteAddress, remotePort: 49_152, remoteFamily: remoteAddress.includes(':') ? 'IPv6' : 'IPv4' })
+  const wire = createWire(app.server, { remoteAddress, remotePort: 49_152, remoteFamily: remoteAddress.includes(':') ? 'IPv6' : 'IPv4' })
   // A TLS server hands the decrypted connection to its HTTP part by this event.
   app.server.emit((app.server as unknown) instanceof TlsServer ? 'secureConnection' : 'connection', wire.server)
   // `Host` is the one that clients of this machine send, so that `origins: 'same-host'` counts as usual.

@@ -58,9 +58,10 @@ class Wire extends Duplex {
 }
 
 /** A connection: its two ends, of which the server's has an address. */
-export function createWire (address: WireAddress): { client: Duplex, server: Duplex } {
+export function createWire (httpServer: object, address: WireAddress): { client: Duplex, server: Duplex } {
   const client = new Wire()
-  const server = Object.assign(new Wire(), address)
+  // A server that speaks HTTP/2 too asks what was agreed on: nothing, so it is HTTP/1.1.
+  const server = Object.assign(new Wire(), address, { server: httpServer, alpnProtocol: false })
   client.peer = server
   server.peer = client
   return { client, server }
