@@ -1,10 +1,11 @@
 // All tests on a fresh machine, with nothing left out: `npm ci && npm run verify`.
 // It makes sure of the programs that tests need beyond Node.js, then runs `npm test`. Its exit code is that of the tests.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { readTotals } from './totals.js'
 
 /** What the tests start, by Debian's package: any of its commands will do. */
 const needed = [
@@ -42,7 +43,7 @@ const exitCode = run('npm', ['test'], {
   TAP_REPORTER: process.stdout.isTTY ? 'terse' : 'min',
   TAP_OUTPUT_FILE: output
 })
-const results = read(output)
+const results = readTotals(output)
 rmSync(dir, { recursive: true, force: true })
 process.exitCode = summarize(exitCode, results)
 
@@ -58,21 +59,6 @@ function summarize (exitCode, results) {
   if (skip > 0) console.log(`${skip} skipped, though everything they need is there`)
   console.log(`${pass} passed, ${fail} failed`)
   return exitCode !== 0 ? exitCode : fail + skip === 0 ? 0 : 1
-}
-
-/** tap's own totals, which it writes at the end of its output. */
-function read (file) {
-  let text
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch {
-    return null
-  }
-  const line = text.match(/^# \{ total: .*\}$/gm)?.at(-1)
-  if (line === undefined) return null
-  const count = (name) => Number(line.match(new RegExp(`\\b${name}: (\\d+)`))?.[1] ?? 0)
-  const skipped = Array.from(text.matchAll(/^ *ok \d+ (?:- )?(.* # SKIP.*)$/gm), (match) => match[1])
-  return { pass: count('pass'), fail: count('fail'), skip: count('skip'), todo: count('todo'), skipped }
 }
 
 /** The path of the first of a program's commands that can be run. */

@@ -1,0 +1,17 @@
+// What tap counted in a run, read from the file it wrote (TAP_OUTPUT_FILE).
+import { readFileSync } from 'node:fs'
+
+/** tap's own totals, which it writes at the end of its output; `null` when there are none. */
+export function readTotals (file) {
+  let text
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch {
+    return null
+  }
+  const line = text.match(/^# \{ total: .*\}$/gm)?.at(-1)
+  if (line === undefined) return null
+  const count = (name) => Number(line.match(new RegExp(`\\b${name}: (\\d+)`))?.[1] ?? 0)
+  const skipped = Array.from(text.matchAll(/^ *ok \d+ (?:- )?(.* # SKIP.*)$/gm), (match) => match[1])
+  return { pass: count('pass'), fail: count('fail'), skip: count('skip'), todo: count('todo'), skipped }
+}
