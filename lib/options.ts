@@ -59,6 +59,7 @@ export const defaultOptions = {
   closeTimeout: 5_000,
   channels: 'open',
   lifecycle: 'own',
+  subscribeTimeout: 8_000,
   brokerPrefix: 'sc',
   gapEvent: false
 } satisfies Omit<ResolvedOptions, never>
@@ -140,6 +141,7 @@ export const optionsSchema = Type.Object({
   schemaErrorFormatter: Type.Optional(fn),
   requestHeaders: Type.Optional(Type.Array(Type.String())),
   broker: Type.Optional(object),
+  subscribeTimeout: Type.Optional(Type.Integer({ minimum: 0, maximum: 0x7fffffff })),
   brokerPrefix: Type.Optional(Type.String({ minLength: 1, pattern: '^[A-Za-z0-9_-]+$' })),
   brokerKey: Type.Optional(Type.Unsafe<string | Buffer | Array<string | Buffer>>({})),
   gapEvent: Type.Optional(Type.Union([Type.String({ pattern: '^[^#]', maxLength: 128 }), Type.Literal(false)]))

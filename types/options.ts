@@ -157,6 +157,11 @@ export interface ScPluginOptions {
   requestHeaders?: string[]
   /** Carries publications. Default: one inside the process. */
   broker?: Broker
+  /**
+   * How long a client's `#subscribe` waits for a broker that is down, before it fails with a `BrokerError`. Stock clients give up a
+   * channel for good then, and after 10 s without an answer. 0: it does not wait. @default 8000
+   */
+  subscribeTimeout?: number
   /** Keeps applications that share a broker apart. @default 'sc' */
   brokerPrefix?: string
   /**

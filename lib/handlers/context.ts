@@ -9,6 +9,7 @@ import type { Hub } from '../exchange/hub.js'
 import type { Scope } from '../lifecycle/scope.js'
 import type { SocketHost } from '../socket/host.js'
 import type { ServerSocket } from '../socket/socket.js'
+import type { BrokerWaits } from './broker-waits.js'
 
 /** What the packet handlers work with. The server gives it to them. */
 export interface HandlerContext {
@@ -19,6 +20,7 @@ export interface HandlerContext {
   readonly hub: Hub
   readonly exchange: Exchange
   readonly deadlines: DeadlineSets
+  readonly brokerWaits: BrokerWaits
   readonly auth: AuthEngine
   readonly verificationKey: AuthKey | null
   /** The property of the handshake's request in which a hook left the verified user. */

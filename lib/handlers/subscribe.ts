@@ -8,6 +8,7 @@ import { jsonSize } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { messageOf } from '../untrusted.js'
+import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
 
@@ -120,23 +121,48 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
     refuseInvalid(context, socket, cid, refusal)
     return
   }
+  return ask(context, socket, cid, options, authorizations, null)
+}
+
+/** @param waited absent the first time */
+function ask (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number, waited: BrokerWait | null): void | Promise<void> {
+  const { channel } = options
   const joined = context.hub.join(channel, socket)
   if (joined === undefined) {
+    if (waited !== null) context.brokerWaits.done(waited)
     subscribed(context, socket, cid, options, authorizations)
     return
   }
   socket.joining++
   return joined.then(() => {
     socket.joining--
+    if (waited !== null) context.brokerWaits.done(waited)
     // Gone while the broker was asked: the subscription must not come to life.
     if (socket.state !== 'open') context.hub.leave(channel, socket)
     else subscribed(context, socket, cid, options, authorizations)
   }, (err: unknown) => {
-    socket.joining--
-    const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${messageOf(err)}`])
-    socket.emitError(error)
-    if (cid !== undefined) socket.sendErrorAck(cid, error)
+    const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(socket, channel) : null
+    if (wait === null) {
+      socket.joining--
+      if (waited !== null) context.brokerWaits.done(waited)
+      failed(socket, cid, channel, err, false)
+      return
+    }
+    // It counts towards the limit of channels while it waits.
+    return wait.untilUp().then((why) => {
+      socket.joining--
+      if (why === 'up') return ask(context, socket, cid, options, authorizations, wait)
+      context.brokerWaits.done(wait)
+      if (why !== 'closed') failed(socket, cid, channel, err, why === 'left')
+    })
   })
+}
+
+/** @param left the client itself gave it up: that is no trouble to tell anybody of */
+function failed (socket: ServerSocket, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
+  const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${left ? 'it was unsubscribed meanwhile' : messageOf(err)}`])
+  if (!left) socket.emitError(error)
+  if (cid !== undefined) socket.sendErrorAck(cid, error)
 }
 
 function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {

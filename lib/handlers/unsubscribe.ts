@@ -11,8 +11,16 @@ export const handleUnsubscribe: PacketHandler = (context, socket, packet) => {
     refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#unsubscribe'))
     return
   }
+  // A subscription that waits for the broker has no reason to any more.
+  const waits = socket.lanes.isBusy(channel)
+  if (waits) context.brokerWaits.leaving(socket, channel)
   socket.lanes.run(channel, () => {
+    const gaveUp = waits && context.brokerWaits.left(socket, channel)
     if (socket.state !== 'open') return
+    if (gaveUp && !socket.subscribed.has(channel)) {
+      if (packet.cid !== undefined) socket.sendAck(packet.cid, undefined)
+      return
+    }
     if (!socket.subscribed.has(channel)) {
       refuseInvalid(context, socket, packet.cid, scError('SC_ERR_NOT_SUBSCRIBED', [channel]))
       return

@@ -19,6 +19,7 @@ import { type ScError, scError } from '../errors.js'
 import { Exchange, type ExchangePort } from '../exchange/exchange.js'
 import { type Delivery, Hub, type HubPort, type Subscriber } from '../exchange/hub.js'
 import type { ActionCounters, HandlerContext } from '../handlers/context.js'
+import { BrokerWaits } from '../handlers/broker-waits.js'
 import { deliverThroughHooks } from '../handlers/deliver.js'
 import { dispatch } from '../handlers/index.js'
 import { revalidate } from '../handlers/revalidate.js'
@@ -88,6 +89,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly contracts: Registry
   readonly middleware: LegacyMiddleware
   readonly deadlines: DeadlineSets
+  readonly brokerWaits: BrokerWaits
   readonly clients = new Clients()
   readonly hub: Hub
   readonly exchange: Exchange
@@ -128,6 +130,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.contracts = new Registry(this.scopes.root, options)
     this.middleware = new LegacyMiddleware(this.scopes.root, (err) => this.warn(err))
     this.deadlines = new DeadlineSets(options)
+    this.brokerWaits = new BrokerWaits(this.deadlines.of(options.subscribeTimeout))
     this.#heartbeat = new Heartbeat(options.pingInterval, options.pingTimeout)
     const broker = options.broker ?? memoryBroker()
     const keys = options.brokerKey === undefined || !broker.shared ? undefined : brokerKeys(options.brokerKey)
@@ -275,7 +278,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (state === 'down') writeLine(this.#log, 'warn', 'broker is down', { err: cause, broker: this.link.broker.name })
     else if (this.link.broker.shared) writeLine(this.#log, 'info', 'broker is up', { broker: this.link.broker.name })
     this.control.brokerState(state)
-    if (state === 'up') this.exchange.retryPending()
+    if (state === 'up') {
+      this.exchange.retryPending()
+      this.brokerWaits.up()
+    }
     if (diagnostics.broker.hasSubscribers) diagnostics.broker.publish({ state, cause })
     this.fire('brokerState', state, cause)
   }
@@ -427,6 +433,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.#expiries.remove(socket)
     this.#budget.remove(socket)
     this.admission.gone(socket.remoteAddress, this.clients.isPending(socket))
+    this.brokerWaits.closed(socket)
     if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket, code })
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)

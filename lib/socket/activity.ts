@@ -45,6 +45,19 @@ export class Activity {
     this.#check()
   }
 
+  /** An action that waits does so for something that is not the client's affair: it does not hold up reading. Its bytes still count. */
+  excuse (): void {
+    this.endWaiting(0)
+  }
+
+  /** What was excused is under way again. */
+  include (): void {
+    const { arrivedBytes } = this
+    this.arrivedBytes = 0
+    this.beginWaiting()
+    this.arrivedBytes = arrivedBytes
+  }
+
   /** Nothing is read from the socket for now. */
   get paused (): boolean {
     return this.#waitingPauses || this.#ratePauses

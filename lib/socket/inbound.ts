@@ -39,6 +39,9 @@ const identity = ''
 /** Pongs count too: nobody needs more than a few a minute. */
 const pongMessage: Packet = { kind: 'raw' }
 
+/** Subscribes that do not count as messages where the channels of a socket have no limit. */
+const freeWithoutLimit = 10_000
+
 /** Milliseconds in which a client that sends too much has to slow down. */
 const patience = 1_000
 
@@ -73,11 +76,14 @@ export class Inbound implements PortListener {
   /** Bytes that may come now; less than 0 while reading pauses. */
   #bytesLeft: number
   #bytesAt: number
+  /** Subscribes that may still come without counting as messages. */
+  #freeSubscribes: number
 
   constructor (socket: ServerSocket, port: InboundPort) {
     this.#socket = socket
     this.#port = port
-    const { inboundRate, inboundBurst, inboundByteBurst } = socket.host.options
+    const { inboundRate, inboundBurst, inboundByteBurst, socketChannelLimit } = socket.host.options
+    this.#freeSubscribes = socketChannelLimit === 0 ? freeWithoutLimit : socketChannelLimit
     this.#bytesLeft = inboundByteBurst
     this.#bytesAt = socket.lastSeen
     this.#bucket = inboundRate === 0 ? null : new TokenBucket(inboundRate, inboundBurst, socket.lastSeen)
@@ -196,7 +202,7 @@ export class Inbound implements PortListener {
   #array (packets: unknown[], data: string | Buffer): void {
     const socket = this.#socket
     const { maxBatchItems } = socket.host.options
-    if (maxBatchItems !== 0 && packets.length > maxBatchItems) {
+    if (maxBatchItems !== 0 && packets.length > maxBatchItems && packets.length - this.#freeOf(packets) > maxBatchItems) {
       this.#port.countInvalid()
       socket.emitError(scError('SC_ERR_BATCH', [maxBatchItems, packets.length]))
       socket.end(4413)
@@ -214,7 +220,7 @@ export class Inbound implements PortListener {
     const packet = parsePacket(value, socket.host.options.maxEventNameLength)
     // A wanted answer costs nothing: the server asked for it.
     if (packet.kind === 'ack' && socket.settleCall(packet.rid, packet.error, packet.data)) return
-    if (!this.#withinRate(packet)) return
+    if (!this.#isFree(packet) && !this.#withinRate(packet)) return
     switch (packet.kind) {
       case 'event':
         if (socket.retiring) return
@@ -253,6 +259,23 @@ export class Inbound implements PortListener {
   #afterDecision (action: () => void | Promise<void>): void {
     const socket = this.#socket
     socket.lanes.run(identity, () => socket.state === 'closed' ? undefined : action())
+  }
+
+  /**
+   * Clients come back with all their channels at once, and give up those that are refused. So as many subscribes as a socket
+   * may have channels do not count as messages; what subscribes and unsubscribes all the time still meets the rate.
+   */
+  #isFree (packet: Packet): boolean {
+    if (packet.kind !== 'event' || packet.event !== '#subscribe' || this.#freeSubscribes === 0 || this.#socket.state !== 'open') return false
+    this.#freeSubscribes--
+    return true
+  }
+
+  /** How many of the packets of an array are free. */
+  #freeOf (packets: unknown[]): number {
+    let subscribes = 0
+    for (const packet of packets) if (typeof packet === 'object' && packet !== null && (packet as { event?: unknown }).event === '#subscribe') subscribes++
+    return Math.min(subscribes, this.#freeSubscribes)
   }
 
   #withinRate (packet: Packet): boolean {

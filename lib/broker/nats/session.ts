@@ -34,7 +34,13 @@ export class NatsSession implements EngineSession {
       }))
     }
     // A refusal comes before the answer to this ping.
-    await this.#connection.flush()
+    try {
+      await this.#connection.flush()
+    } catch (err) {
+      // Told first, so that this is known for a loss and not for a refusal.
+      this.#lost(err as Error)
+      throw err
+    }
     if (this.#refused.size === 0) return
     for (const topic of topics) {
       const refusal = this.#refused.get(topic)

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
-import { connect, publishFrames, type FrameCommand } from './session.js'
+import { connect, publishFrames, tellLoss, type FrameCommand } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 
 /** How often the slots' masters are looked up: channels of a moved slot are silent until then. */
@@ -78,7 +78,7 @@ class ClusterSession implements EngineSession {
   }
 
   subscribe (topics: readonly string[]): Promise<unknown> {
-    return Promise.all([...bySlot(topics)].map(([slot, names]) => this.#shard(slot).subscriber.ssubscribe(...names)))
+    return Promise.all([...bySlot(topics)].map(([slot, names]) => this.#shard(slot).subscriber.ssubscribe(...names).catch((err: Error) => tellLoss(err, this.#events))))
   }
 
   unsubscribe (topics: readonly string[]): Promise<unknown> {

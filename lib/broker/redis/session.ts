@@ -62,6 +62,13 @@ function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: 
   else frame.settle(err)
 }
 
+/** A subscribe that Redis itself did not refuse failed because the connection is gone: that is told first. */
+export function tellLoss (err: Error, events: SessionEvents): never {
+  if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
+  else if (wrongNode.test(err.message)) events.lost(err)
+  throw err
+}
+
 class RedisSession implements EngineSession {
   readonly #publisher: Redis
   readonly #subscriber: Redis
@@ -74,7 +81,7 @@ class RedisSession implements EngineSession {
   }
 
   subscribe (topics: readonly string[]): Promise<unknown> {
-    return this.#subscriber.subscribe(...topics)
+    return this.#subscriber.subscribe(...topics).catch((err: Error) => tellLoss(err, this.#events))
   }
 
   unsubscribe (topics: readonly string[]): Promise<unknown> {
