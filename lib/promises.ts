@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { scError } from './errors.js'
 
 /**
  * A value as a promise, if it is one or behaves as one; `undefined` if not. Most results are not, and then nothing is awaited.
@@ -19,6 +20,18 @@ export function promiseOf<T = unknown> (value: unknown): Promise<T> | undefined 
 
 function isPlainPromise (promise: Promise<unknown>): boolean {
   return Object.getPrototypeOf(promise) === Promise.prototype && !Object.hasOwn(promise, 'then') && !Object.hasOwn(promise, 'constructor')
+}
+
+/**
+ * The answer of a function of the application's that must not be async. A promise is refused, and its rejection, which nobody
+ * would await, is nobody's unhandled one.
+ * @throws InvalidArgumentsError for a promise
+ */
+export function atOnce<T> (who: string, answer: T): T {
+  const promise = promiseOf(answer)
+  if (promise === undefined) return answer
+  handled(promise)
+  throw scError('SC_ERR_ARGUMENT', ['The server', `${who} to answer at once`, 'a promise'])
 }
 
 /** The promise of work that is already done; shared, so that a synchronous publish allocates none. */

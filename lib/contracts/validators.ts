@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationErr
 import { Compile } from 'typebox/compile'
 import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { Checked } from '../../types/routes.js'
-import { promiseOf } from '../promises.js'
+import { atOnce, promiseOf } from '../promises.js'
 import { isInstance, readable } from '../untrusted.js'
 
 /** Which part of a declaration a schema checks; also the first word of the error messages. */
@@ -71,7 +71,8 @@ export function compileValidator (request: ValidatorRequest): Validate {
   function refuse (errors: unknown): Checked {
     try {
       const isList = Array.isArray(errors)
-      let error = toError(isList ? format(errors as FastifySchemaValidationError[], part) : errors)
+      const formatted: unknown = isList ? format(errors as FastifySchemaValidationError[], part) : errors
+      let error = toError(atOnce('the schemaErrorFormatter', formatted))
       if (!Object.isExtensible(error)) error = Object.assign(new Error(error.message), { ...error, name: error.name }) as Error & Record<string, unknown>
       if (isList) error.validation = errors
       else error.validation ??= []

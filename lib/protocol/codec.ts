@@ -1,6 +1,7 @@
 import { types } from 'node:util'
 import type { CodecEngine } from '../../types/protocol.js'
 import { scError, typeName } from '../errors.js'
+import { atOnce } from '../promises.js'
 
 /**
  * The default codec: JSON, with binary values as `{ base64: true, data }`.
@@ -21,7 +22,7 @@ export const jsonCodec: CodecEngine = {
 
 /** What a codec makes of a packet, in a form that can be sent: text, or a Buffer over the same bytes. */
 export function encodeMessage (codec: CodecEngine, packet: unknown): string | Buffer {
-  const encoded = codec.encode(packet)
+  const encoded = atOnce('the codec', codec.encode(packet))
   if (typeof encoded === 'string') return encoded
   const bytes = bytesOf(encoded)
   if (bytes === undefined) throw scError('SC_ERR_ARGUMENT', ['The server', 'the codec to encode to text or bytes', typeName(encoded)])

@@ -25,6 +25,7 @@ import { dispatch } from '../handlers/index.js'
 import { revalidate } from '../handlers/revalidate.js'
 import { Scopes } from '../lifecycle/scope.js'
 import { logFailure, logHidden, writeLine } from '../log.js'
+import { atOnce } from '../promises.js'
 import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
@@ -355,7 +356,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       key = socket.authToken?.sub
     } else {
       try {
-        key = inboundRateKey(socket)
+        key = atOnce('inboundRateKey', inboundRateKey(socket))
       } catch (err) {
         this.warn(err, socket.log)
       }

@@ -1,6 +1,7 @@
 import type { CallId } from '../../types/protocol.js'
 import { type Deadlines, Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
+import { promiseOf } from '../promises.js'
 
 export type CallCallback = (err: Error | null, data?: any) => void
 
@@ -15,6 +16,15 @@ class Call extends Timed {
 
   fault (err: unknown): void {
     this.calls.onThrow(err)
+  }
+}
+
+/** Calls a callback of the application's, which may throw, or be async and reject. */
+export function tell (callback: CallCallback, err: Error | null, data: unknown, onThrow: (err: unknown) => void): void {
+  try {
+    promiseOf((callback as (err: Error | null, data: unknown) => unknown)(err, data))?.then(undefined, onThrow)
+  } catch (thrown) {
+    onThrow(thrown)
   }
 }
 
@@ -44,11 +54,7 @@ export class Calls {
     if (call === undefined) return false
     this.#pending.delete(rid)
     call.cancel()
-    try {
-      call.callback(err, data)
-    } catch (thrown) {
-      this.onThrow(thrown)
-    }
+    tell(call.callback, err, data, this.onThrow)
     return true
   }
 

@@ -3,6 +3,7 @@ import type { CallId, EventPacket, Packet } from '../../types/protocol.js'
 import { Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
+import { atOnce } from '../promises.js'
 import { dialectOfPong } from '../protocol/dialects.js'
 import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
@@ -145,6 +146,7 @@ export class Inbound implements PortListener {
     let finding: Finding
     try {
       message = socket.host.codec.decode(data)
+      if (!socket.host.plainJson) atOnce('the codec', message)
       // Without a limit of the depth the stack is one.
       finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     } catch (err) {

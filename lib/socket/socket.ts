@@ -10,7 +10,7 @@ import { follow } from '../barrier.js'
 import type { Timed } from '../deadlines.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
-import { done, handled, promiseOf } from '../promises.js'
+import { done, handled } from '../promises.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
 import { encodeMessage, jsonSize, rawPayload, toJson } from '../protocol/codec.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
@@ -23,7 +23,7 @@ import type { Beating } from '../transport/heartbeat.js'
 import type { SocketPort } from '../transport/port.js'
 import { Activity } from './activity.js'
 import { announceLoss, removeToken } from './authentication.js'
-import { type CallCallback, Calls } from './calls.js'
+import { type CallCallback, Calls, tell } from './calls.js'
 import { socketEventObjects } from './event-objects.js'
 import type { SocketHost } from './host.js'
 import { Lanes } from './lanes.js'
@@ -177,7 +177,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   #call (event: string, data: unknown, callback: CallCallback): number | undefined {
     if (this.state === 'closed') {
-      callback(scError('SC_ERR_BAD_CONNECTION', [event], { type: 'disconnect', code: 1001, reason: closeReasons[1001] }))
+      const error = scError('SC_ERR_BAD_CONNECTION', [event], { type: 'disconnect', code: 1001, reason: closeReasons[1001] })
+      tell(callback, error, undefined, (err) => this.onListenerError(err))
       return
     }
     this.#calls ??= new Calls((err) => this.onListenerError(err))
@@ -402,14 +403,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   #tell (delivery: Promise<Error | null>, callback: ((err: Error | null) => void) | null | undefined): void {
     if (callback === undefined || callback === null) return
-    const tell = (failure: unknown): void => {
-      try {
-        promiseOf(callback(failure as Error | null))?.catch((err: unknown) => this.onListenerError(err))
-      } catch (err) {
-        this.onListenerError(err)
-      }
-    }
-    follow(this, delivery, tell, tell)
+    const told = (failure: unknown): void => tell(callback, failure as Error | null, undefined, (err) => this.onListenerError(err))
+    follow(this, delivery, told, told)
   }
 
   // Closing
