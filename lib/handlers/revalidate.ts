@@ -1,8 +1,8 @@
-import type { SubscriptionOptions } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { writeLine } from '../log.js'
 import { isPublicError } from '../protocol/wire-errors.js'
+import { slices } from '../slices.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { HandlerContext } from './context.js'
@@ -11,22 +11,33 @@ import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.
 /**
  * Checks every subscription of a socket again because its authorization changed. While a hook takes its time the messages of
  * the channel are held back. What is no longer allowed is taken away, or suspended: withheld until a later check allows it.
+ * A thousand subscriptions are checked in slices, so that one socket does not hold up the others.
  */
 export function revalidate (context: HandlerContext, socket: ServerSocket): void {
   if (context.host.options.revalidate === false || socket.state !== 'open') return
-  socket.authorizations++
-  for (const options of [...socket.subscribed.values()]) {
+  const turn = ++socket.authorizations
+  const guarded: string[] = []
+  for (const options of socket.subscribed.values()) {
     const { channel } = options
     if (!isGuarded(options, context.contracts.channel(channel))) continue
-    // At once, not when the lane is free: nothing may leave that is no longer allowed.
+    // At once, not when it is checked: nothing may leave that is no longer allowed.
     if (socket.withheld?.get(channel) === undefined) withhold(socket, channel, [])
-    socket.lanes.run(channel, () => recheck(context, socket, options))
+    guarded.push(channel)
   }
+  let at = 0
+  const next = (): boolean => {
+    // A change that came meanwhile checks all of them again.
+    if (socket.state !== 'open' || socket.authorizations !== turn) return false
+    const channel = guarded[at++]!
+    socket.lanes.run(channel, () => recheck(context, socket, channel))
+    return at < guarded.length
+  }
+  if (guarded.length > 0) slices.run(socket, next)
 }
 
-function recheck (context: HandlerContext, socket: ServerSocket, options: SubscriptionOptions): void | Promise<void> {
-  const { channel } = options
-  if (socket.state !== 'open' || !socket.subscribed.has(channel)) {
+function recheck (context: HandlerContext, socket: ServerSocket, channel: string): void | Promise<void> {
+  const options = socket.subscribed.get(channel)
+  if (socket.state !== 'open' || options === undefined) {
     socket.withheld?.delete(channel)
     return
   }
