@@ -6,8 +6,8 @@ import { scError, typeName } from '../errors.js'
 import type { Scope } from '../lifecycle/scope.js'
 import { jsonBytes } from '../protocol/codec.js'
 import { isLocalEvent, isReservedEvent } from '../protocol/names.js'
-import { messageOf } from '../untrusted.js'
 import { type ChannelMatch, ChannelRouter, noParams } from './channel-router.js'
+import { compiling } from './compiling.js'
 import { channelContract, eventContract } from './contract.js'
 import { declareHiddenRoute, hiddenPath } from './hidden-route.js'
 import { patternParams } from './patterns.js'
@@ -133,6 +133,8 @@ export class Registry implements Contracts {
     if (typeof handler !== 'function') throw scError('SC_ERR_CONTRACT', [name, `expected the handler to be a function, got ${typeName(handler)}`])
     const timeout = contract.timeout ?? this.#options.handlerTimeout
 
+    if (contract.data !== undefined || contract.response !== undefined) this.#probe(instance, contract.response !== undefined)
+
     if ((contract.lifecycle ?? this.#options.lifecycle) === 'request') {
       this.#declaredEvents.set(name, declareRequestRoute({
         name,
@@ -148,7 +150,6 @@ export class Registry implements Contracts {
       }))
       return
     }
-    if (contract.data !== undefined || contract.response !== undefined) this.#probe(instance, name, contract.response)
     this.#declaredEvents.set(name, new EventDeclaration(name, contract, instance, scope, timeout, handler))
   }
 
@@ -162,7 +163,7 @@ export class Registry implements Contracts {
     if (this.#router.has(pattern)) throw scError('SC_ERR_CHANNEL_DUPLICATE', [pattern])
     const contract = channelContract(pattern, input)
     const declaration = new ChannelDeclaration(pattern, paramNames, contract, instance, scope)
-    if (contract.message !== undefined || contract.params !== undefined) this.#probe(instance, pattern, undefined)
+    if (contract.message !== undefined || contract.params !== undefined) this.#probe(instance, false)
     this.#router.add(pattern, declaration)
     this.#declaredChannels.push(declaration)
   }
@@ -231,29 +232,26 @@ export class Registry implements Contracts {
     }))
   }
 
-  /** Fastify makes the compilers of a context with its first route that has a schema, so each context gets one. */
-  #probe (instance: FastifyInstance, name: string, response: unknown): void {
+  /**
+   * Fastify makes the compilers of a context with its first route that has a schema, so each context gets one. Its schemas say
+   * nothing: an error in one would name that route, and not the event.
+   */
+  #probe (instance: FastifyInstance, response: boolean): void {
     const known = this.#probed.get(instance)
-    if (known !== undefined && (known.response || response === undefined)) return
-    this.#probed.set(instance, { response: response !== undefined })
-    declareHiddenRoute(instance, hiddenPath(name), {
-      schema: { body: true, ...(response === undefined ? {} : { response: { 200: response } }) },
-      handler (_request, reply) { reply.callNotFound() }
-    })
+    if (known !== undefined && (known.response || !response)) return
+    this.#probed.set(instance, { response })
+    const probe = (schema: object): void => {
+      declareHiddenRoute(instance, hiddenPath('compilers'), { schema: { body: true, ...schema }, handler (_request, reply) { reply.callNotFound() } })
+    }
+    if (known === undefined) probe({})
+    // A compiler of the application's own may not know what to do with this schema, and need not be made.
+    if (response) instance.after(() => { if (instance.serializerCompiler === undefined) probe({ response: { 200: { type: 'string' } } }) })
   }
 }
 
 function ownPreHandlers ({ preHandler }: ScEventContract): PreHandlers {
   if (preHandler === undefined) return []
   return typeof preHandler === 'function' ? [preHandler] : [...preHandler]
-}
-
-function compiling<T> (name: string, part: string, compile: () => T): T {
-  try {
-    return compile()
-  } catch (cause) {
-    throw scError('SC_ERR_CONTRACT', [name, `the ${part} schema cannot be compiled: ${messageOf(cause)}`], { cause })
-  }
 }
 
 /** A validator that also measures the message. */

@@ -5,6 +5,7 @@ import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/va
 import type { EventRequest, Hook } from '../../types/hooks.js'
 import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
+import { compiling } from './compiling.js'
 import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
 import { type GatheredReply, StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
 import { compileValidator, formatErrors } from './validators.js'
@@ -102,7 +103,8 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
     },
     ...(contract.logLevel === undefined ? {} : { logLevel: contract.logLevel as 'warn' }),
     ...(schemaErrorFormatter === undefined ? {} : { schemaErrorFormatter: (errors, dataVar) => schemaErrorFormatter(errors, dataVar === 'body' ? 'data' : dataVar) }),
-    ...(validatorCompiler === 'context' ? {} : { validatorCompiler: uncoercing(options) })
+    ...(contract.data === undefined ? {} : { validatorCompiler: named(options, 'data', validatorCompiler === 'context' ? () => instance.validatorCompiler : () => uncoercing(options)) }),
+    ...(contract.response === undefined ? {} : { serializerCompiler: named(options, 'response', () => instance.serializerCompiler) })
   }
   declareHiddenRoute(instance, path, route)
 
@@ -167,6 +169,11 @@ function inheritHeaders (names: readonly string[]): (socket: ScServerSocket) => 
     }
     return { ...headers }
   }
+}
+
+/** A compiler whose error names the event. The context's own is there when it is called. */
+function named<Compiler> ({ name }: RequestRouteOptions, part: string, compiler: () => Compiler | undefined): Compiler {
+  return ((definition: unknown) => compiling(name, part, () => (compiler() as (definition: unknown) => unknown)(definition))) as Compiler
 }
 
 /** The validators of the plugin in the form that Fastify calls; it makes the errors itself. */

@@ -8,8 +8,10 @@ import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { Check } from 'typebox/value'
 import { z } from 'zod'
+import { scPlugin } from '../../lib/index.js'
 import { Registry, type RegistryOptions } from '../../lib/contracts/registry.js'
 import { Scopes } from '../../lib/lifecycle/scope.js'
+import { injectSC } from '../../lib/testing/index.js'
 import type { Checked, EventContext } from '../../types/routes.js'
 
 interface Declaring {
@@ -483,4 +485,54 @@ t.test('hidden routes', async (t) => {
     }
   }
   t.strictSame(Object.keys((app as unknown as { swagger (): { paths: object } }).swagger().paths), ['/seen'])
+})
+
+t.test('a schema that does not compile is told with the name of its event or channel, at boot', async (t) => {
+  const bad = { type: 'objekt' }
+  const unknownReference = { type: 'object', properties: { a: { $ref: 'nowhere#' } } }
+  for (const lifecycle of ['own', 'request'] as const) {
+    for (const schema of [bad, unknownReference]) {
+      for (const part of ['data', 'response']) {
+        const app = Fastify()
+        t.teardown(() => app.close())
+        await app.register(scPlugin, { authKey: 'a secret of tests that has more than thirty-two bytes', lifecycle })
+        app.register(async (child) => {
+          child.scEvent('fine', { data: { type: 'object' }, response: { type: 'object' } }, () => ({}))
+          child.scEvent('chat one', { [part]: schema }, () => {})
+        }, { prefix: '/v1' })
+        const err = await app.ready().then(() => null, (err) => err)
+        t.match(err?.message, new RegExp(`Contract of "chat one": the ${part} schema cannot be compiled: `), `${lifecycle}, ${part}`)
+      }
+    }
+  }
+  for (const contract of [{ message: bad }, { params: bad }]) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(scPlugin, { authKey: 'a secret of tests that has more than thirty-two bytes' })
+    app.scChannel('room/:id', contract)
+    await t.rejects(async () => { await app.ready() }, /Contract of "room\/:id": the (message|params) schema cannot be compiled: /)
+  }
+})
+
+t.test("responses by the application's own compiler, whenever it is set", async (t) => {
+  for (const when of ['before', 'after'] as const) {
+    for (const lifecycle of ['own', 'request'] as const) {
+      const app = Fastify()
+      t.teardown(() => app.close())
+      await app.register(scPlugin, { authKey: 'a secret of tests that has more than thirty-two bytes', lifecycle })
+      app.register(async (child) => {
+        const set = (): void => {
+          child.setSerializerCompiler(({ schema }) => {
+            if ((schema as { mine?: boolean }).mine !== true) throw new Error('not one of mine')
+            return (value) => JSON.stringify({ mine: value })
+          })
+        }
+        if (when === 'before') set()
+        child.scEvent('mine', { response: { mine: true } }, () => 1)
+        if (when === 'after') set()
+      })
+      const client = await injectSC(app)
+      t.same(await client.invoke('mine'), { mine: 1 }, `${when}, ${lifecycle}`)
+    }
+  }
 })
