@@ -19,10 +19,10 @@ export interface ScAuthToken {
   [claim: string]: unknown
 }
 
-/** Options of `socket.setAuthToken()`, named and measured as in jsonwebtoken's `sign`. */
+/** Options of `socket.setAuthToken()`, named and measured as in jsonwebtoken's `sign`. One that is `null` counts as left out. */
 export interface ScSignOptions {
   /** Seconds as a number, or text such as `'2 days'` or `'10h'`; text without a unit is milliseconds. Default: `authDefaultExpiry`. */
-  expiresIn?: number | string
+  expiresIn?: number | string | null
   /** Seconds as a number, or text; the token is not valid before now plus this. */
   notBefore?: number | string
   audience?: string | string[]
@@ -32,6 +32,8 @@ export interface ScSignOptions {
   keyid?: string
   /** More fields for the token's header. */
   header?: Record<string, unknown>
+  /** Accepted as in jsonwebtoken; claims are always written as UTF-8. */
+  encoding?: string
   /** Leave `iat` out. */
   noTimestamp?: boolean
   /**
@@ -56,6 +58,7 @@ export interface VerifyTokenOptions {
 }
 
 export interface SignTokenOptions extends ScSignOptions {
+  expiresIn?: number | string
   /** `authSignAsync` of the server's options. */
   async: boolean
   /** Add the claims that are made while signing (`exp`, `iat` and others) to the token passed, as jsonwebtoken does. */

@@ -39,7 +39,9 @@ const optionChecks: Record<string, { isValid: (value: unknown) => boolean, messa
   header: { isValid: isPlainObject, message: '"header" must be an object' },
   noTimestamp: { isValid: isFlag, message: '"noTimestamp" must be a boolean' },
   mutatePayload: { isValid: isFlag, message: '"mutatePayload" must be a boolean' },
-  algorithm: { isValid: isText, message: '"algorithm" must be a valid string enum value' }
+  algorithm: { isValid: isText, message: '"algorithm" must be a valid string enum value' },
+  // Accepted, but claims are always UTF-8: in any other encoding whoever verifies them reads something else.
+  encoding: { isValid: isText, message: '"encoding" must be a string' }
 }
 
 const claimOptions: Array<[option: 'audience' | 'issuer' | 'subject' | 'jwtid', claim: string]> =

@@ -1,4 +1,4 @@
-import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions } from '../../types/auth.js'
+import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions, SignTokenOptions } from '../../types/auth.js'
 import type { ResolvedOptions } from '../../types/options.js'
 import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
@@ -29,7 +29,8 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
     return Promise.reject(error)
   }
   const { authDefaultExpiry, authAlgorithm, authSignAsync } = issuer.options
-  const { algorithm, ...signOptions } = options
+  // What is null counts as left out, as in SocketCluster.
+  const { algorithm, ...signOptions } = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as SignTokenOptions
   if (algorithm !== undefined) socket.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
 
   const change = replaceToken(socket, authToken, null)

@@ -90,6 +90,8 @@ t.test('sign options mean what they mean in jsonwebtoken', async (t) => {
     ['expiresIn NaN', {}, { expiresIn: NaN }],
     ['expiresIn Infinity', {}, { expiresIn: Infinity }],
     ['expiresIn null', {}, { expiresIn: null }],
+    ['encoding', { name: 'Zoë' }, { encoding: 'utf8' }],
+    ['no encoding', {}, { encoding: 5 }],
     ['expiresIn text', {}, { expiresIn: '2 days' }],
     ['expiresIn short text', {}, { expiresIn: '10h' }],
     ['expiresIn text with a fraction', {}, { expiresIn: '1.5h' }],
@@ -189,6 +191,7 @@ t.test('signing where we mean to differ from jsonwebtoken', async (t) => {
   t.equal(verify(run, sign(run, { nbf: now - 9.5 })).nbf, now - 9, 'a fraction of nbf is rounded up')
   t.notOk('nbf' in verify(run, sign(run, { nbf: -5 })), 'a negative nbf is no limit')
   t.ok(sign(run, {}, { expiresIn: undefined, header: undefined }), 'undefined options are left out')
+  t.equal(verify(run, sign(run, { name: 'Zoë' }, { encoding: 'latin1' })).name, 'Zoë', 'claims are UTF-8')
 
   for (const token of [[], ['a'], 'text', 5, null, undefined, true, Buffer.from('x'), new Map(), new Date(), () => {}]) {
     t.match(outcome(() => sign(run, token as object)).error, { message: /^Expected "payload" to be a plain object, got / }, `refuses ${String(token)}`)

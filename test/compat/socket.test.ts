@@ -353,6 +353,9 @@ t.test('setAuthToken', async (t) => {
   t.equal(text.payload.exp - text.payload.iat, 7200)
   const exp = Math.floor(Date.now() / 1000) + 500
   t.equal((await set({ sub: 'ann', exp }, { expiresIn: 60 })).payload.exp, exp, 'the claim wins')
+  const left: any = await set({ sub: 'ann' }, { expiresIn: null, notBefore: null, issuer: null, algorithm: null, encoding: 'utf8' })
+  t.equal(left.payload.exp - left.payload.iat, 86_400, 'null counts as left out')
+  t.same(Object.keys(left.payload).sort(), ['exp', 'iat', 'sub'])
   seen.length = 0
   t.equal((await set({ sub: 'ann' }, { algorithm: 'HS512' })).header.alg, 'HS256')
   t.match(seen.filter(([name]) => name === 'error'), [['error', { code: 'SC_ERR_TOKEN_ALGORITHM' }]])
