@@ -127,6 +127,8 @@ export interface ScPluginOptions {
   authFromRequest?: boolean
   /** Check subscriptions again when a socket loses or changes its token: `'kick'` (or `true`) takes away those that are no longer allowed, `'suspend'` withholds their messages until they are allowed again, `false` leaves them. @default 'kick' */
   revalidate?: boolean | 'kick' | 'suspend'
+  /** **Seconds** by which the clock of whoever issues tokens may be ahead of the clock of whoever revokes: a revoked user's tokens are refused up to this time of issue after the revocation. @default 5 */
+  revokeTolerance?: number
   /** Replaces the making and checking of tokens. */
   authEngine?: AuthEngine
   /** Replaces JSON on the wire. */

@@ -206,10 +206,10 @@ export interface ScServerSocket {
 
 /** Which sockets are meant: those that fit every field given. */
 export interface RevokeFilter {
-  /** The `sub` claim. */
-  user?: string
-  /** The `jti` claim. */
-  jti?: string
+  /** The `sub` claim; a number and its text are the same. */
+  user?: string | number
+  /** The `jti` claim; likewise. */
+  jti?: string | number
   socketId?: string
 }
 

@@ -1,5 +1,7 @@
 import type { BrokerState } from '../../types/broker.js'
 import type { ClusterAnswers, ClusterStats, NodeAnswer } from '../../types/cluster.js'
+import { type ClusterMessage, conformCounts, longestInterval, maxErrorLength, maxNodes, readClusterMessage, shortestInterval } from './cluster-messages.js'
+import { idPattern } from './frames.js'
 import type { BrokerLink } from './link.js'
 
 /** What a cluster needs of the server above it. Times are milliseconds. */
@@ -9,6 +11,8 @@ export interface ClusterOptions<Stats extends object> {
   onCommand (command: unknown, fromNode: string): unknown
   /** What this node counts; numbers, also nested, are summed by `stats()`. */
   localStats (): Stats
+  /** Answers a question that another node asks this one. What it returns must be JSON. */
+  onQuery? (body: unknown, fromNode: string): unknown
   /** Called when a node is heard of for the first time, and when it said goodbye or its lease is over. */
   onNodes? (nodes: readonly string[]): void
   /** Called for messages that cannot be read and for heartbeats that cannot be sent. */
@@ -28,13 +32,21 @@ const intervalPerNode = 40
 /** A node that was not heard of for so many intervals is dead. */
 const leaseIntervals = 3.5
 
-/** What nodes say to each other. */
-type Message =
-  | { readonly t: 'hello' | 'bye' }
-  /** With the time until the next. */
-  | { readonly t: 'beat', readonly every?: number }
-  | { readonly t: 'ask', readonly id: number, readonly kind: 'command' | 'stats', readonly body?: unknown }
-  | { readonly t: 'answer', readonly id: number, readonly value?: unknown, readonly error?: string }
+/** A node that left so many questions in a row unanswered is not waited for any more, until it answers one. */
+const patienceInQuestions = 2
+
+/** Warnings of messages that cannot be read, a second. */
+const warningsPerSecond = 10
+
+/** Another node. */
+interface Node {
+  /** When it was last heard of. */
+  heard: number
+  /** How long it may be silent. */
+  interval: number
+  /** Questions in a row that it left unanswered. */
+  unanswered: number
+}
 
 /** A question that some nodes have not answered. */
 interface Question {
@@ -53,8 +65,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   readonly #options: ClusterOptions<Stats>
   readonly #heartbeatInterval: number
   readonly #answerTimeout: number
-  /** Other nodes, when they were last heard of, and how long they may be silent. */
-  readonly #nodes = new Map<string, { heard: number, interval: number }>()
+  readonly #nodes = new Map<string, Node>()
   readonly #questions = new Map<number, Question>()
   #nextQuestion = 1
   #heart: NodeJS.Timeout | null = null
@@ -62,6 +73,8 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   /** The interval under way. */
   #armed: number
   #stopped = false
+  #warnedAt = 0
+  #warnings = 0
 
   constructor (link: BrokerLink, options: ClusterOptions<Stats>) {
     this.#link = link
@@ -95,9 +108,9 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   /** To be called with each control message of the link. */
   handle (text: string, fromNode: string): void {
     if (this.#stopped) return
-    const message = parse(text)
+    const message = idPattern.test(fromNode) ? readClusterMessage(text) : null
     if (message === null) {
-      this.#options.onWarning?.(new Error(`unreadable control message of node ${fromNode}`))
+      this.#warn(() => `unreadable control message of node ${fromNode.slice(0, 64)}`)
       return
     }
     if (message.t === 'bye') {
@@ -107,8 +120,17 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     const known = this.#nodes.get(fromNode)
     const isNew = known === undefined
     // Their number shrinks at once, their timers later: each says itself how long it will be silent.
-    const interval = message.t === 'beat' && Number.isFinite(message.every) ? message.every! : known?.interval ?? this.#interval
-    this.#nodes.set(fromNode, { heard: performance.now(), interval })
+    const every = message.t === 'beat' && message.every !== undefined ? message.every : known?.interval ?? this.#interval
+    const interval = Math.min(Math.max(every, shortestInterval), longestInterval)
+    if (known !== undefined) {
+      known.heard = performance.now()
+      known.interval = interval
+    } else if (this.#nodes.size < maxNodes) {
+      this.#nodes.set(fromNode, { heard: performance.now(), interval, unanswered: 0 })
+    } else {
+      this.#warn(() => `more than ${maxNodes} other nodes: ${fromNode} is left out`)
+      return
+    }
     if (isNew) this.#options.onNodes?.(this.nodes)
     // Who is new has not heard of this node either.
     if (isNew || message.t === 'hello') this.#say({ t: 'beat', every: this.#armed }, fromNode)
@@ -131,10 +153,20 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   async stats (): Promise<ClusterStats<Stats>> {
     const own = { id: this.#options.nodeId, ...this.#options.localStats() }
     const { answers, missing } = await this.#ask('stats').catch(() => ({ answers: [], missing: [...this.#nodes.keys()] }))
-    const nodes = [own, ...answers.filter(({ value }) => typeof value === 'object' && value !== null).map(({ id, value }) => ({ id, ...value as Stats }))]
+    const { id: _ownId, ...shape } = own
+    const nodes = [own, ...answers.filter(({ value }) => typeof value === 'object' && value !== null).map(({ id, value }) => ({ ...conformCounts(value, shape as unknown as Stats), id }))]
     const total = {} as Record<string, unknown>
     for (const { id: _id, ...counts } of nodes) addCounts(total, counts)
     return { nodes, total: total as Stats, missing: [...missing, ...answers.filter(({ error }) => error !== undefined).map(({ id }) => id)] }
+  }
+
+  /** Asks one node; rejects when it fails, is unknown, or does not answer in time. */
+  async query (nodeId: string, body: unknown): Promise<unknown> {
+    if (!this.#nodes.has(nodeId)) throw new Error(`node ${nodeId} is not known`)
+    const { answers: [answer] } = await this.#ask('query', body, nodeId)
+    if (answer?.id !== nodeId) throw new Error(`node ${nodeId} did not answer`)
+    if (answer.error !== undefined) throw new Error(answer.error)
+    return answer.value
   }
 
   /** Says goodbye. No timer is left; questions without an answer settle. To be called before the link is stopped. */
@@ -190,17 +222,32 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     this.#options.onNodes?.(this.nodes)
   }
 
-  #say (message: Message, toNode?: string): void {
+  /** A flood of messages is no flood of warnings. */
+  #warn (text: () => string): void {
+    const now = performance.now()
+    if (now - this.#warnedAt > 1_000) {
+      this.#warnedAt = now
+      this.#warnings = 0
+    }
+    if (++this.#warnings <= warningsPerSecond) this.#options.onWarning?.(new Error(text()))
+  }
+
+  #say (message: ClusterMessage, toNode?: string): void {
     Promise.resolve(this.#link.control(JSON.stringify(message), toNode)).catch((err: Error) => {
       // While the engine is down nobody expects to hear of this node.
       if (!this.#stopped && this.#link.state === 'up') this.#options.onWarning?.(err)
     })
   }
 
-  async #ask (kind: 'command' | 'stats', body?: unknown): Promise<ClusterAnswers> {
+  /** @param toNode the only node to ask; all of them without */
+  async #ask (kind: 'command' | 'stats' | 'query', body?: unknown, toNode?: string): Promise<ClusterAnswers> {
     if (!this.#link.broker.shared) return { answers: [], missing: [] }
     const id = this.#nextQuestion++
-    const waiting = new Set(this.#nodes.keys())
+    const asked = toNode === undefined ? [...this.#nodes.keys()] : [toNode]
+    const waiting = new Set(asked)
+    // Who never answers is asked, but nobody is kept waiting for it.
+    const mute = toNode !== undefined ? [] : asked.filter((node) => this.#nodes.get(node)!.unanswered >= patienceInQuestions)
+    for (const node of mute) waiting.delete(node)
     const answers: NodeAnswer[] = []
     const settled = new Promise<void>((resolve) => {
       const done = (): void => {
@@ -212,28 +259,42 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
       this.#questions.set(id, { waiting, answers, timer, done })
     })
     try {
-      await this.#link.control(JSON.stringify({ t: 'ask', id, kind, body } satisfies Message))
+      await this.#link.control(JSON.stringify({ t: 'ask', id, kind, body } satisfies ClusterMessage), toNode)
     } catch (err) {
       this.#questions.get(id)?.done()
       throw err
     }
     if (waiting.size === 0) this.#questions.get(id)?.done()
     await settled
-    return { answers, missing: [...waiting] }
+    const silent = [...waiting, ...mute.filter((node) => this.#nodes.has(node) && !answers.some((answer) => answer.id === node))]
+    for (const node of silent) {
+      const known = this.#nodes.get(node)
+      // While the engine is down nobody can answer.
+      if (known !== undefined && this.#link.state === 'up') known.unanswered++
+    }
+    return { answers, missing: silent }
   }
 
-  async #answer (question: Message & { t: 'ask' }, fromNode: string): Promise<void> {
+  async #answer (question: ClusterMessage & { t: 'ask' }, fromNode: string): Promise<void> {
     const { id, kind, body } = question
-    const result = await this.#run(() => kind === 'stats' ? this.#options.localStats() : this.#options.onCommand(body, fromNode))
+    const result = await this.#run(() => {
+      switch (kind) {
+        case 'stats': return this.#options.localStats()
+        case 'query': return this.#options.onQuery?.(body, fromNode)
+        case 'command': return this.#options.onCommand(body, fromNode)
+      }
+    })
     if (!this.#stopped) this.#say({ t: 'answer', id, ...result }, fromNode)
   }
 
-  #answered ({ id, value, error }: Message & { t: 'answer' }, fromNode: string): void {
+  #answered ({ id, value, error }: ClusterMessage & { t: 'answer' }, fromNode: string): void {
+    const node = this.#nodes.get(fromNode)
+    if (node !== undefined) node.unanswered = 0
     const question = this.#questions.get(id)
     // Also a node that nobody had heard of when it was asked.
     if (question === undefined || question.answers.some((answer) => answer.id === fromNode)) return
     question.waiting.delete(fromNode)
-    question.answers.push(error === undefined ? { id: fromNode, value } : { id: fromNode, error: String(error) })
+    question.answers.push(error === undefined ? { id: fromNode, value } : { id: fromNode, error: error.slice(0, maxErrorLength) })
     if (question.waiting.size === 0) question.done()
   }
 
@@ -245,21 +306,6 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     } catch (err) {
       return Promise.resolve(failed(err))
     }
-  }
-}
-
-function parse (text: string): Message | null {
-  let message: Message
-  try {
-    message = JSON.parse(text) as Message
-  } catch {
-    return null
-  }
-  switch (message?.t) {
-    case 'hello': case 'beat': case 'bye': return message
-    case 'ask': return Number.isSafeInteger(message.id) && (message.kind === 'command' || message.kind === 'stats') ? message : null
-    case 'answer': return Number.isSafeInteger(message.id) ? message : null
-    default: return null
   }
 }
 

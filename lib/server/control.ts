@@ -7,13 +7,12 @@ import type { BrokerLink } from '../broker/link.js'
 import { scError, typeName } from '../errors.js'
 import { supersedeAttempts } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
-import { type Revocations, matches } from './revocations.js'
+import { CatchUp } from './catch-up.js'
+import { type Command, type Filter, type Piece, isCommand, isQuery, maxPiece, maxText } from './commands.js'
+import { type Revocation, type Revocations, claimText, matches } from './revocations.js'
 
-/** What a node can be asked to do with its sockets. */
-type Command =
-  | { readonly do: 'revoke', readonly filter: RevokeFilter }
-  | { readonly do: 'disconnect', readonly filter: RevokeFilter, readonly code: number, readonly reason: string | undefined }
-  | { readonly do: 'kickOut', readonly filter: RevokeFilter, readonly channel: string, readonly message: string | undefined }
+/** Milliseconds that a lost connection may have gone unnoticed. */
+const unnoticed = 120_000
 
 export interface ControlPort {
   readonly sockets: Iterable<ServerSocket>
@@ -27,15 +26,29 @@ export class Control implements ScCluster {
   readonly nodeId: string
   readonly #port: ControlPort
   readonly #cluster: Cluster<ScStats>
+  readonly #catchUp: CatchUp
+  /** When the engine was lost; `null` while it is there, or was never. */
+  #lostAt: number | null = null
+  #wasUp = false
 
   constructor (link: BrokerLink, port: ControlPort) {
     this.#port = port
     this.nodeId = link.node.id
     this.#cluster = new Cluster<ScStats>(link, {
       nodeId: this.nodeId,
-      onCommand: (command) => this.#run(command as Command),
+      onCommand: (command) => {
+        if (!isCommand(command)) throw new Error('unknown command')
+        return this.#run(command)
+      },
+      onQuery: (query) => this.#answer(query),
+      onNodes: () => this.#catchUp.nodes(this.#others()),
       localStats: () => port.stats(),
       onWarning: (err) => port.warn(err)
+    })
+    this.#catchUp = new CatchUp({
+      query: (id, query) => this.#cluster.query(id, query),
+      learn: (entries) => this.#learn(entries),
+      failed: (err) => port.warn(scError('SC_ERR_CLUSTER', ['revocations', err.message], { cause: err }))
     })
   }
 
@@ -50,7 +63,9 @@ export class Control implements ScCluster {
   }
 
   async revoke (filter: RevokeFilter): Promise<number> {
-    return this.#everywhere({ do: 'revoke', filter: readFilter(filter, true) })
+    const read = readFilter(filter, true)
+    const at = this.#port.revocations.add(read)?.at
+    return this.#everywhere({ do: 'revoke', filter: read, at })
   }
 
   async disconnect (filter: RevokeFilter, code: number, reason: string | undefined): Promise<number> {
@@ -65,12 +80,13 @@ export class Control implements ScCluster {
     const { answers, missing } = await this.#cluster.broadcast(command)
     const failed = answers.filter(({ error }) => error !== undefined).map(({ id, error }) => `${id} (${error})`)
     if (missing.length + failed.length !== 0) this.#port.warn(scError('SC_ERR_CLUSTER', [command.do, [...missing, ...failed].join(', ')]))
-    return answers.reduce((sum, { value }) => sum + (typeof value === 'number' ? value : 0), 0)
+    return answers.reduce((sum, { value }) => sum + (Number.isSafeInteger(value) && value as number > 0 ? value as number : 0), 0)
   }
 
   #run (command: Command): number {
+    if (command.do === 'remember') return this.#learn(command.entries)
     const { filter } = command
-    if (command.do === 'revoke') this.#port.revocations.add(filter)
+    if (command.do === 'revoke') this.#remember(filter, command.at)
     let concerned = 0
     for (const socket of [...this.#port.sockets]) {
       if (!matches(filter, socket.id, socket.authToken)) continue
@@ -92,23 +108,89 @@ export class Control implements ScCluster {
     return concerned
   }
 
-  brokerState (state: BrokerState): void { this.#cluster.state(state) }
+  #remember ({ user, jti, socketId }: Filter, at: number | undefined): void {
+    // Nodes of an earlier version do not say when.
+    if (at === undefined) this.#port.revocations.add({ user, jti, socketId })
+    else if (socketId === undefined) this.#port.revocations.merge({ user: claimText(user), jti: claimText(jti), at })
+  }
+
+  /** Revocations of other nodes: what they mean is done here too. @returns how many sockets they concerned */
+  #learn (entries: readonly Revocation[]): number {
+    const { revocations, sockets } = this.#port
+    let news = false
+    for (const entry of entries) {
+      if (entry.user === undefined && entry.jti === undefined) continue
+      news = revocations.merge(entry) || news
+    }
+    if (!news) return 0
+    let concerned = 0
+    for (const socket of [...sockets]) {
+      if (socket.authToken === null || !revocations.has(socket.authToken)) continue
+      socket.deauthenticate()
+      concerned++
+    }
+    return concerned
+  }
+
+  #answer (query: unknown): Piece {
+    if (!isQuery(query)) throw new Error('unknown query')
+    const { after, within } = query.revocations
+    return this.#port.revocations.piece(after, maxPiece, within)
+  }
+
+  #others (): string[] {
+    return this.#cluster.nodes.slice(1)
+  }
+
+  brokerState (state: BrokerState): void {
+    if (state === 'down') {
+      this.#lostAt ??= performance.now()
+      this.#catchUp.stop()
+      this.#cluster.state(state)
+      return
+    }
+    const missed = this.#lostAt === null ? undefined : performance.now() - this.#lostAt
+    this.#lostAt = null
+    this.#catchUp.begin(missed === undefined || !this.#wasUp ? undefined : missed + unnoticed)
+    this.#cluster.state(state)
+    this.#catchUp.nodes(this.#others())
+    if (this.#wasUp && missed !== undefined) this.#tell(missed).catch((err: Error) => this.#port.warn(err))
+    this.#wasUp = true
+  }
+
+  /** What was revoked here while nobody could be reached. */
+  async #tell (missed: number): Promise<void> {
+    let after = 0
+    for (;;) {
+      const { entries, next } = this.#port.revocations.piece(after, maxPiece, missed + unnoticed)
+      if (entries.length !== 0) await this.#everywhere({ do: 'remember', entries })
+      if (next === null) return
+      after = next
+    }
+  }
+
   handle (message: string, fromNode: string): void { this.#cluster.handle(message, fromNode) }
-  stop (): void { this.#cluster.stop() }
+
+  stop (): void {
+    this.#catchUp.stop()
+    this.#cluster.stop()
+  }
 }
 
 /**
- * A copy of what an application gave.
- * @throws InvalidArgumentsError for anything but an object of texts, or, with `needsOne`, for one that means everybody
+ * A copy of what an application gave; users and ids as text.
+ * @throws InvalidArgumentsError for anything but an object of texts and numbers, or, with `needsOne`, for one that means everybody
  */
-function readFilter (given: RevokeFilter, needsOne: boolean): RevokeFilter {
+function readFilter (given: RevokeFilter, needsOne: boolean): Filter {
   if (typeof given !== 'object' || given === null) throw scError('SC_ERR_FILTER', [typeName(given)])
-  const filter: RevokeFilter = {}
+  const filter: Filter = {}
   for (const field of ['user', 'jti', 'socketId'] as const) {
     const value = given[field]
     if (value === undefined) continue
-    if (typeof value !== 'string') throw scError('SC_ERR_FILTER', [`${typeName(value)} as ${field}`])
-    filter[field] = value
+    const text = typeof value === 'number' && field !== 'socketId' ? String(value) : value
+    if (typeof text !== 'string') throw scError('SC_ERR_FILTER', [`${typeName(value)} as ${field}`])
+    if (text.length > maxText) throw scError('SC_ERR_FILTER', [`more than ${maxText} characters as ${field}`])
+    filter[field] = text
   }
   if (needsOne && Object.keys(filter).length === 0) throw scError('SC_ERR_FILTER', ['none of them'])
   return filter

@@ -46,7 +46,7 @@ import { ExpiryWheel } from './expiry-wheel.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
 import { RateKeys } from './rate-keys.js'
-import { Revocations } from './revocations.js'
+import { Revocations, claimText } from './revocations.js'
 import { Server, type ServerPort } from './server.js'
 import { setAuthToken } from './tokens.js'
 
@@ -150,7 +150,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.hub = new Hub(this.link, this)
     this.exchange = new Exchange(this.link, this.hub, this)
     this.admission = new Admission(options)
-    this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400))
+    this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
     this.control = new Control(this.link, { sockets: this.clients.all, revocations: this.revocations, stats: () => this.stats(), warn: (err) => this.warn(err) })
     this.#rateKeys = new RateKeys(options.inboundKeyRate, options.inboundKeyBurst)
     this.#budget = new BufferBudget(options.maxTotalBufferedBytes, (socket, bufferedBytes) => {
@@ -353,7 +353,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (inboundRateKey === 'ip') {
       key = socket.remoteAddress
     } else if (inboundRateKey === 'user') {
-      key = socket.authToken?.sub
+      key = claimText(socket.authToken?.sub)
     } else {
       try {
         key = atOnce('inboundRateKey', inboundRateKey(socket))
@@ -389,6 +389,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     const exp = socket.authToken?.exp
     if (typeof exp === 'number' && socket.state !== 'closed') this.#expiries.add(socket, exp * 1000)
     else this.#expiries.remove(socket)
+  }
+
+  issuableFrom (sub: unknown): number | undefined {
+    return this.revocations.issuableFrom(sub)
   }
 
   isRevoked (token: ScAuthToken): boolean {

@@ -1,6 +1,33 @@
 import type { ScAuthToken } from '../../types/auth.js'
 import type { RevokeFilter } from '../../types/server.js'
 
+/** A revocation that is remembered: of a user's tokens up to a time, of one token, or of one token if it is that user's. */
+export interface Revocation {
+  readonly user?: string
+  readonly jti?: string
+  /** Milliseconds since the epoch: what was issued later counts again. */
+  readonly at: number
+}
+
+interface Entry extends Revocation {
+  readonly until: number
+  /** When this process learned of it, for those that ask what they missed. */
+  readonly learned: number
+  readonly order: number
+}
+
+/** Revocations that are remembered; over it those are forgotten that end first. */
+const maxEntries = 100_000
+
+/** How far a revocation may lie in the future: other clocks may be ahead, but not by any amount. */
+const maxLead = 3_600_000
+
+/** A claim as text: `sub` may be a number. */
+export function claimText (claim: unknown): string | undefined {
+  if (typeof claim === 'string') return claim
+  return typeof claim === 'number' || typeof claim === 'bigint' ? String(claim) : undefined
+}
+
 /**
  * Tokens that do not count any more although their signature holds. They are remembered as long as such a token could live,
  * so that a client cannot come back with the one it stored.
@@ -8,51 +35,104 @@ import type { RevokeFilter } from '../../types/server.js'
 export class Revocations {
   /** Milliseconds that an entry is kept. */
   readonly #keep: number
-  /** By token id, with the time at which the entry may be forgotten; oldest first. */
-  readonly #ids = new Map<string, number>()
-  /** By user: tokens issued up to `at` do not count. */
-  readonly #users = new Map<string, { at: number, until: number }>()
+  readonly #tolerance: number
+  /** The oldest first. */
+  readonly #entries = new Map<string, Entry>()
+  #order = 0
 
-  /** @param longestLife seconds that a token may live */
-  constructor (longestLife: number) {
+  /**
+   * @param longestLife seconds that a token may live
+   * @param tolerance seconds by which the clock of whoever issued a token may be ahead
+   */
+  constructor (longestLife: number, tolerance: number) {
     this.#keep = longestLife * 1000
+    this.#tolerance = tolerance * 1000
   }
 
-  add ({ jti, user }: RevokeFilter, now = Date.now()): void {
+  get size (): number { return this.#entries.size }
+
+  /** Remembers what a filter revokes from now on; `null` for one that means a connection, which ends with it. */
+  add ({ jti, user, socketId }: RevokeFilter, now = Date.now()): Revocation | null {
+    if (socketId !== undefined) return null
+    const revocation = { user: claimText(user), jti: claimText(jti), at: now }
+    // Tokens that were issued because of an earlier one have a time of issue after that: they are meant too.
+    const before = this.#entries.get(keyOf(revocation))
+    const entry = before === undefined ? revocation : { ...revocation, at: Math.max(now, before.at + 1_000) }
+    this.merge(entry, now)
+    return entry
+  }
+
+  /** Remembers what another node revoked. @returns whether it was news */
+  merge ({ user, jti, at }: Revocation, now = Date.now()): boolean {
     this.#forget(now)
-    const until = now + this.#keep
-    if (jti !== undefined) {
-      this.#ids.delete(jti)
-      this.#ids.set(jti, until)
-    }
-    if (user !== undefined) {
-      this.#users.delete(user)
-      this.#users.set(user, { at: now, until })
-    }
+    at = Math.min(at, now + maxLead)
+    const key = keyOf({ user, jti })
+    const before = this.#entries.get(key)
+    const until = Math.min(at, now) + this.#keep
+    if ((before !== undefined && before.at >= at) || until <= now) return false
+    this.#entries.delete(key)
+    this.#entries.set(key, { user, jti, at, until, learned: performance.now(), order: ++this.#order })
+    if (this.#entries.size > maxEntries) this.#entries.delete(this.#entries.keys().next().value!)
+    return true
   }
 
   has (token: ScAuthToken): boolean {
-    if (this.#ids.size !== 0 && token.jti !== undefined && this.#ids.has(token.jti)) return true
-    if (this.#users.size === 0 || token.sub === undefined) return false
-    const user = this.#users.get(token.sub)
+    if (this.#entries.size === 0) return false
+    const user = claimText(token.sub)
+    const jti = claimText(token.jti)
+    if (jti !== undefined) {
+      if (this.#entries.has(keyOf({ jti }))) return true
+      if (user !== undefined && this.#entries.has(keyOf({ user, jti }))) return true
+    }
+    if (user === undefined) return false
+    const entry = this.#entries.get(keyOf({ user }))
     // Issued in whole seconds: one of the same second may be older than the revocation.
-    return user !== undefined && (typeof token.iat !== 'number' || token.iat * 1000 <= user.at)
+    return entry !== undefined && (typeof token.iat !== 'number' || token.iat * 1000 <= entry.at + this.#tolerance)
+  }
+
+  /** The first second in which a token of a user may be issued that is to count, if there is any to wait for. */
+  issuableFrom (sub: unknown): number | undefined {
+    const user = this.#entries.size === 0 ? undefined : claimText(sub)
+    const entry = user === undefined ? undefined : this.#entries.get(keyOf({ user }))
+    return entry === undefined ? undefined : Math.floor((entry.at + this.#tolerance) / 1000) + 1
+  }
+
+  /**
+   * What is in force, in pieces.
+   * @param after the `next` of the piece before, 0 to begin
+   * @param within milliseconds: only what was learned so recently
+   */
+  piece (after: number, count: number, within = Infinity): { entries: Revocation[], next: number | null } {
+    const now = Date.now()
+    const since = performance.now() - within
+    const entries: Revocation[] = []
+    for (const { user, jti, at, until, learned, order } of this.#entries.values()) {
+      if (order <= after || until <= now || learned < since) continue
+      if (entries.length === count) return { entries, next: after }
+      entries.push({ user, jti, at })
+      after = order
+    }
+    return { entries, next: null }
   }
 
   #forget (now: number): void {
-    for (const [id, until] of this.#ids) {
+    for (const [key, { until }] of this.#entries) {
       if (until > now) break
-      this.#ids.delete(id)
-    }
-    for (const [user, entry] of this.#users) {
-      if (entry.until > now) break
-      this.#users.delete(user)
+      this.#entries.delete(key)
     }
   }
+}
+
+function keyOf ({ user, jti }: { user?: string, jti?: string }): string {
+  return JSON.stringify([user ?? null, jti ?? null])
 }
 
 /** Whether a socket is one that a filter means. Every field given must fit. */
 export function matches (filter: RevokeFilter, socketId: string, token: ScAuthToken | null): boolean {
   const { user, jti, socketId: id } = filter
-  return (id === undefined || id === socketId) && (user === undefined || token?.sub === user) && (jti === undefined || token?.jti === jti)
+  return (id === undefined || id === socketId) && fits(user, token?.sub) && fits(jti, token?.jti)
+}
+
+function fits (wanted: string | number | undefined, claim: unknown): boolean {
+  return wanted === undefined || claimText(claim) === claimText(wanted)
 }

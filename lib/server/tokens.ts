@@ -12,6 +12,8 @@ export interface TokenIssuer {
   readonly options: ResolvedOptions
   readonly auth: AuthEngine
   readonly signatureKey: AuthKey | null
+  /** The first second in which a token of a user may be issued, if it must not be now. */
+  issuableFrom (sub: unknown): number | undefined
 }
 
 /**
@@ -33,6 +35,9 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   const { algorithm, ...signOptions } = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as SignTokenOptions
   if (algorithm !== undefined) socket.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
 
+  // A token that is made because the user was revoked must not be refused for that.
+  const iat = signOptions.noTimestamp === true || authToken.iat !== undefined ? undefined : issuer.issuableFrom(authToken.sub ?? signOptions.subject)
+  if (iat !== undefined && iat > Date.now() / 1000) authToken.iat = iat
   const change = replaceToken(socket, authToken, null)
 
   // A claim says when the token ends, or else the call, or else the option: never two of them.

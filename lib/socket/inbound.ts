@@ -282,12 +282,12 @@ export class Inbound implements PortListener {
 
   #withinRate (packet: Packet): boolean {
     const bucket = this.#bucket
-    if (bucket === null) return true
     const socket = this.#socket
     const now = socket.lastSeen
-    const retryAfter = bucket.take(now) || this.#port.takeShared(socket, now)
+    // Without a rate of its own a socket may still share one.
+    const retryAfter = (bucket === null ? 0 : bucket.take(now)) || this.#port.takeShared(socket, now)
     if (retryAfter === 0) {
-      if (this.#overSince !== 0 && bucket.recovered) this.#overSince = 0
+      if (this.#overSince !== 0 && (bucket === null ? now - this.#overSince >= 2 * patience : bucket.recovered)) this.#overSince = 0
       return true
     }
     this.#port.rateLimited(socket, retryAfter)

@@ -6,6 +6,7 @@ export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<[near: Socket, far: Socket]>()
   #silent = false
+  #blocked = false
   port = 0
 
   constructor (readonly target: number) {
@@ -44,6 +45,16 @@ export class TcpProxy {
     }
   }
 
+  /** Ends every connection, and new ones at once. */
+  block (): void {
+    this.#blocked = true
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
+  }
+
+  unblock (): void {
+    this.#blocked = false
+  }
+
   /** Ends the silence: old connections are reset, as a firewall that forgot them would; new ones work. */
   heal (): void {
     this.#silent = false
@@ -52,11 +63,16 @@ export class TcpProxy {
 
   async close (): Promise<void> {
     this.#server.close()
-    this.cut()
+    this.block()
     if (this.#server.listening) await once(this.#server, 'close')
   }
 
   #accept (near: Socket): void {
+    if (this.#blocked) {
+      near.on('error', () => {})
+      near.destroy()
+      return
+    }
     const far = connect(this.target, '127.0.0.1')
     const pair: [Socket, Socket] = [near, far]
     this.#pairs.add(pair)

@@ -1,0 +1,46 @@
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+/**
+ * What a node can be asked to do and to tell. It comes from the engine, as all control messages do: nothing of it is used
+ * that did not pass these schemas.
+ */
+
+/** Characters of a user, an id, a reason. */
+export const maxText = 1_024
+const text = Type.String({ maxLength: maxText })
+const filter = Type.Object({
+  user: Type.Optional(text),
+  jti: Type.Optional(text),
+  socketId: Type.Optional(text)
+})
+const time = Type.Number({ minimum: 0 })
+const revocation = Type.Object({ user: Type.Optional(text), jti: Type.Optional(text), at: time })
+
+/** Revocations in one message; one of the longest has 100 characters or so. */
+export const maxPiece = 1_000
+
+const commandSchema = Type.Union([
+  Type.Object({ do: Type.Literal('revoke'), filter, at: Type.Optional(time) }),
+  /** Revocations that a node made while it could reach nobody. */
+  Type.Object({ do: Type.Literal('remember'), entries: Type.Array(revocation, { maxItems: maxPiece }) }),
+  Type.Object({ do: Type.Literal('disconnect'), filter, code: Type.Integer({ minimum: 1000, maximum: 4999 }), reason: Type.Optional(Type.String()) }),
+  Type.Object({ do: Type.Literal('kickOut'), filter, channel: Type.String({ maxLength: 65_535 }), message: Type.Optional(Type.String()) })
+])
+
+/** Asks for the revocations in force. */
+const querySchema = Type.Object({ revocations: Type.Object({ after: Type.Integer({ minimum: 0 }), within: Type.Optional(time) }) })
+const pieceSchema = Type.Object({ entries: Type.Array(revocation, { maxItems: maxPiece }), next: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]) })
+
+export type Filter = Static<typeof filter>
+export type Command = Static<typeof commandSchema>
+export type Query = Static<typeof querySchema>
+export type Piece = Static<typeof pieceSchema>
+
+const commands = Compile(commandSchema)
+const queries = Compile(querySchema)
+const pieces = Compile(pieceSchema)
+
+export function isCommand (value: unknown): value is Command { return commands.Check(value) }
+export function isQuery (value: unknown): value is Query { return queries.Check(value) }
+export function isPiece (value: unknown): value is Piece { return pieces.Check(value) }
