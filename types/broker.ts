@@ -1,10 +1,13 @@
 /** Whether the engine behind a broker can be reached. */
 export type BrokerState = 'up' | 'down'
 
+/** What the order of a channel's publications is the same for: the whole channel, or each publishing node. */
+export type BrokerOrder = 'channel' | 'publisher'
+
 /** What the server hands to a broker. Every call is synchronous and never throws. */
 export interface BrokerSink {
   /**
-   * A message of a subscribed channel. Messages of one channel must come in the engine's order.
+   * A message of a subscribed channel. Messages of one channel must come in the order that the broker states.
    * `data` is JSON text, opaque to the broker; the empty string stands for `undefined`.
    */
   publication (channel: string, data: string): void
@@ -52,13 +55,20 @@ export type MaybePromise<T> = T | Promise<T>
 /**
  * Carries publications between publishers and subscribers, inside one process or between many.
  *
- * Delivery is at most once. All publications of one channel arrive in one order on every node, the publisher's own node included.
+ * Delivery is at most once. A node delivers a publication to all of its subscribers in one order, and its own publications too
+ * only when they come back from the engine. What is promised between nodes is `order`.
  */
 export interface Broker {
   /** A short name for logs and statistics: 'memory', 'redis', 'nats'. */
   readonly name: string
   /** True when other processes take part; a random `authKey` is refused then. A broker that is not shared must answer at once. */
   readonly shared: boolean
+  /**
+   * In which order the publications of one channel arrive on the nodes, the publisher's own node included.
+   * `'channel'`: in one order, the same on all. `'publisher'`: those of one node in the order in which it published them; how those of
+   * several nodes are mixed may differ from node to node. Memory and Redis: `'channel'`; NATS: `'publisher'`. @default 'publisher'
+   */
+  readonly order?: BrokerOrder
   /** True when the broker signs and verifies by `BrokerNode.keys`. A shared broker that does not is refused together with the option `brokerKey`. */
   readonly signs?: boolean
   /** Connects. Called once, before anything else. Rejects when the engine cannot be used and retrying is not wanted. */

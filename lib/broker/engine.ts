@@ -1,4 +1,4 @@
-import type { MaybePromise } from '../../types/broker.js'
+import type { BrokerOrder, MaybePromise } from '../../types/broker.js'
 
 /** A frame on its way out. The session calls `settle` once, when the engine accepted the frame or will not. */
 export interface OutboundFrame {
@@ -31,6 +31,7 @@ export interface EngineSession {
 /** What an engine is to the broker above it: names of topics, and sessions. */
 export interface Engine {
   readonly name: string
+  readonly order: BrokerOrder
   /** Where the engine is, for errors; without credentials. */
   readonly address: string
   /** Loads what the engine needs; a failure here is final. */

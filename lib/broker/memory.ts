@@ -13,6 +13,7 @@ export function memoryBroker (): Broker {
 class MemoryBroker implements Broker {
   readonly name = 'memory'
   readonly shared = false
+  readonly order = 'channel'
   readonly #subscribed = new Set<string>()
   /** Publishes made during a delivery: channel and data in turn. */
   readonly #waiting: string[] = []

@@ -1,4 +1,4 @@
-import type { Broker, BrokerCounters, BrokerNode, BrokerSink } from '../../types/broker.js'
+import type { Broker, BrokerCounters, BrokerNode, BrokerOrder, BrokerSink } from '../../types/broker.js'
 import { scError } from '../errors.js'
 import type { Engine, EngineSession, OutboundFrame } from './engine.js'
 import { decodeFrame, encodeFrame, idPattern, maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
@@ -52,6 +52,7 @@ export class RemoteBroker implements Broker {
   readonly name: string
   readonly shared = true
   readonly signs = true
+  readonly order: BrokerOrder
   readonly #engine: Engine
   readonly #options: ResolvedRemoteOptions
   readonly #counters: BrokerCounters = { framesOut: 0, framesIn: 0, messagesOut: 0, messagesIn: 0, framesDropped: 0, reconnects: 0, gaps: 0 }
@@ -88,6 +89,7 @@ export class RemoteBroker implements Broker {
 
   constructor (engine: Engine, options: ResolvedRemoteOptions) {
     this.name = engine.name
+    this.order = engine.order
     this.#engine = engine
     this.#options = options
   }

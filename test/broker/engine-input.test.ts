@@ -46,6 +46,7 @@ t.test('a publication is nothing, or exactly one JSON value', (t) => {
 /** An engine that hands out what the test sends, and keeps what it gets. */
 class TestEngine implements Engine {
   readonly name = 'test'
+  readonly order = 'channel'
   readonly address = 'nowhere'
   events!: SessionEvents
   readonly sent: Array<[topic: string, text: string]> = []

@@ -40,6 +40,7 @@ t.test('the table of sizes', async (t) => {
 /** An engine in this process that counts what it carries. */
 class CountingEngine implements Engine {
   readonly name = 'counting'
+  readonly order = 'channel'
   readonly address = 'this process'
   framesIn = 0
   framesOut = 0

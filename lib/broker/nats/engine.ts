@@ -14,6 +14,8 @@ export interface NatsTarget {
 /** Core NATS as an engine. */
 export class NatsEngine implements Engine {
   readonly name = 'nats'
+  /** A server handles its connections side by side: two of them may be served the messages of two others in two orders. */
+  readonly order = 'publisher'
   readonly address: string
   readonly #target: NatsTarget
   #connect: typeof import('@nats-io/transport-node').connect | null = null

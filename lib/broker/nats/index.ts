@@ -26,8 +26,9 @@ const ownOptions = ['servers', 'nats', 'connection'] as const
  * Carries publications through NATS 2, as core messages. Needs the package `@nats-io/transport-node` 3, unless a
  * connection is handed in.
  *
- * A publish is acknowledged when the server answered a ping that was sent after it. Delivery is at most once, in one order
- * per channel on the nodes of one NATS server; between the servers of a cluster NATS keeps the order of each publisher.
+ * A publish is acknowledged when the server answered a ping that was sent after it. Delivery is at most once. The messages of
+ * one process arrive everywhere in the order in which it published them; how those of several processes to one channel are mixed
+ * may differ from process to process. All subscribers of one process see one order.
  *
  * @throws an `InvalidOptionsError` for options it doesn't know
  *

@@ -40,6 +40,8 @@ function sessionOptions (timeout: number) {
 /** Redis' Pub/Sub as an engine. */
 export class RedisEngine implements Engine {
   readonly name = 'redis'
+  /** One process decides, that of the channel's slot in a cluster. */
+  readonly order = 'channel'
   readonly address: string
   readonly #target: RedisTarget
   #Redis: typeof import('ioredis').Redis | null = null
