@@ -30,6 +30,7 @@ export const errorTable = {
   SC_ERR_SECOND_HANDSHAKE: { name: 'InvalidActionError', message: 'The handshake was already made on this connection' },
   SC_ERR_HANDSHAKE_CID: { name: 'InvalidMessageError', message: '#handshake must have a call id', closeCode: 4008 },
   SC_ERR_ORIGIN: { name: 'ServerProtocolError', message: 'Failed to authorize socket handshake - Invalid origin: %s; see the option origins', statusCode: 403 },
+  SC_ERR_HOST: { name: 'ServerProtocolError', message: 'This server is not %s; see the option hosts', statusCode: 421 },
   SC_ERR_HANDSHAKE_BLOCKED: { name: 'ServerProtocolError', message: '%s', statusCode: 401 },
   SC_ERR_CLOSING: { name: 'ServerProtocolError', message: 'The server is closing', statusCode: 503 },
   SC_ERR_UPGRADE_REQUIRED: { name: 'ServerProtocolError', message: 'This path expects a websocket upgrade', statusCode: 426 },

@@ -116,6 +116,7 @@ export const optionsSchema = Type.Object({
   slowConsumerPolicy: Type.Optional(Type.Union([Type.Literal('disconnect'), Type.Literal('drop'), Type.Literal('latest')])),
   perMessageDeflate: Type.Optional(Type.Union([Type.Boolean(), object])),
   origins: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })])),
+  hosts: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
   authKey: Type.Optional(key),
   authPrivateKey: Type.Optional(key),
   authPublicKey: Type.Optional(key),

@@ -103,8 +103,10 @@ export interface ScPluginOptions {
   slowConsumerPolicy?: SlowConsumerPolicy
   /** Compression; slow, off by default. @default false */
   perMessageDeflate?: boolean | object
-  /** Who may connect by `Origin`: exact origins such as `'https://example.com'`, with `*` for a whole part (`'https://example.com:*'`, `'*:*'` for anyone), or `'same-host'`. A missing Origin is always allowed. @default 'same-host' */
+  /** Who may connect by `Origin`: exact origins such as `'https://example.com'`, with `*` for a whole part (`'https://example.com:*'`, `'*:*'` for anyone), or `'same-host'`. `'same-host'` compares the whole origin with the request's scheme, host and port; a page of https: may also use a server that sees http:, behind a proxy that ends TLS. A missing Origin is always allowed. @default 'same-host' */
   origins?: string | string[]
+  /** The names of this server, such as `'example.com'` or `'localhost:8000'`; without a port any port counts. An upgrade with another `Host` gets HTTP 421, so that a name of somebody else that leads here is no `'same-host'`. Default: any name. */
+  hosts?: string[]
   /** The secret that signs and verifies tokens. Default: the application's @fastify/jwt, else a random one, with a warning in the log. */
   authKey?: AuthKey
   /** PEM; goes with `authPublicKey`. */
@@ -180,7 +182,7 @@ export interface ScPluginOptions {
 }
 
 /** Options that have no default value: absent unless the application sets them. */
-type Optional = 'prefix' | 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
+type Optional = 'prefix' | 'hosts' | 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
   'validatorCompiler' | 'schemaErrorFormatter' | 'requestHeaders'
 
 /** All options with their values: what `scServer.options` holds. */

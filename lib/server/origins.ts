@@ -29,12 +29,15 @@ export class Origins {
     this.#rules = entries.filter((entry) => entry !== 'same-host').map(parseRule)
   }
 
-  /** @param host the request's own host, for `'same-host'` */
-  allows (origin: string | undefined, host: string | undefined): boolean {
+  /**
+   * @param host the request's own host, for `'same-host'`
+   * @param protocol how it came, as far as the server knows: a proxy may have ended its TLS without saying so
+   */
+  allows (origin: string | undefined, host: string | undefined, protocol: string): boolean {
     if (origin === undefined) return true
     const parts = parseOrigin(origin)
     if (parts === null) return this.#rules.some((rule) => rule.scheme === '*' && rule.host === '*' && rule.port === '*')
-    if (this.#sameHost && host !== undefined && isHost(parts, host)) return true
+    if (this.#sameHost && host !== undefined && isOwnPage(parts, host, protocol)) return true
     return this.#rules.some((rule) => (rule.scheme === '*' || rule.scheme === parts.scheme) &&
       (rule.host === '*' || rule.host === parts.host) && (rule.port === '*' || rule.port === parts.port))
   }
@@ -53,10 +56,35 @@ function parseOrigin (origin: string): Rule | null {
   return { scheme, host: url.hostname.toLowerCase(), port: url.port === '' ? defaultPorts[scheme] ?? '' : url.port }
 }
 
-/** The `Host` of a request has no port where it is the scheme's own. */
-function isHost (origin: Rule, host: string): boolean {
+/**
+ * Whether a page comes from the server that it asks. Its scheme must be the server's. A page of https: is also let in where
+ * the server sees http: only who has the host's certificate can serve it, so TLS ends in a proxy that does not say so.
+ * The other way round anybody between could have served the page.
+ */
+function isOwnPage (origin: Rule, host: string, protocol: string): boolean {
+  if (origin.scheme !== 'https' && (origin.scheme !== 'http' || protocol === 'https')) return false
+  // The `Host` of a request has no port where it is the scheme's own.
   const own = parseOrigin(`${origin.scheme}://${host}`)
   return own !== null && own.host === origin.host && own.port === origin.port
+}
+
+/** The names that a server is asked by. Whoever asks by another one was sent here by somebody else's DNS. */
+export class Hosts {
+  readonly #names: ReadonlySet<string>
+
+  /** @param hosts names with or without a port */
+  constructor (hosts: readonly string[]) {
+    this.#names = new Set(hosts.map((entry) => {
+      const rule = /[/*\s@?#]/.test(entry) ? null : parseOrigin(`http://${entry}`)
+      if (rule === null) throw scError('SC_ERR_OPTIONS', [`Option hosts: expected 'host' or 'host:port', got ${JSON.stringify(entry)}`])
+      return /:\d+$/.test(entry) ? `${rule.host}:${rule.port}` : rule.host
+    }))
+  }
+
+  has (host: string | undefined, protocol: string): boolean {
+    const own = host === undefined ? null : parseOrigin(`${protocol === 'https' ? 'https' : 'http'}://${host}`)
+    return own !== null && (this.#names.has(own.host) || this.#names.has(`${own.host}:${own.port}`))
+  }
 }
 
 function parseRule (entry: string): Rule {

@@ -6,7 +6,7 @@ import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
 import type { ServerCore } from './core.js'
-import { Origins } from './origins.js'
+import { Hosts, Origins } from './origins.js'
 import type { Upgrades } from './upgrades.js'
 
 /** Seconds after which a refused client may try again. */
@@ -19,6 +19,7 @@ const retryAfter = 10
 export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades: Upgrades, websocketServer: WebSocketServer): void {
   const { path, handshakeTimeout } = core.options
   const origins = new Origins(core.options.origins)
+  const hosts = core.options.hosts === undefined ? null : new Hosts(core.options.hosts)
 
   // With a callback: a promise that nobody needs would be made for every connection.
   function onRequest (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
@@ -45,8 +46,14 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       refuse(reply, refusal)
       return false
     }
+    const { host, protocol } = request
+    if (hosts !== null && !hosts.has(host, protocol)) {
+      const error = scError('SC_ERR_HOST', [host])
+      core.warn(error, request.log)
+      throw error
+    }
     const { origin } = request.headers
-    if (!origins.allows(origin, request.host)) {
+    if (!origins.allows(origin, host, protocol)) {
       const error = scError('SC_ERR_ORIGIN', [origin])
       core.warn(error, request.log)
       throw error
