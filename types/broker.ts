@@ -8,9 +8,10 @@ export type BrokerOrder = 'channel' | 'publisher'
 export interface BrokerSink {
   /**
    * A message of a subscribed channel. Messages of one channel must come in the order that the broker states.
-   * `data` is JSON text, opaque to the broker; the empty string stands for `undefined`.
+   * `data` is JSON text, opaque to the broker; the empty string stands for `undefined`. Anything else is dropped, unless the broker
+   * knows that the text was published by this server or signed by another one (`known`): then it is not looked at.
    */
-  publication (channel: string, data: string): void
+  publication (channel: string, data: string, known?: boolean): void
   /** The engine became reachable or unreachable. Repeating a state is harmless. */
   state (state: BrokerState, cause?: Error): void
   /** Messages may have been lost on this channel, or on every channel when it is `null`. */

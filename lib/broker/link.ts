@@ -129,7 +129,7 @@ export class BrokerLink {
   /** Connects the broker. Fails when the engine cannot be used and the broker is not to retry. */
   start (): MaybePromise<void> {
     const sink: BrokerSink = {
-      publication: (channel, data) => this.#publication(channel, data),
+      publication: (channel, data, known) => this.#publication(channel, data, known === true),
       state: (state, cause) => this.#stateChanged(state, cause),
       gap: (channel) => { if (!this.#stopped) this.#tell(() => this.#sink.gap(channel)) },
       control: (message, fromNode) => { if (!this.#stopped) this.#control(message, fromNode) },
@@ -240,10 +240,10 @@ export class BrokerLink {
     return this.broker.control(message, toNode)
   }
 
-  #publication (channel: string, data: string): void {
+  #publication (channel: string, data: string, known: boolean): void {
     if (this.#stopped) return
     // Inside the process it is the text that the exchange has just made.
-    if (this.broker.shared && !isPublication(data)) {
+    if (!known && this.broker.shared && !isPublication(data)) {
       this.#unreadable++
       this.#dropped('messages that are not one JSON value: somebody else writes to the engine; see the option brokerKey')
       return

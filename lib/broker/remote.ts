@@ -2,6 +2,7 @@ import type { Broker, BrokerCounters, BrokerNode, BrokerOrder, BrokerSink } from
 import { scError } from '../errors.js'
 import type { Engine, EngineSession, OutboundFrame } from './engine.js'
 import { decodeFrame, encodeFrame, idPattern, maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
+import { OwnFrames } from './own-frames.js'
 import type { ResolvedRemoteOptions } from './remote-options.js'
 import { Seal, isSealed } from './seal.js'
 
@@ -58,6 +59,7 @@ export class RemoteBroker implements Broker {
   readonly #counters: BrokerCounters = { framesOut: 0, framesIn: 0, messagesOut: 0, messagesIn: 0, framesDropped: 0, reconnects: 0, gaps: 0 }
   /** Channels to be delivered, by topic. */
   readonly #wanted = new Map<string, string>()
+  readonly #own = new OwnFrames()
   #sink!: BrokerSink
   #node: BrokerNode | null = null
   /** Signs and verifies; `null` without a key. */
@@ -225,7 +227,12 @@ export class RemoteBroker implements Broker {
     const now = performance.now()
     for (const frame of frames) {
       const text = encodeFrame(frame.kind, nodeId, frame.messages)
-      frame.text = this.#seal === null ? text : this.#seal.close(frame.topic, text)
+      if (this.#seal !== null) {
+        frame.text = this.#seal.close(frame.topic, text)
+      } else {
+        frame.text = text
+        if (frame.kind === 'm' && this.#wanted.has(frame.topic)) this.#own.add(frame.topic, text)
+      }
       frame.sentAt = now
       this.#inFlight.add(frame)
       this.#counters.messagesOut += frame.messages.length
@@ -251,7 +258,9 @@ export class RemoteBroker implements Broker {
         return
       }
       this.#counters.messagesIn += frame.messages.length
-      for (const message of frame.messages) this.#sink.publication(channel, message)
+      // Who signed it is a process like this one.
+      const known = this.#seal !== null || (frame.nodeId === this.#node!.id && this.#own.take(topic, text))
+      for (const message of frame.messages) this.#sink.publication(channel, message, known)
     } else if (topic === this.#ownTopic || topic === this.#allTopic) {
       this.#controlFrame(topic, frame.kind, frame.nodeId, frame.messages)
     }
@@ -400,6 +409,7 @@ export class RemoteBroker implements Broker {
     const frames = [...this.#inFlight, ...this.#queue]
     this.#queue = []
     this.#openFrames.clear()
+    this.#own.clear()
     for (const frame of frames) frame.settle(error)
     for (const operation of [...this.#operations]) operation.abort(error)
   }

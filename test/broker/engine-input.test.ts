@@ -128,6 +128,33 @@ t.test('signed frames: of this channel, by a known key, unaltered', async (t) =>
   t.match(keyless.reasons, [/signed: this process has no key; set the option brokerKey/])
 })
 
+t.test('frames of its own are known to the letter, whoever claims to have sent one', async (t) => {
+  const engine = new TestEngine()
+  const broker = new RemoteBroker(engine, remoteDefaults)
+  const seen: Array<[data: string, known: boolean | undefined]> = []
+  await broker.start({ publication: (_channel, data, known) => { seen.push([data, known]) }, control () {}, state () {}, gap () {} }, { id: 'n1', prefix: 'sc' })
+  t.teardown(() => broker.stop())
+  await broker.subscribe(['a', 'b'])
+  const receive = (topic: string, text: string): Array<[string, boolean | undefined]> => {
+    engine.events.message(topic, text)
+    return seen.splice(0)
+  }
+  for (const data of ['1', '2', '3']) await broker.publish('a', data)
+  const [one, two, three] = engine.sent.map(([, text]) => text) as [string, string, string]
+  t.strictSame(receive('sc:c:a', encodeFrame('m', 'n1', ['}'])), [['}', false]], 'in our name, but not ours')
+  t.strictSame(receive('sc:c:b', one), [['1', false]], 'ours, but of another channel')
+  t.strictSame(receive('sc:c:a', one), [['1', true]])
+  t.strictSame(receive('sc:c:a', one), [['1', false]], 'once')
+  t.strictSame(receive('sc:c:a', three), [['3', true]], 'one was lost on the way')
+  t.strictSame(receive('sc:c:a', two), [['2', false]])
+  // What never comes back is forgotten.
+  for (let i = 0; i < 40; i++) await broker.publish('a', JSON.stringify('x'.repeat(60_000)))
+  await broker.publish('a', '4')
+  t.strictSame(receive('sc:c:a', engine.sent.at(-1)![1]), [['4', true]])
+  await broker.publish('a', JSON.stringify('x'.repeat(1_200_000)))
+  t.strictSame(receive('sc:c:a', engine.sent.at(-1)![1])[0]![1], false, 'too large to be remembered')
+})
+
 t.test('the option brokerKey is checked', async (t) => {
   const register = async (options: ScPluginOptions): Promise<void> => {
     const { app } = await serve(null, options)
