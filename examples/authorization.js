@@ -1,12 +1,11 @@
 // "Only members may use the channel `club`", four ways. Each way alone is enough; pick the one that is closest to what it protects.
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
-import scPlugin from 'fastify-socketcluster'
+import scPlugin, { ScRefusal } from 'fastify-socketcluster'
 
-class MembersOnlyError extends Error {
-  name = 'MembersOnlyError'
+class MembersOnlyError extends ScRefusal {
   constructor () {
-    super('Members only')
+    super('Members only', { name: 'MembersOnlyError' })
   }
 }
 

@@ -1,11 +1,7 @@
 // Channels: a pattern with parameters, checked messages, and who may do what.
 import Fastify from 'fastify'
-import scPlugin from 'fastify-socketcluster'
+import scPlugin, { ScRefusal } from 'fastify-socketcluster'
 import { Type } from 'typebox'
-
-class RefusedError extends Error {
-  name = 'RefusedError'
-}
 
 export async function start ({ port = 8000, logger = false } = {}) {
   const app = Fastify({ logger })
@@ -19,14 +15,14 @@ export async function start ({ port = 8000, logger = false } = {}) {
     params: Type.Object({ id: Type.String({ pattern: '^[a-z]+$' }) }),
     message: Type.Object({ text: Type.String({ maxLength: 200 }), whisperTo: Type.Optional(Type.String()) }),
     async subscribe ({ params, data }) {
-      if (params.id === 'cellar' && data?.password !== 'please') throw new RefusedError('The cellar needs the password')
+      if (params.id === 'cellar' && data?.password !== 'please') throw new ScRefusal('The cellar needs the password')
     },
     async publish ({ data }) {
-      if (data.text.includes('!!!')) throw new RefusedError('No shouting')
+      if (data.text.includes('!!!')) throw new ScRefusal('No shouting')
     },
     // Asked for each recipient, on its own copy: it may be left out, or get something else.
     deliver ({ socket, data }) {
-      if (data.whisperTo !== undefined && data.whisperTo !== socket.id) throw new RefusedError('Not for you')
+      if (data.whisperTo !== undefined && data.whisperTo !== socket.id) throw new ScRefusal('Not for you')
     }
   })
 

@@ -1,16 +1,7 @@
 // Events from clients and from the server, and what comes back: answers, errors, or nothing.
 import Fastify from 'fastify'
-import scPlugin from 'fastify-socketcluster'
+import scPlugin, { ScRefusal } from 'fastify-socketcluster'
 import { Type } from 'typebox'
-
-/** An error with a name of its own is for the client; the text of any other stays in the log. */
-class OutOfStockError extends Error {
-  name = 'OutOfStockError'
-  constructor (left) {
-    super(`Only ${left} left`)
-    this.left = left
-  }
-}
 
 export async function start ({ port = 8000, logger = false } = {}) {
   const app = Fastify({ logger })
@@ -22,7 +13,8 @@ export async function start ({ port = 8000, logger = false } = {}) {
     data: Type.Object({ count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false }),
     response: Type.Object({ left: Type.Integer() })
   }, async ({ count }) => {
-    if (count > stock) throw new OutOfStockError(stock)
+    // A refusal is for the client; the text of any other error stays in the log.
+    if (count > stock) throw new ScRefusal(`Only ${stock} left`, { name: 'OutOfStockError', left: stock })
     stock -= count
     return { left: stock }
   })

@@ -1,10 +1,6 @@
 // Hooks count for the context they are added in and for those inside it, exactly as Fastify's own.
 import Fastify from 'fastify'
-import scPlugin from 'fastify-socketcluster'
-
-class NotAllowedError extends Error {
-  name = 'NotAllowedError'
-}
+import scPlugin, { ScRefusal } from 'fastify-socketcluster'
 
 export async function start ({ port = 8000, logger = false, log = console.log } = {}) {
   const app = Fastify({ logger })
@@ -21,7 +17,7 @@ export async function start ({ port = 8000, logger = false, log = console.log } 
 
   app.register(async (admin) => {
     admin.scHook('preHandler', async ({ socket }) => {
-      if (socket.authToken?.role !== 'admin') throw new NotAllowedError('For admins')
+      if (socket.authToken?.role !== 'admin') throw new ScRefusal('For admins', { name: 'NotAllowedError' })
     })
     admin.scHook('onResponse', async ({ event, response }) => { log(`${event} answered ${response}`) })
     admin.scHook('onError', async ({ event, error }) => { log(`${event} failed: ${error.message}`) })

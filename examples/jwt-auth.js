@@ -1,14 +1,15 @@
 // One token for HTTP routes and for sockets: the application's own @fastify/jwt makes and checks both.
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
-import scPlugin from 'fastify-socketcluster'
+import scPlugin, { ScRefusal } from 'fastify-socketcluster'
 import { Type } from 'typebox'
 
 const users = new Map([['ada', { password: 'engine', role: 'admin' }], ['grace', { password: 'compiler', role: 'member' }]])
 
-class LoginError extends Error {
-  name = 'LoginError'
-  statusCode = 401
+class LoginError extends ScRefusal {
+  constructor (message) {
+    super(message, { name: 'LoginError', statusCode: 401 })
+  }
 }
 
 function check ({ name, password }) {

@@ -1,20 +1,24 @@
+import { randomUUID } from 'node:crypto'
 import { format } from 'node:util'
 
 /**
  * Every error the library makes: its code, the name that clients know it by, and its text.
  * `%s` is filled in where the error is made. Names are SocketCluster's wherever it has one.
+ *
+ * `wire` is what clients read instead, where the text may hold what a store, an engine, a codec or a key had to say; the
+ * error has an `id` then, which is in the log line too.
  */
 export const errorTable = {
   // Authentication
   SC_ERR_TOKEN_EXPIRED: { name: 'AuthTokenExpiredError', message: '%s' },
   SC_ERR_TOKEN_INVALID: { name: 'AuthTokenInvalidError', message: '%s' },
   SC_ERR_TOKEN_NOT_BEFORE: { name: 'AuthTokenNotBeforeError', message: '%s' },
-  SC_ERR_TOKEN: { name: 'AuthTokenError', message: '%s' },
+  SC_ERR_TOKEN: { name: 'AuthTokenError', message: '%s', wire: 'The auth token could not be checked' },
   SC_ERR_TOKEN_FORMAT: { name: 'InvalidArgumentsError', message: 'Invalid token format: expected a string, got %s' },
   SC_ERR_TOKEN_PAYLOAD: { name: 'InvalidArgumentsError', message: 'setAuthToken expects the claims to be a plain object, got %s' },
   SC_ERR_TOKEN_ALGORITHM: { name: 'InvalidArgumentsError', message: 'Cannot change the algorithm of auth tokens at run time; set the option authAlgorithm' },
-  SC_ERR_TOKEN_SIGNING: { name: 'AuthTokenError', message: 'Failed to sign the auth token: %s', closeCode: 4002 },
-  SC_ERR_TOKEN_DELIVERY: { name: 'AuthError', message: 'Failed to deliver the auth token to the client: %s' },
+  SC_ERR_TOKEN_SIGNING: { name: 'AuthTokenError', message: 'Failed to sign the auth token: %s', wire: 'Failed to sign the auth token', closeCode: 4002 },
+  SC_ERR_TOKEN_DELIVERY: { name: 'AuthError', message: 'Failed to deliver the auth token to the client: %s', wire: 'Failed to deliver the auth token to the client' },
   // Hooks and middleware
   SC_ERR_BLOCKED_SILENTLY: { name: 'SilentMiddlewareBlockedError', message: 'Action was silently blocked by %s middleware' },
   SC_ERR_NEXT_TWICE: { name: 'InvalidActionError', message: 'Callback for %s middleware was already invoked' },
@@ -40,12 +44,13 @@ export const errorTable = {
   SC_ERR_CLOSE_CODE: { name: 'InvalidArgumentsError', message: 'A close code must be 1000 or from 3000 to 4999, got %s' },
   // Messages and actions
   SC_ERR_MESSAGE: { name: 'InvalidMessageError', message: '%s' },
+  SC_ERR_MESSAGE_CODEC: { name: 'InvalidMessageError', message: 'The codec cannot read the message: %s', wire: 'The codec cannot read the message' },
   SC_ERR_MESSAGE_DEPTH: { name: 'InvalidMessageError', message: 'The message is nested deeper than %s levels; see the option maxDepth' },
   SC_ERR_MESSAGE_KEYS: { name: 'InvalidMessageError', message: 'The message has more than %s different keys; see the option maxKeys' },
   SC_ERR_MESSAGE_NODES: { name: 'InvalidMessageError', message: 'The message has more than %s values; see the option maxNodes' },
   SC_ERR_MESSAGE_PROTO: { name: 'InvalidMessageError', message: 'The message has a forbidden key: %s' },
   SC_ERR_BATCH: { name: 'InvalidMessageError', message: 'An array may hold at most %s packets, got %s; see the option maxBatchItems', closeCode: 4413 },
-  SC_ERR_ENCODE: { name: 'InvalidArgumentsError', message: 'The data cannot be encoded: %s' },
+  SC_ERR_ENCODE: { name: 'InvalidArgumentsError', message: 'The data cannot be encoded: %s', wire: 'The data cannot be encoded' },
   SC_ERR_EVENT_RESERVED: { name: 'InvalidActionError', message: 'The "%s" event is reserved and cannot be emitted on a server socket' },
   SC_ERR_EVENT_UNKNOWN: { name: 'InvalidActionError', message: 'No handler for the "%s" event' },
   SC_ERR_EVENT_NOT_ALLOWED: { name: 'InvalidActionError', message: 'Clients may not send the "%s" event' },
@@ -69,12 +74,14 @@ export const errorTable = {
   SC_ERR_CHANNEL_AUTH: { name: 'AuthError', message: 'Channel "%s" needs an authenticated socket' },
   SC_ERR_NOT_SUBSCRIBED: { name: 'InvalidActionError', message: 'Failed to unsubscribe socket from the %s channel - the socket is not subscribed to it' },
   SC_ERR_PUBLISH_DISABLED: { name: 'InvalidActionError', message: 'Client publish feature is disabled; see the option allowClientPublish' },
-  SC_ERR_BROKER: { name: 'BrokerError', message: '%s' },
-  SC_ERR_CLUSTER: { name: 'BrokerError', message: 'The command "%s" was not carried out, or not confirmed, by the processes %s' },
-  SC_ERR_BROKER_DOWN: { name: 'BrokerError', message: 'The %s broker is down: %s' },
+  SC_ERR_BROKER: { name: 'BrokerError', message: '%s', wire: 'The broker failed' },
+  SC_ERR_SUBSCRIBE: { name: 'BrokerError', message: 'Failed to subscribe socket to the %s channel - %s', wire: 'Failed to subscribe socket to the %s channel' },
+  SC_ERR_UNSUBSCRIBED: { name: 'BrokerError', message: 'Failed to subscribe socket to the %s channel - it was unsubscribed meanwhile' },
+  SC_ERR_CLUSTER: { name: 'BrokerError', message: 'The command "%s" was not carried out, or not confirmed, by the processes %s', wire: 'The command "%s" was not carried out, or not confirmed, by all processes' },
+  SC_ERR_BROKER_DOWN: { name: 'BrokerError', message: 'The %s broker is down: %s', wire: 'The %s broker is down' },
   SC_ERR_BROKER_BUSY: { name: 'BrokerError', message: 'The %s broker is busy: %s publishes are in flight' },
-  SC_ERR_BROKER_DROPPED: { name: 'BrokerError', message: 'Dropped what came from the %s broker: %s' },
-  SC_ERR_BROKER_CONNECT: { name: 'BrokerError', message: "The %s broker cannot connect to %s: %s; with the broker's option connect: 'retry' the server starts without it" },
+  SC_ERR_BROKER_DROPPED: { name: 'BrokerError', message: 'Dropped what came from the %s broker: %s', wire: 'The broker failed' },
+  SC_ERR_BROKER_CONNECT: { name: 'BrokerError', message: "The %s broker cannot connect to %s: %s; with the broker's option connect: 'retry' the server starts without it", wire: 'The %s broker cannot connect' },
   SC_ERR_BROKER_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
   // Limits
   SC_ERR_CONNECTIONS: { name: 'ResourceLimitError', message: 'No more than %s connections; see the option %s', statusCode: 503 },
@@ -99,7 +106,7 @@ export const errorTable = {
   SC_ERR_ALREADY_REGISTERED: { name: 'InvalidOptionsError', message: 'The plugin is already registered in this context or in one around it; several registrations go into contexts beside each other, each with its own option path' },
   SC_ERR_PATH_TAKEN: { name: 'InvalidOptionsError', message: 'Websockets cannot be served because the path %s has a route already; give this registration another with the option path' },
   SC_ERR_HTTP2: { name: 'InvalidOptionsError', message: 'Websockets need HTTP/1.1, which this HTTP/2 server does not speak: give Fastify the option https.allowHTTP1: true beside http2: true' }
-} as const satisfies Record<string, { name: string, message: string, closeCode?: number, statusCode?: number }>
+} as const satisfies Record<string, { name: string, message: string, wire?: string, closeCode?: number, statusCode?: number }>
 
 export type ScErrorCode = keyof typeof errorTable
 
@@ -109,15 +116,60 @@ export class ScError extends Error {
   declare statusCode?: number
   declare code: ScErrorCode | number;
   [field: string]: unknown
+  readonly #wire: string | undefined
 
   constructor (code: ScErrorCode, args: unknown[], fields?: Record<string, unknown>) {
-    const row: { name: string, message: string, statusCode?: number } = errorTable[code]
-    super(format(row.message, ...args.map(printable)))
+    const row: { name: string, message: string, wire?: string, statusCode?: number } = errorTable[code]
+    const texts = args.map(printable)
+    super(format(row.message, ...texts))
+    if (row.wire !== undefined) {
+      this.#wire = format(row.wire, ...texts.slice(0, row.wire.split('%s').length - 1))
+      this.id = randomUUID()
+    }
     // Own and enumerable, so that it travels: an error crosses the wire as its message and its own fields.
     this.name = row.name
     this.code = code
     if (row.statusCode !== undefined) this.statusCode = row.statusCode
-    if (fields !== undefined) Object.assign(this, fields)
+    if (fields === undefined) return
+    const { cause, ...own } = fields
+    Object.assign(this, own)
+    if (cause !== undefined) Object.defineProperty(this, 'cause', { value: cause, writable: true, configurable: true })
+  }
+
+  /** The text that clients read. */
+  get wireMessage (): string {
+    return this.#wire ?? this.message
+  }
+}
+
+/** What a `ScRefusal` has besides its message. All of it is told to the client, as far as it is plain data. */
+export interface ScRefusalFields {
+  /** What clients know the error by. @default 'RefusalError' */
+  name?: string
+  code?: string | number
+  [field: string]: unknown
+}
+
+/**
+ * A refusal that is meant for the client: thrown by a handler, a hook, a policy or a middleware function, it reaches the
+ * client with its message, name, code and further fields. Every other error that is thrown becomes `Internal error` there.
+ *
+ * @example
+ * throw new ScRefusal('log in first', { name: 'NotLoggedInError', code: 401 })
+ */
+export class ScRefusal extends Error {
+  declare code?: string | number;
+  [field: string]: unknown
+
+  constructor (message: string, fields: ScRefusalFields = {}) {
+    super(message)
+    const { cause, name = 'RefusalError', ...own } = fields
+    Object.assign(this, own, { name })
+    if (cause !== undefined) Object.defineProperty(this, 'cause', { value: cause, writable: true, configurable: true })
+  }
+
+  get expose (): true {
+    return true
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ScServerSocket as Socket } from '../types/server.js'
 import { memoryBroker } from './broker/memory.js'
 import { defineChannels, defineEvents } from './contracts/define.js'
-import { ScError, errorTable } from './errors.js'
+import { ScError, ScRefusal, errorTable } from './errors.js'
 import { defaultOptions } from './options.js'
 import { scPlugin } from './plugin.js'
 import { ServerSocket } from './socket/socket.js'
@@ -33,8 +33,9 @@ export const ScServerSocket = ServerSocket as unknown as {
   readonly UNAUTHENTICATED: 'unauthenticated'
 }
 
-export { ScError, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin }
+export type { ScRefusalFields } from './errors.js'
+export { ScError, ScRefusal, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin }
 
 // `require('fastify-socketcluster')` gives the plugin itself; the other exports are its properties there.
-Object.assign(scPlugin, { ScError, ScServerSocket, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin })
+Object.assign(scPlugin, { ScError, ScRefusal, ScServerSocket, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin })
 export { scPlugin as default, scPlugin as 'module.exports' }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
-import { ScError } from './errors.js'
+import { ScError, ScRefusal } from './errors.js'
 import { isArray, isInstance, read } from './untrusted.js'
 
 /*
@@ -95,16 +95,35 @@ function isEnabled (logger: FastifyBaseLogger, level: LogLevel): boolean {
 /** Errors of the library that are the application's or the operator's to mend. */
 const operatorErrors = new Set<unknown>(['SC_ERR_HOOK_TIMEOUT', 'SC_ERR_HANDLER_TIMEOUT', 'SC_ERR_NEXT_TWICE', 'SC_ERR_RESPONSE_SENT', 'SC_ERR_RESPONSE_INVALID',
   'SC_ERR_ENCODE', 'SC_ERR_EVENT_RESERVED', 'SC_ERR_CLOSE_CODE', 'SC_ERR_TOKEN_PAYLOAD', 'SC_ERR_TOKEN_ALGORITHM', 'SC_ERR_TOKEN_SIGNING',
-  'SC_ERR_BROKER', 'SC_ERR_BROKER_DOWN', 'SC_ERR_BROKER_BUSY', 'SC_ERR_BROKER_DROPPED'])
+  'SC_ERR_BROKER', 'SC_ERR_BROKER_DOWN', 'SC_ERR_BROKER_BUSY', 'SC_ERR_SUBSCRIBE', 'SC_ERR_BROKER_DROPPED', 'SC_ERR_CLUSTER', 'SC_ERR_TOKEN'])
+
+/** What a failure is: a client's mistake, the application's refusal, trouble of the operation, or a bug. */
+export type FailureKind = 'mistake' | 'refusal' | 'trouble' | 'bug'
+
+const levels: Readonly<Record<FailureKind, LogLevel>> = { mistake: 'debug', refusal: 'info', trouble: 'warn', bug: 'error' }
+const texts: Readonly<Record<FailureKind, string>> = { mistake: 'action not possible', refusal: 'action refused', trouble: 'trouble', bug: 'application error' }
+
+function kindOf (err: unknown): FailureKind {
+  if (isInstance(err, ScError)) {
+    if (err.code === 'SC_ERR_INTERNAL') return 'bug'
+    return operatorErrors.has(err.code) ? 'trouble' : 'mistake'
+  }
+  if (!isInstance(err, ScRefusal)) return 'bug'
+  return err.code === 'FST_ERR_VALIDATION' ? 'mistake' : 'refusal'
+}
 
 /**
  * Writes a failure, at the level that fits it: a mistake of the application is an `error`, with its stack; trouble that
- * somebody should look at a `warn`; what a client did wrong `debug`: clients do that all day.
+ * somebody should look at a `warn`; a refusal `info`; what a client did wrong `debug`: clients do that all day.
  */
-export function logFailure (logger: FastifyBaseLogger, err: unknown): void {
-  if (!isInstance(err, ScError)) write(logger, 'error', 'application error', { err }, true)
-  else if (operatorErrors.has(err.code)) write(logger, 'warn', err.message, { err }, false)
-  else write(logger, 'debug', err.message, { err }, false)
+export function logFailure (logger: FastifyBaseLogger, err: unknown, kind: FailureKind = kindOf(err)): void {
+  if (!isInstance(err, ScError)) {
+    write(logger, levels[kind], texts[kind], { err }, kind === 'bug')
+    return
+  }
+  const { id } = err
+  const leftOut = write(logger, levels[kind], err.message, typeof id === 'string' ? { err, errorId: id } : { err }, false)
+  if (leftOut && typeof id === 'string') err.id = tallies.get(logger)?.errorId || id
 }
 
 /**

@@ -111,11 +111,11 @@ t.test('channels', async (t) => {
 
   await t.rejects(subscribe(ada, 'weather'), /not declared/)
   await t.rejects(subscribe(ada, 'room/7'), { name: 'ValidationError' }, 'a parameter that does not fit')
-  await t.rejects(subscribe(ada, 'room/cellar'), { name: 'RefusedError' })
+  await t.rejects(subscribe(ada, 'room/cellar'), { name: 'RefusalError' })
   await subscribe(ada, 'room/cellar', { data: { password: 'please' } })
 
   const lounge = { ada: await subscribe(ada, 'room/lounge'), grace: await subscribe(grace, 'room/lounge') }
-  await t.rejects(ada.invokePublish('room/lounge', { text: 'HEY!!!' }), { name: 'RefusedError' })
+  await t.rejects(ada.invokePublish('room/lounge', { text: 'HEY!!!' }), { name: 'RefusalError' })
   await t.rejects(ada.invokePublish('room/lounge', { txt: 'hey' }), { name: 'ValidationError' })
   const heard: Record<string, string[]> = { ada: [], grace: [] }
   const all = Promise.all((['ada', 'grace'] as const).map(async (name) => {

@@ -19,6 +19,8 @@ export interface EventRoute {
   /** Milliseconds until the caller gets a `TimeoutError`; 0 for never. */
   readonly timeout: number
   readonly config: unknown
+  /** The errors that its contract declares: a schema of the fields that clients see, by an error's name. */
+  readonly errors: Readonly<Record<string, unknown>> | undefined
   /** Absent without a data schema. */
   readonly validate: ((data: unknown) => Checked | Promise<Checked>) | null
   /** The response as JSON text, the empty string for no data; absent without a response schema. Throws on data that does not fit. */

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import Fastify, { type FastifyInstance } from 'fastify'
-import scPlugin, { type ScServerSocket } from 'fastify-socketcluster'
+import scPlugin, { ScRefusal, type ScServerSocket } from 'fastify-socketcluster'
 import { channels, events, type Person, type RoomNews } from './contract.js'
 import { createRooms, type Room } from './rooms.js'
 
@@ -23,10 +23,10 @@ export interface Demo {
   moderatorCode: string
 }
 
-/** An error that the browser gets to see: it has a name of its own. */
-class Refusal extends Error {
-  constructor (override readonly name: string, message: string) {
-    super(message)
+/** An error that the browser gets to see. */
+class Refusal extends ScRefusal {
+  constructor (name: string, message: string) {
+    super(message, { name })
   }
 }
 

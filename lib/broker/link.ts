@@ -1,5 +1,6 @@
 import type { Broker, BrokerCounters, BrokerNode, BrokerSink, BrokerState, MaybePromise } from '../../types/broker.js'
-import { scError } from '../errors.js'
+import { ScError, scError } from '../errors.js'
+import { isInstance, messageOf } from '../untrusted.js'
 import { isPublication, maxPublicationLength } from './publication.js'
 
 /** What a link tells its owner. Everything is called synchronously. */
@@ -286,7 +287,7 @@ export class BrokerLink {
   }
 
   #downError (): Error {
-    return scError('SC_ERR_BROKER_DOWN', [this.broker.name, this.#cause?.message ?? 'not connected'])
+    return scError('SC_ERR_BROKER_DOWN', [this.broker.name, this.#cause?.message ?? 'not connected'], { cause: this.#cause })
   }
 
   #track (flight: Flight): void {
@@ -440,6 +441,5 @@ function asError (value: unknown): Error {
 
 /** Callers see `BrokerError`s only, whatever a broker rejects with. */
 function brokerError (err: unknown): Error {
-  const error = asError(err)
-  return error.name === 'BrokerError' ? error : scError('SC_ERR_BROKER', [error.message], { cause: error })
+  return isInstance(err, ScError) ? err : scError('SC_ERR_BROKER', [messageOf(err)], { cause: err })
 }

@@ -1,5 +1,5 @@
 import type { Broker, BrokerCounters, BrokerNode, BrokerOrder, BrokerSink } from '../../types/broker.js'
-import { scError } from '../errors.js'
+import { ScError, scError } from '../errors.js'
 import type { Engine, EngineSession, OutboundFrame } from './engine.js'
 import { decodeFrame, encodeFrame, idPattern, maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
 import { OwnFrames } from './own-frames.js'
@@ -30,7 +30,7 @@ class OpenFrame implements OutboundFrame {
       this.settle = (err) => {
         settled(this)
         if (err === undefined) resolve()
-        else reject(err.name === 'BrokerError' ? err : scError('SC_ERR_BROKER', [err.message], { cause: err }))
+        else reject(err instanceof ScError ? err : scError('SC_ERR_BROKER', [err.message], { cause: err }))
       }
     })
   }
@@ -204,7 +204,7 @@ export class RemoteBroker implements Broker {
   }
 
   #downError (): Error {
-    return scError('SC_ERR_BROKER_DOWN', [this.name, this.#cause.message])
+    return scError('SC_ERR_BROKER_DOWN', [this.name, this.#cause.message], { cause: this.#cause })
   }
 
   // Out

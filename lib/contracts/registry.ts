@@ -37,6 +37,7 @@ class EventDeclaration implements EventRoute, DeclaredEvent {
   readonly hooks: HookLists
   readonly preHandler: PreHandlers
   readonly config: unknown
+  readonly errors: EventRoute['errors']
   validate: Validate | null = null
   serialize: Serialize | null = null
 
@@ -47,6 +48,7 @@ class EventDeclaration implements EventRoute, DeclaredEvent {
     this.hooks = scope.hooks
     this.preHandler = ownPreHandlers(contract)
     this.config = contract.config
+    this.errors = contract.errors
   }
 }
 

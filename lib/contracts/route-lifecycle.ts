@@ -5,6 +5,8 @@ import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/va
 import type { EventRequest, Hook } from '../../types/hooks.js'
 import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
+import { ScRefusal, scError } from '../errors.js'
+import { isInstance, read } from '../untrusted.js'
 import { compiling } from './compiling.js'
 import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
 import { type GatheredReply, StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
@@ -76,7 +78,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
       const event: EventRequest<ScServerSocket> = { socket: context.socket, event: name, data: request.body, config: contract.config }
       for (const hook of [...hooks.preHandler, ...preHandler]) {
         const before = event.data
-        await hook.call(instance, event)
+        await asErrors(() => hook.call(instance, event))
         if (event.data === undefined) event.data = before
       }
       request.body = event.data
@@ -87,7 +89,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
     },
     async handler (request, reply) {
       const { context } = callOf(request)
-      const result = await handler.call(instance, request.body, new RequestContext(context, request, reply))
+      const result = await asErrors(() => handler.call(instance, request.body, new RequestContext(context, request, reply)))
       if (reply.sent || result === reply) return reply
       // Fastify takes `undefined` for "not answered yet", and text for plain text.
       if (result === undefined) return reply.send()
@@ -117,6 +119,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
     preHandler: [],
     timeout,
     config: contract.config,
+    errors: contract.errors,
     validate: null,
     serialize: (reply) => (reply as RequestReply).json,
     handler (data, context) {
@@ -131,6 +134,15 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
         instance.routing(request as never, response as never)
       })
     }
+  }
+}
+
+/** Fastify would take what is thrown, and is no error, for the answer. */
+async function asErrors<T> (run: () => T): Promise<Awaited<T>> {
+  try {
+    return await run()
+  } catch (thrown) {
+    throw isInstance(thrown, Error) ? thrown : scError('SC_ERR_INTERNAL', [], { cause: thrown })
   }
 }
 
@@ -215,22 +227,22 @@ function jsonOf ({ headers, body }: GatheredReply): string {
 }
 
 /** The error of a reply: its body's fields, and the name of what was thrown. */
-function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): Error {
+function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): unknown {
   let body: unknown
   try {
     body = json === '' ? undefined : JSON.parse(json)
   } catch {
     body = json
   }
+  const validation = isOfFastify(thrown) ? read(thrown, 'validation') : undefined
+  // An error that was only passed on is told like any other; what the application composed is for the client.
+  if (thrown !== null && validation === undefined && isPassedOn(body, statusCode, thrown)) return thrown
   const fields = typeof body === 'object' && body !== null ? { ...body as Record<string, unknown> } : {}
-  const message = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : thrown?.message ?? `The request failed with status ${statusCode}`
-  const validation = (thrown as { validation?: unknown } | null)?.validation
-  // Fastify's own error of data that does not fit has no name of its own.
-  const thrownName = validation !== undefined && thrown?.name === 'Error' ? 'ValidationError' : thrown?.name ?? 'Error'
-  const name = typeof fields.name === 'string' ? fields.name : thrownName
   // What Fastify calls the body is the data of an event.
-  const error = new Error(Array.isArray(validation) && message === formatErrors(validation, 'body').message ? formatErrors(validation, 'data').message : message)
-  const composed = thrown === null || !isPassedOn(body, statusCode, thrown)
+  const text = Array.isArray(validation) ? validationText(validation, read(thrown, 'message')) : undefined
+  const told = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : `The request failed with status ${statusCode}`
+  const message = text !== undefined && told === read(thrown, 'message') ? text : told
+  const name = typeof fields.name === 'string' ? fields.name : validation === undefined ? 'Error' : thrown?.name === 'Error' ? 'ValidationError' : thrown?.name
   delete fields.message
   // Fastify's default error handler leaves the details out.
   if (validation !== undefined) {
@@ -238,12 +250,17 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): Err
     fields.validationContext ??= 'data'
   }
   // Fastify's default body names the status; with `lifecycle: 'own'` there is none.
-  if (!composed) delete fields.error
-  Object.assign(error, { ...fields, name, statusCode })
-  // What the application composed is for the client; an error that was only passed on is told like any other.
-  if (composed) Object.defineProperty(error, 'expose', { value: true })
-  else if ((thrown as { expose?: unknown } | null)?.expose === false) Object.defineProperty(error, 'expose', { value: false })
-  return error
+  if (thrown !== null && isPassedOn(body, statusCode, thrown)) delete fields.error
+  return new ScRefusal(message, { ...fields, ...(name === undefined ? {} : { name }), statusCode })
+}
+
+/** Whether an error is that of Fastify's own validation. */
+function isOfFastify (thrown: Error | null): boolean {
+  return read(thrown, 'code') === 'FST_ERR_VALIDATION' && read(thrown, 'validationContext') === 'body' && read(thrown, 'expose') !== false
+}
+
+function validationText (validation: any[], message: unknown): string | undefined {
+  return message === formatErrors(validation, 'body').message ? formatErrors(validation, 'data').message : undefined
 }
 
 /** Whether a body is the one that Fastify itself makes of an error. */

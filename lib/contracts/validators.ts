@@ -3,7 +3,9 @@ import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationErr
 import { Compile } from 'typebox/compile'
 import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { Checked } from '../../types/routes.js'
+import { scError } from '../errors.js'
 import { atOnce, promiseOf } from '../promises.js'
+import { presentError } from '../protocol/wire-errors.js'
 import { isInstance, readable } from '../untrusted.js'
 
 /** Which part of a declaration a schema checks; also the first word of the error messages. */
@@ -52,7 +54,7 @@ export function compileValidator (request: ValidatorRequest): Validate {
         // An async validator resolves with the data itself: it counts as pass or fail only.
         return running.then(
           (passed) => passed === false ? refuse(compiled.errors) : { value: holder.data },
-          (err: unknown) => refuse(isAjvFailure(err) ? err.errors : err)
+          (err: unknown) => isAjvFailure(err) ? refuse(err.errors) : { error: asFault(err) }
         )
       }
       if (result === false) return refuse(compiled.errors)
@@ -63,7 +65,7 @@ export function compileValidator (request: ValidatorRequest): Validate {
       }
       return { value: holder.data }
     } catch (err) {
-      return { error: toError(err) }
+      return { error: asFault(err) }
     }
   }
 
@@ -81,7 +83,7 @@ export function compileValidator (request: ValidatorRequest): Validate {
       error.validationContext = part
       return { error }
     } catch (err) {
-      return { error: toError(err) }
+      return { error: asFault(err) }
     }
   }
 
@@ -96,10 +98,15 @@ export function compileValidator (request: ValidatorRequest): Validate {
 
 function isAjvFailure (err: unknown): err is { errors: unknown } {
   try {
-    return typeof err === 'object' && err !== null && Array.isArray((err as { errors?: unknown }).errors)
+    return typeof err === 'object' && err !== null && Array.isArray((err as { errors?: unknown }).errors) && (err as { errors: unknown[] }).errors.every((error) => !isInstance(error, Error))
   } catch {
     return false
   }
+}
+
+/** What a validator threw instead of saying what is wrong with the data: for clients only if it was made to be. */
+function asFault (thrown: unknown): Error {
+  return isInstance(thrown, Error) && presentError(thrown, 'thrown') !== undefined ? thrown : scError('SC_ERR_INTERNAL', [], { cause: thrown })
 }
 
 function toError (value: unknown): Error & Record<string, unknown> {

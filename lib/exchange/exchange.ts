@@ -86,7 +86,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     try {
       json = toJson(data) ?? ''
     } catch (err) {
-      throw scError('SC_ERR_ENCODE', [messageOf(err)])
+      throw scError('SC_ERR_ENCODE', [messageOf(err)], { cause: err })
     }
     const published = this.#link.publish(channel, json)
     this.publishes++

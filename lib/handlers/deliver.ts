@@ -2,14 +2,13 @@ import type { PublishOutRequest } from '../../types/hooks.js'
 import type { ScServerSocket } from '../../types/server.js'
 import type { Delivery, Subscriber } from '../exchange/hub.js'
 import { scError } from '../errors.js'
-import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
-import { writeLine } from '../log.js'
 import { promiseOf } from '../promises.js'
 import { ServerSocket } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
 import { messageOf } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
+import { tellBlock } from './refuse.js'
 
 /** How many publications may wait for the hooks of one recipient. */
 const maxPendingDeliveries = 1_024
@@ -44,10 +43,8 @@ function deliver (context: HandlerContext, socket: ServerSocket, delivery: Deliv
   }
   const request: PublishOutRequest<ScServerSocket> = { socket, channel, data, useCache: false, params }
   const blocked = (thrown: unknown): void => {
-    context.counters.blocked++
-    const block = toBlock('publishOut', thrown)
-    if (!block.silent && context.host.options.middlewareEmitWarnings) socket.host.fire('warning', block.error)
-    writeLine(socket.log, 'debug', 'publication blocked', { line: 'publishOut', channel, err: block.error })
+    // Leaving out recipients is what these hooks are for, and there are many.
+    tellBlock(context, socket, 'publishOut', thrown, { level: 'debug', text: 'publication blocked', channel })
   }
   const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, socket, delivery, message) }
   const stopped = (thrown: unknown): null => {

@@ -100,8 +100,9 @@ class RouteRun extends Timed implements EventContext {
   settled = false
   /** It holds up reading while its hooks are asked: the bytes that wait with it. */
   waiting: number | null = null
-  /** Until the handler is called what is thrown is a refusal, meant for the client. */
   handlerCalled = false
+  /** Its data did not fit the schema. */
+  invalid = false
   readonly #onClose = (): void => this.#abort!.abort()
 
   constructor (
@@ -186,6 +187,7 @@ function validate (run: RouteRun): void | Promise<void> {
 function validated (run: RouteRun, checked: Checked): void | Promise<void> {
   if (checked.error !== undefined) {
     run.context.counters.invalid++
+    run.invalid = true
     throw checked.error
   }
   run.eventRequest.data = checked.value
@@ -252,7 +254,7 @@ function failRoute (run: RouteRun, error: unknown): void {
   }
   run.settle()
   const { packet, route, socket } = run
-  fail(socket, packet.cid, error, run.handlerCalled ? 'thrown' : 'deliberate')
+  fail(socket, packet.cid, error, run.invalid ? 'own' : 'thrown', route.errors)
   if (route.hooks.onError.length === 0) return
   run.eventRequest.error = error
   after(run, 'onError', route.hooks.onError)

@@ -110,7 +110,7 @@ function authorize (context: HandlerContext, socket: ServerSocket, packet: Event
 function send (context: HandlerContext, socket: ServerSocket, packet: EventPacket, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
   if (socket.state !== 'open') return
   const failed = (err: unknown): void => {
-    fail(socket, packet.cid, err, 'deliberate', ackData)
+    fail(socket, packet.cid, err, 'thrown', undefined, ackData)
   }
   try {
     const published = context.exchange.publishChecked(channel, data)

@@ -1,9 +1,11 @@
 import type { CallId } from '../../types/protocol.js'
 import { diagnostics } from '../diagnostics.js'
 import { toBlock, type Block } from '../lifecycle/block.js'
-import { logHidden, writeLine } from '../log.js'
-import { type ErrorOrigin, internalError, isPublicError } from '../protocol/wire-errors.js'
+import { ScError, ScRefusal } from '../errors.js'
+import { type FailureKind, type LogLevel, logHidden, writeLine } from '../log.js'
+import { type DeclaredErrors, type ErrorOrigin, dehydrateError, internalError, presentError } from '../protocol/wire-errors.js'
 import type { ServerSocket } from '../socket/socket.js'
+import { isInstance } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 
 /*
@@ -11,22 +13,32 @@ import type { HandlerContext } from './context.js'
  * `warning` event and the counters. What a client may not see becomes an `Internal error` with the id of the log line.
  */
 
-function isShown (socket: ServerSocket, error: unknown, origin: ErrorOrigin): boolean {
-  return socket.host.options.exposeErrors || isPublicError(error, origin)
+/** In development the client gets the whole of it. */
+function hidden (socket: ServerSocket, error: unknown, errorId: string): unknown {
+  return (socket.host.options.exposeErrors ? dehydrateError(error) : undefined) ?? internalError(errorId)
 }
 
 /** Answers an action with an error that the application or a rule chose. It is logged only when the client may not see it. */
 export function refuse (socket: ServerSocket, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, data?: unknown): void {
-  const shown = isShown(socket, error, origin) ? error : internalError(logHidden(socket.log, error))
+  const shown = presentError(error, origin) ?? hidden(socket, error, logHidden(socket.log, error))
   if (cid !== undefined) socket.sendErrorAck(cid, shown, data)
 }
 
-/** An action failed by what was thrown: a `warning`, a log line, and the answer. */
-export function fail (socket: ServerSocket, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, data?: unknown): void {
-  let shown = error
-  if (isShown(socket, error, origin)) socket.host.warn(error, socket.log)
-  else shown = internalError(socket.host.warnHidden(error, socket.log))
+/**
+ * An action failed by what was thrown, or by a rule of its contract: a `warning`, a log line, and the answer.
+ * @param declared the errors that the event's contract declares
+ */
+export function fail (socket: ServerSocket, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors, data?: unknown): void {
+  let shown = presentError(error, origin, declared)
+  if (shown === undefined) shown = hidden(socket, error, socket.host.warnHidden(error, socket.log))
+  else socket.host.warn(error, socket.log, kindOf(error, origin))
   if (cid !== undefined) socket.sendErrorAck(cid, shown, data)
+}
+
+/** Of an error that the client sees. Those of the library know themselves. */
+function kindOf (error: unknown, origin: ErrorOrigin): FailureKind | undefined {
+  if (isInstance(error, ScError) || isInstance(error, ScRefusal)) return
+  return origin === 'own' ? 'mistake' : 'refusal'
 }
 
 /** A block, and what the client sees of it. */
@@ -34,16 +46,21 @@ export interface ToldBlock extends Block {
   readonly shown: unknown
 }
 
-/** Hooks blocked an action: it is counted, logged, and a warning of the server unless it is silent. */
-export function tellBlock (context: HandlerContext, socket: ServerSocket, line: string, thrown: unknown): ToldBlock {
+/**
+ * Hooks blocked an action: it is counted, logged, and a warning of the server unless it is silent.
+ * @param log how a refusal is logged; a mistake of the application is an error in any case
+ */
+export function tellBlock (context: HandlerContext, socket: ServerSocket, line: string, thrown: unknown, log: { level: LogLevel, text: string, channel?: string } = { level: 'info', text: 'action blocked' }): ToldBlock {
   const block = toBlock(line, thrown)
-  const { error } = block
+  const { error, origin } = block
+  const { level, text, channel } = log
   context.counters.blocked++
   if (!block.silent && socket.host.options.middlewareEmitWarnings) socket.host.fire('warning', error)
   if (diagnostics.blocked.hasSubscribers) diagnostics.blocked.publish({ socket, line, error })
-  if (!isShown(socket, error, 'deliberate')) return { ...block, shown: internalError(logHidden(socket.log, error, { line })) }
-  writeLine(socket.log, 'info', 'action blocked', { line, err: error })
-  return { ...block, shown: error }
+  const shown = presentError(error, origin)
+  if (shown === undefined) return { ...block, shown: hidden(socket, error, logHidden(socket.log, error, { line, channel })) }
+  writeLine(socket.log, level, text, { line, channel, err: error })
+  return { ...block, shown }
 }
 
 /** Refuses an action that hooks blocked. */
@@ -57,6 +74,14 @@ export function refuseBlocked (context: HandlerContext, socket: ServerSocket, li
 export function refuseInvalid (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, error: Error): void {
   context.counters.invalid++
   if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket, error })
-  socket.emitError(error)
-  if (cid !== undefined) socket.sendErrorAck(cid, error)
+  const shown = presentError(error, 'own')
+  if (shown === undefined) {
+    // A validator of the application threw.
+    socket.fireLocal('error', error)
+    const errorId = socket.host.warnHidden(error, socket.log)
+    if (cid !== undefined) socket.sendErrorAck(cid, hidden(socket, error, errorId))
+    return
+  }
+  socket.emitError(error, isInstance(error, ScError) ? undefined : 'mistake')
+  if (cid !== undefined) socket.sendErrorAck(cid, shown)
 }

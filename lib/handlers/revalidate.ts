@@ -1,10 +1,11 @@
 import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
-import { writeLine } from '../log.js'
-import { isPublicError } from '../protocol/wire-errors.js'
+import { logHidden, writeLine } from '../log.js'
+import { presentError } from '../protocol/wire-errors.js'
 import { slices } from '../slices.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
+import { read } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.js'
 
@@ -72,12 +73,14 @@ function resume (context: HandlerContext, socket: ServerSocket, channel: string)
 }
 
 function lose (context: HandlerContext, socket: ServerSocket, channel: string, thrown: unknown): void {
-  const { error } = toBlock('subscribe', thrown)
-  writeLine(socket.log, 'info', 'subscription lost', { channel, err: error })
+  const { error, origin } = toBlock('subscribe', thrown)
+  const shown = presentError(error, origin)
+  if (shown === undefined) logHidden(socket.log, error, { line: 'subscribe', channel })
+  else writeLine(socket.log, 'info', 'subscription lost', { channel, err: error })
   if (context.host.options.revalidate === 'suspend') {
     withhold(socket, channel, null)
     return
   }
-  const message = typeof error === 'string' ? error : isPublicError(error, 'deliberate') ? (error as { message?: string } | null)?.message : undefined
-  socket.kickOut(channel, message)
+  const message = typeof shown === 'string' ? shown : read(shown, 'message')
+  socket.kickOut(channel, typeof message === 'string' ? message : undefined)
 }

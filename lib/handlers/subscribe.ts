@@ -160,7 +160,7 @@ function ask (context: HandlerContext, socket: ServerSocket, cid: CallId | undef
 
 /** @param left the client itself gave it up: that is no trouble to tell anybody of */
 function failed (socket: ServerSocket, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
-  const error = scError('SC_ERR_BROKER', [`Failed to subscribe socket to the ${channel} channel - ${left ? 'it was unsubscribed meanwhile' : messageOf(err)}`])
+  const error = left ? scError('SC_ERR_UNSUBSCRIBED', [channel]) : scError('SC_ERR_SUBSCRIBE', [channel, messageOf(err)], { cause: err })
   if (!left) socket.emitError(error)
   if (cid !== undefined) socket.sendErrorAck(cid, error)
 }

@@ -11,6 +11,8 @@ export class MiddlewareBlock {
 export interface Block {
   /** For the client. */
   readonly error: unknown
+  /** Whether it was thrown, or passed to `next` on purpose. */
+  readonly origin: 'deliberate' | 'thrown'
   /** The second argument of `next`: a close code on `handshakeSC`, "the token is bad" on `authenticate`. */
   readonly detail: unknown
   /** A silent block makes no warning. */
@@ -19,12 +21,14 @@ export interface Block {
 
 /** Reads what came out of a line's hooks: a block by `next(err)`, or anything thrown. */
 export function toBlock (line: string, thrown: unknown): Block {
-  const { error, detail } = isInstance(thrown, MiddlewareBlock) ? thrown : { error: thrown, detail: undefined }
+  const passed = isInstance(thrown, MiddlewareBlock)
+  const { error, detail } = passed ? thrown : { error: thrown, detail: undefined }
+  const origin = passed ? 'deliberate' : 'thrown'
   if (error === true || isSilent(error)) {
-    return { error: scError('SC_ERR_BLOCKED_SILENTLY', [line], { type: line }), detail, silent: true }
+    return { error: scError('SC_ERR_BLOCKED_SILENTLY', [line], { type: line }), origin, detail, silent: true }
   }
   // A hook that rejects with nothing still blocks.
-  return { error: error ?? scError('SC_ERR_INTERNAL'), detail, silent: false }
+  return { error: error ?? scError('SC_ERR_INTERNAL'), origin, detail, silent: false }
 }
 
 function isSilent (error: unknown): boolean {

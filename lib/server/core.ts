@@ -24,7 +24,7 @@ import { deliverThroughHooks } from '../handlers/deliver.js'
 import { dispatch } from '../handlers/index.js'
 import { revalidate } from '../handlers/revalidate.js'
 import { Scopes } from '../lifecycle/scope.js'
-import { logFailure, logHidden, writeLine } from '../log.js'
+import { type FailureKind, logFailure, logHidden, writeLine } from '../log.js'
 import { atOnce } from '../promises.js'
 import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
@@ -311,8 +311,8 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (!attempt(() => socket.end(1011))) attempt(() => socket.terminate())
   }
 
-  warn (err: unknown, log: FastifyBaseLogger = this.#log): void {
-    logFailure(log, err)
+  warn (err: unknown, log: FastifyBaseLogger = this.#log, kind?: FailureKind): void {
+    logFailure(log, err, kind)
     this.fire('warning', readable(err))
   }
 

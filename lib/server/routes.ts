@@ -4,7 +4,9 @@ import type { WebSocketServer } from 'ws'
 import { type ScError, scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
-import { writeLine } from '../log.js'
+import { logHidden, writeLine } from '../log.js'
+import { presentError } from '../protocol/wire-errors.js'
+import { messageOf } from '../untrusted.js'
 import type { ServerCore } from './core.js'
 import { Hosts, Origins } from './origins.js'
 import type { Upgrades } from './upgrades.js'
@@ -123,8 +125,12 @@ async function runMiddleware (core: ServerCore, middleware: Array<(request: any)
     const block = toBlock('handshakeWS', thrown)
     core.counters.blocked++
     if (!block.silent && core.options.middlewareEmitWarnings) core.fire('warning', block.error)
+    const shown = presentError(block.error, block.origin)
+    if (shown === undefined && !core.options.exposeErrors) {
+      const errorId = logHidden(request.log, block.error, { line: 'handshakeWS' })
+      throw scError('SC_ERR_HANDSHAKE_BLOCKED', [`Internal error ${errorId}`])
+    }
     writeLine(request.log, 'info', 'action blocked', { line: 'handshakeWS', err: block.error })
-    const message = typeof block.error === 'string' ? block.error : (block.error as { message?: string }).message
-    throw scError('SC_ERR_HANDSHAKE_BLOCKED', [message])
+    throw scError('SC_ERR_HANDSHAKE_BLOCKED', [typeof shown === 'string' ? shown : messageOf(shown ?? block.error)])
   }
 }

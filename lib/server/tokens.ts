@@ -74,6 +74,6 @@ function send (socket: ServerSocket, authToken: ScAuthToken, signedToken: string
 function fail (socket: ServerSocket, err: unknown): Promise<never> {
   const error = scError('SC_ERR_TOKEN_SIGNING', [messageOf(err)], { cause: err })
   socket.emitError(error)
-  socket.end(4002, error.message)
+  socket.end(4002, error.wireMessage)
   return Promise.reject(error)
 }

@@ -5,6 +5,7 @@ import type { ResolvedOptions } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ScServer, ServerEvents } from '../../types/server.js'
 import type { Deadlines } from '../deadlines.js'
+import type { FailureKind } from '../log.js'
 
 /** What a socket needs of the server. `Socket` is the socket class, so that this file imports nothing above it. */
 export interface SocketHost<Socket> {
@@ -18,7 +19,7 @@ export interface SocketHost<Socket> {
   /** Emits an event of the server. */
   fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
-  warn (err: unknown, log: FastifyBaseLogger): void
+  warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void
   /** The same for an error that its client is not told. @returns the id of the log line, which the client is told instead */
   warnHidden (err: unknown, log: FastifyBaseLogger): string
   /** Ends a socket whose code threw where nobody could catch it, and counts and logs that. Never throws. */

@@ -9,8 +9,8 @@ import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { isCallId, parsePacket } from '../protocol/packets.js'
-import { messageOf } from '../untrusted.js'
 import type { PortListener } from '../transport/port.js'
+import { messageOf } from '../untrusted.js'
 import type { ServerSocket } from './socket.js'
 import { TokenBucket } from './token-bucket.js'
 
@@ -150,7 +150,7 @@ export class Inbound implements PortListener {
       // Without a limit of the depth the stack is one.
       finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     } catch (err) {
-      this.#unreadable(scError('SC_ERR_MESSAGE', [messageOf(err)]))
+      this.#unreadable(scError('SC_ERR_MESSAGE_CODEC', [messageOf(err)], { cause: err }))
       return
     }
     if (finding !== null) {

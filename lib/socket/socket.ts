@@ -10,6 +10,7 @@ import { follow } from '../barrier.js'
 import type { Timed } from '../deadlines.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
+import type { FailureKind } from '../log.js'
 import { done, handled } from '../promises.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
 import { encodeMessage, jsonSize, rawPayload, toJson } from '../protocol/codec.js'
@@ -501,10 +502,10 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   /** @internal An error of this socket: its own `error` event, and a warning of the server. */
-  emitError (err: unknown): void {
+  emitError (err: unknown, kind?: FailureKind): void {
     const error = readable(err) as Error
     this.fireLocal('error', error)
-    this.host.warn(error, this.log)
+    this.host.warn(error, this.log, kind)
   }
 
   /** @internal What code in its name threw where nobody else catches it. Never throws. */
@@ -527,5 +528,5 @@ function dataSize ({ data }: SubscriptionOptions): number {
 }
 
 function encodeError (err: unknown): Error {
-  return scError('SC_ERR_ENCODE', [messageOf(err)])
+  return scError('SC_ERR_ENCODE', [messageOf(err)], { cause: err })
 }

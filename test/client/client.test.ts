@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import { create as create20 } from 'socketcluster-client'
 import client14 from 'socketcluster-client-14'
 import { type CallbackSocket, defineChannels, defineEvents, type ScCallError, type EventsOf, type StreamSocket, typedClient } from '../../lib/client/index.js'
+import { ScRefusal } from '../../lib/errors.js'
 import { fillPattern, hasParams } from '../../lib/contracts/fill-pattern.js'
 import { patternParams } from '../../lib/contracts/patterns.js'
 import { serve, type Served } from '../helpers/serve.js'
@@ -42,7 +43,7 @@ async function serveContract (t: Test): Promise<Served & { notes: string[], note
     app.scEvent('hello', events.hello, () => 'hello "you"' as const)
     app.scChannel('room/:id', channels['room/:id'])
     app.scChannel('a::b:c', channels['a::b:c'])
-    app.scChannel('secret/:id', { ...channels['secret/:id'], subscribe () { throw Object.assign(new Error('not for you'), { name: 'SecretError' }) } })
+    app.scChannel('secret/:id', { ...channels['secret/:id'], subscribe () { throw new ScRefusal('not for you', { name: 'SecretError' }) } })
   })
   return { ...served, notes, noted: () => new Promise((resolve) => { wake = resolve }) }
 }

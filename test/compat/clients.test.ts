@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
-import type { ScServerSocket } from '../../lib/index.js'
+import { ScRefusal, type ScServerSocket } from '../../lib/index.js'
 import { connect14, connect20, generations, ownStore, startApp } from '../helpers/app.js'
 import { Inbox } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
@@ -190,7 +190,7 @@ for (const [generation, connect] of generations) {
 
     t.test('acks with every kind of error and value', async (t) => {
       const app = await startApp(t)
-      const ownError = Object.assign(new Error('of its own'), { name: 'ShopError', item: 7, list: [1, { a: null }] })
+      const ownError = new ScRefusal('of its own', { name: 'ShopError', item: 7, list: [1, { a: null }] })
       app.sc.on('connection', (socket) => {
         socket.on('text', (_data, res) => res('just text'))
         socket.on('code', (_data, res) => res(1234, 'text for code 1234'))

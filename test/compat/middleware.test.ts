@@ -3,7 +3,7 @@ import { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
-import type { ScServerSocket } from '../../lib/index.js'
+import { ScRefusal, type ScServerSocket } from '../../lib/index.js'
 import { generations, ownStore, startApp } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
@@ -21,9 +21,10 @@ const statusOf = (event: any): any => Array.isArray(event) ? event[0] : event
 /** The close code that a client was told, however. */
 const codeOf = (event: any): number => Array.isArray(event) ? event[0] : event.code ?? event
 
-class NotToday extends Error {
-  override name = 'NotTodayError'
-  until = 'tomorrow'
+class NotToday extends ScRefusal {
+  constructor (message: string) {
+    super(message, { name: 'NotTodayError', until: 'tomorrow' })
+  }
 }
 
 const blocks = [

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Type } from 'typebox'
 import { channelName } from '../../lib/contracts/patterns.js'
-import type { ScPluginOptions } from '../../lib/index.js'
+import { type ScPluginOptions, ScRefusal } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 
@@ -31,12 +31,12 @@ const rules: Readonly<Record<string, Rule>> = {
   clientPublish: { channel: 'closed', declare: (app) => app.scChannel('closed', { clientPublish: false }), error: { code: 'SC_ERR_CHANNEL_REFUSED' } },
   'the message fits its schema': { channel: 'typed', declare: (app) => app.scChannel('typed', { message: Type.Object({ n: Type.Integer() }) }), data: { n: 'x' }, error: { code: 'FST_ERR_VALIDATION', validationContext: 'message' } },
   maxMessageBytes: { channel: 'small', declare: (app) => app.scChannel('small', { maxMessageBytes: 10 }), data: 'x'.repeat(11), error: { code: 'SC_ERR_MESSAGE_SIZE' } },
-  'the policy': { channel: 'asked', declare: (app) => app.scChannel('asked', { publish: () => { throw Object.assign(new Error('no'), { name: 'PolicyError' }) } }), error: { name: 'PolicyError' } },
-  'an async policy': { channel: 'asked', declare: (app) => app.scChannel('asked', { publish: async () => { throw Object.assign(new Error('no'), { name: 'PolicyError' }) } }), error: { name: 'PolicyError' } },
+  'the policy': { channel: 'asked', declare: (app) => app.scChannel('asked', { publish: () => { throw new ScRefusal('no', { name: 'PolicyError' }) } }), error: { name: 'PolicyError' } },
+  'an async policy': { channel: 'asked', declare: (app) => app.scChannel('asked', { publish: async () => { throw new ScRefusal('no', { name: 'PolicyError' }) } }), error: { name: 'PolicyError' } },
   "the hooks of the channel's context": {
     channel: 'inside',
     declare: (app) => app.register(async (child) => {
-      child.scHook('publishIn', async () => { throw Object.assign(new Error('members only'), { name: 'HookError' }) })
+      child.scHook('publishIn', async () => { throw new ScRefusal('members only', { name: 'HookError' }) })
       child.scChannel('inside', {})
     }),
     error: { name: 'HookError' }

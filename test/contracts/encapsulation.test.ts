@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
+import { ScRefusal } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 
@@ -88,9 +89,9 @@ t.test('policies and message schemas of channels', async (t) => {
         params: { type: 'object', properties: { id: { type: 'string', pattern: '^[0-9]+$' } } },
         subscribe ({ params }) {
           t.equal(this, child)
-          if (params.id === '13') throw Object.assign(new Error('unlucky'), { name: 'UnluckyError' })
+          if (params.id === '13') throw new ScRefusal('unlucky', { name: 'UnluckyError' })
         },
-        publish ({ data }) { if ((data as { text: string }).text === 'spam') throw Object.assign(new Error('spam'), { name: 'SpamError' }) },
+        publish ({ data }) { if ((data as { text: string }).text === 'spam') throw new ScRefusal('spam', { name: 'SpamError' }) },
         deliver: ({ data }) => ({ ...data as object, delivered: true })
       })
       child.scChannel('silent', { clientPublish: false, clientSubscribe: false })

@@ -253,7 +253,7 @@ t.test('compilers', async (t) => {
     t.strictSame(validate(registry, 'undefined', 1), { value: 1 })
     t.match(refused(registry, 'false', 1), { message: 'data/a is bad' })
     t.match(refused(registry, 'list', 1), { message: 'data is bad' })
-    t.match(refused(registry, 'throws', 1), { message: 'broken validator' })
+    t.match(refused(registry, 'throws', 1), { code: 'SC_ERR_INTERNAL', cause: { message: 'broken validator' } })
     t.notMatch(refused(registry, 'throws', 1), { statusCode: 400 }, "a validator's own failure is not the client's")
     t.strictSame(await registry.event('async')!.validate!(1), { value: 1 })
     t.strictSame(await registry.event('async data')!.validate!(1), { value: 1 })
@@ -283,7 +283,7 @@ t.test('compilers', async (t) => {
     await app.ready()
     t.match(refused(registry, 'plugin', 'x'), { message: 'plugin: 1 in data', statusCode: 400 })
     t.match(refused(registry, 'event', 'x'), { message: 'event', statusCode: 422, code: 'FST_ERR_VALIDATION' })
-    t.match(refused(registry, 'broken', 'x'), { message: 'the formatter broke' })
+    t.match(refused(registry, 'broken', 'x'), { code: 'SC_ERR_INTERNAL', cause: { message: 'the formatter broke' } })
     t.match((registry.channel('c').route.validateMessage!('x') as Checked).error, { message: 'plugin: 1 in message', validationContext: 'message' })
   })
 

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
-import type { EventContext, ScPluginOptions } from '../../lib/index.js'
+import { type EventContext, type ScPluginOptions, ScRefusal } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 
@@ -91,9 +91,9 @@ t.test('errors', async (t) => {
   const { client } = await connected(t, (app) => {
     app.addHook('onError', async (_request, _reply, error) => { seen.push(error.message) })
     app.scHook('onError', ({ error }) => { seen.push(`sc ${(error as Error).message}`) })
-    app.scEvent('refused', {}, async () => { throw Object.assign(new Error('not yours'), { statusCode: 403, name: 'OwnershipError' }) })
+    app.scEvent('refused', {}, async () => { throw new ScRefusal('not yours', { statusCode: 403, name: 'OwnershipError' }) })
     app.scEvent('secret', {}, async () => { throw new Error('password is 123') })
-    app.scEvent('sync', {}, () => { throw Object.assign(new Error('sync'), { statusCode: 400 }) })
+    app.scEvent('sync', {}, () => { throw new ScRefusal('sync', { statusCode: 400 }) })
     app.scEvent('replied', {}, (_data, { reply }) => reply!.code(409).send({ name: 'ConflictError', message: 'twice', version: 7 }))
     app.scEvent('text', {}, (_data, { reply }) => reply!.code(410).send('gone'))
     app.scEvent('slow', { timeout: 50 }, () => new Promise(() => {}))

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
-import { memoryBroker, scPlugin, type Broker, type ScServerSocket } from '../../lib/index.js'
+import { memoryBroker, ScRefusal, scPlugin, type Broker, type ScServerSocket } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
 
@@ -166,7 +166,7 @@ t.test('2: what the application throws ends no process', async (t) => {
     await client.close()
     await closed
     t.same(warnings.map((err) => err.message).sort(), events.map((event) => `boom in ${event}`).sort())
-    sc.addMiddleware('handshakeSC', () => { throw new Error('no') })
+    sc.addMiddleware('handshakeSC', () => { throw new ScRefusal('no') })
     const other = await RawClient.open(t, port)
     t.match(await other.call('#handshake', {}), { error: { message: 'no' }, data: { code: 4008 } })
     t.equal((await other.closed).code, 4008)
@@ -255,7 +255,7 @@ t.test('5: losing authorization ends delivery', async (t) => {
         app.scHook('subscribe', async ({ socket, channel, revalidation }) => {
           if (revalidation) rechecks.push(channel)
           await sleep(2)
-          if (channel.startsWith('user/') && channel !== `user/${String(socket.authToken?.name)}`) throw new Error('not yours')
+          if (channel.startsWith('user/') && channel !== `user/${String(socket.authToken?.name)}`) throw new ScRefusal('not yours')
         })
       })
 

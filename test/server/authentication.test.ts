@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
-import type { AuthEngine, ScServerSocket } from '../../lib/index.js'
+import { type AuthEngine, ScRefusal, type ScServerSocket } from '../../lib/index.js'
 import { generations, ownStore, startApp } from '../helpers/app.js'
 import { Inbox, RawClient } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
@@ -57,7 +57,7 @@ for (const [generation, connect] of generations) {
     await client.subscribe('hall')
     heard.length = 0
 
-    for (const refusal of [Object.assign(new Error('not you'), { name: 'NotYouError' }), undefined]) {
+    for (const refusal of [new ScRefusal('not you', { name: 'NotYouError' }), undefined]) {
       const attempt = client.authenticate(sign({ sub: 'ann' }))
       const decide = await gates.next()
       const received = new Inbox<true>()

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import sc14 from 'socketcluster-client-14'
 import sc20 from 'socketcluster-client'
 import t from 'tap'
-import scPlugin, { type ScPluginOptions } from '../../lib/index.js'
+import scPlugin, { ScRefusal, type ScPluginOptions } from '../../lib/index.js'
 import { type Cleanup, RawClient } from '../helpers/raw.js'
 
 type Test = Cleanup
@@ -17,7 +17,7 @@ async function start (test: Test, options: ScPluginOptions = {}): Promise<{ app:
   const app = Fastify()
   await app.register(scPlugin, { authKey, inboundRate: 0, authenticateRate: 0, ...options })
   app.scHook('subscribe', ({ socket, channel }) => {
-    if (channel.startsWith('private/') && socket.authToken === null) throw Object.assign(new Error('log in first'), { name: 'NotLoggedInError' })
+    if (channel.startsWith('private/') && socket.authToken === null) throw new ScRefusal('log in first', { name: 'NotLoggedInError' })
   })
   app.scEvent('login', {}, async (data: any, { socket }) => { await socket.setAuthToken(data.claims, data.options ?? null) })
   app.scEvent('barrier', {}, () => {})
@@ -153,7 +153,7 @@ t.test('messages wait while a slow hook decides again', async (t) => {
   app.scServer.addMiddleware('subscribe', async (req) => {
     if (!req.revalidation || req.channel !== 'slow') return
     const allowed = await new Promise<boolean>((resolve) => { decide = resolve })
-    if (!allowed) throw new Error('not any more')
+    if (!allowed) throw new ScRefusal('not any more')
   })
   for (const allowed of [true, false]) {
     const client = await RawClient.connect(t, port)

@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
 import t from 'tap'
-import { scPlugin, type ScPluginOptions } from '../../lib/index.js'
+import { ScRefusal, scPlugin, type ScPluginOptions } from '../../lib/index.js'
 import { injectSC } from '../../lib/testing/index.js'
 import { defineChannels, defineEvents } from '../../lib/contracts/define.js'
 import { channels, events, Message } from '../types/contract.js'
@@ -23,8 +23,8 @@ for (const protocol of [1, 2] as const) {
         app.scEvent('double', { data: { type: 'integer' } }, async (data) => data as number * 2)
         app.scServer.on('connection', (socket) => {
           socket.on('note', (data) => socket.transmit('noted', data))
-          socket.on('ask-me', async () => await socket.invoke('question', 20))
-          socket.on('bad', () => { throw Object.assign(new Error('no'), { name: 'BadError', statusCode: 418, hint: 'tea' }) })
+          socket.on('ask-me', (_data, res) => { socket.invoke('question', 20).then((answer) => res(null, answer), res) })
+          socket.on('bad', () => { throw new ScRefusal('no', { name: 'BadError', statusCode: 418, hint: 'tea' }) })
           socket.on('mute', () => new Promise(() => {}))
         })
       })
@@ -57,7 +57,7 @@ for (const protocol of [1, 2] as const) {
 
     t.test('channels', async (t) => {
       const app = await build(t, (app) => {
-        app.scChannel('room/:id', { subscribe: ({ params, data }) => { if (params.id === '13' && data !== 'please') throw new Error('not that one') } })
+        app.scChannel('room/:id', { subscribe: ({ params, data }) => { if (params.id === '13' && data !== 'please') throw new ScRefusal('not that one') } })
         app.scChannel('closed', { clientPublish: false })
       })
       const [ada, bob] = [await injectSC(app, { protocol }), await injectSC(app, { protocol: protocol === 1 ? 2 : 1 })]
@@ -175,7 +175,7 @@ t.test('what the upgrade is refused with', async (t) => {
       if (request.headers['x-who'] === 'nobody') return reply.code(401).header('x-reason', 'unknown').send({ message: 'who are you?', ip: request.ip })
     })
     app.scHook('handshakeSC', async ({ socket }) => {
-      if (socket.request.headers['x-who'] === 'foe') throw Object.assign(new Error('never'), { statusCode: 4501 })
+      if (socket.request.headers['x-who'] === 'foe') throw new ScRefusal('never', { statusCode: 4501 })
     })
   })
   await t.rejects(injectSC(app, { headers: { 'x-who': 'nobody' }, remoteAddress: '192.0.2.7' }), {
