@@ -1,5 +1,23 @@
 import neostandard from 'neostandard'
 
+const throughFollow = 'A promise of the handlers, the socket, the server or the exchange goes on inside the barrier: follow() of lib/barrier.ts, or return it to who does, or await it in a function whose promise is followed.'
+
 export default [
-  ...neostandard({ ts: true, ignores: ['dist', 'node_modules', '.tap', 'bench/node_modules', 'examples/demo/dist'] })
+  ...neostandard({ ts: true, ignores: ['dist', 'node_modules', '.tap', 'bench/node_modules', 'examples/demo/dist'] }),
+  {
+    files: ['lib/handlers/**', 'lib/socket/**', 'lib/server/**', 'lib/exchange/**'],
+    rules: {
+      'no-restricted-syntax': ['error',
+        // Only what is returned may be chained: the chain belongs to the caller then.
+        {
+          selector: ':not(ReturnStatement):not(MemberExpression):not(ChainExpression) > CallExpression[callee.property.name=/^(then|catch|finally)$/]',
+          message: throughFollow
+        },
+        {
+          selector: ':not(ReturnStatement):not(MemberExpression) > ChainExpression > CallExpression[callee.property.name=/^(then|catch|finally)$/]',
+          message: throughFollow
+        }
+      ]
+    }
+  }
 ]

@@ -37,6 +37,11 @@ export function atOnce<T> (who: string, answer: T): T {
 /** The promise of work that is already done; shared, so that a synchronous publish allocates none. */
 export const done: Promise<void> = Promise.resolve()
 
+/** Tells of it when what an application's function returned is a promise, or behaves as one, and rejects. */
+export function ifRejects (returned: unknown, tell: (err: unknown) => void): void {
+  promiseOf(returned)?.then(undefined, tell)
+}
+
 /** Marks a promise as handled: its owner may await it, but need not. */
 export function handled<T> (promise: Promise<T>): Promise<T> {
   promise.catch(() => {})

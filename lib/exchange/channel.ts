@@ -1,8 +1,7 @@
 import type { ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
 import { checkFunction, checkText } from '../arguments.js'
-import { follow } from '../barrier.js'
 import { Emitter } from '../emitter.js'
-import { promiseOf } from '../promises.js'
+import { ifRejects, promiseOf } from '../promises.js'
 import type { Watcher } from './hub.js'
 
 /** What a channel object asks of its exchange. */
@@ -12,10 +11,7 @@ export interface ChannelPort {
   publish (channel: string, data: unknown, callback?: (err: Error | null) => void): Promise<void>
   destroyChannel (channel: string): void
   warn (err: unknown): void
-  fault (err: unknown): void
 }
-
-function nothing (): void {}
 
 const eventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
   subscribe: (channel) => ({ channel }),
@@ -80,7 +76,7 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
     for (const watcher of this.#watchers) {
       try {
         const running = promiseOf(watcher(data))
-        if (running !== undefined) follow(this.#port, running, nothing, (err) => this.#port.warn(err))
+        if (running !== undefined) ifRejects(running, (err) => this.#port.warn(err))
       } catch (err) {
         this.#port.warn(err)
       }

@@ -6,7 +6,7 @@ import { checkCallback, checkText } from '../arguments.js'
 import { follow } from '../barrier.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
-import { done, handled, promiseOf } from '../promises.js'
+import { done, handled, ifRejects } from '../promises.js'
 import { toJson } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import { asError, messageOf } from '../untrusted.js'
@@ -53,7 +53,16 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
       this.#call(callback, null)
       return done
     }
-    return handled(published.then(() => this.#call(callback, null), (err: unknown) => this.#failed(asError(err), callback)))
+    return handled(this.#settled(published, callback))
+  }
+
+  async #settled (published: Promise<void>, callback: ((err: Error | null) => void) | undefined): Promise<void> {
+    try {
+      await published
+    } catch (err) {
+      return this.#failed(asError(err), callback)
+    }
+    this.#call(callback, null)
   }
 
   invokePublish (channel: string, data?: unknown): Promise<void> {
@@ -107,7 +116,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   #call (callback: ((err: Error | null) => void) | undefined, err: Error | null): void {
     if (callback === undefined || callback === null) return
     try {
-      promiseOf(callback(err))?.catch((thrown: unknown) => this.#port.warn(thrown))
+      ifRejects(callback(err), (thrown) => this.#port.warn(thrown))
     } catch (thrown) {
       this.#port.warn(thrown)
     }

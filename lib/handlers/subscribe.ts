@@ -105,7 +105,8 @@ export function authorizeSubscription (context: HandlerContext, resolved: Resolv
   if (route.subscribe === null) return running
   const policy = route.subscribe
   const ask = (): void | Promise<void> => runHooks('subscribe policy', [policy], route.instance, request, context.deadlines.hooks)
-  return running === undefined ? ask() : running.then(ask)
+  if (running === undefined) return ask()
+  return running.then(ask)
 }
 
 function join (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void | Promise<void> {

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { ScStream } from '../../types/exchange.js'
 import type { ServerEvents } from '../../types/server.js'
-import { promiseOf } from '../promises.js'
+import { ifRejects, promiseOf } from '../promises.js'
 import { Stream } from '../streams.js'
 
 /** The arguments of each event as the one object that SocketCluster 15 and later give. */
@@ -38,7 +38,8 @@ export class Events {
       // The raw listeners include the wrappers that take a `once` off again.
       for (const listener of emitter.rawListeners(event)) {
         try {
-          promiseOf(listener.apply(emitter, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))
+          const running = promiseOf(listener.apply(emitter, args))
+          if (running !== undefined) ifRejects(running, (err) => this.onListenerError(err, event))
         } catch (err) {
           this.onListenerError(err, event)
         }

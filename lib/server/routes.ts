@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { WebSocketServer } from 'ws'
+import { follow } from '../barrier.js'
 import { type ScError, scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
@@ -33,7 +34,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       return
     }
     if (handshakeWS.length === 0 || !upgrades.asks(request)) done()
-    else runMiddleware(core, handshakeWS, request).then(() => done(), done)
+    else follow({ fault: (err) => core.warn(err, request.log) }, runMiddleware(core, handshakeWS, request), () => done(), (err) => done(err as Error))
   }
 
   /** False when it was refused and answered already. */

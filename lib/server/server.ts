@@ -12,6 +12,7 @@ import type { ScStats } from '../../types/stats.js'
 import { checkCallback, checkMethods, checkText } from '../arguments.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
 import { type Guarded, follow } from '../barrier.js'
+import { ifRejects } from '../promises.js'
 import { scError } from '../errors.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { Clients } from './clients.js'
@@ -131,7 +132,7 @@ export class Server extends EventEmitter implements ScServer {
     } catch (err) {
       promise = Promise.reject(err)
     }
-    promise.catch((err: unknown) => this.#core.warn(err))
+    ifRejects(promise, (err) => this.#core.warn(err))
     return promise
   }
 

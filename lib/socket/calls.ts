@@ -1,7 +1,7 @@
 import type { CallId } from '../../types/protocol.js'
 import { type Deadlines, Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
-import { promiseOf } from '../promises.js'
+import { ifRejects } from '../promises.js'
 
 export type CallCallback = (err: Error | null, data?: any) => void
 
@@ -22,7 +22,7 @@ class Call extends Timed {
 /** Calls a callback of the application's, which may throw, or be async and reject. */
 export function tell (callback: CallCallback, err: Error | null, data: unknown, onThrow: (err: unknown) => void): void {
   try {
-    promiseOf((callback as (err: Error | null, data: unknown) => unknown)(err, data))?.then(undefined, onThrow)
+    ifRejects((callback as (err: Error | null, data: unknown) => unknown)(err, data), onThrow)
   } catch (thrown) {
     onThrow(thrown)
   }

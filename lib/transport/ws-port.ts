@@ -46,6 +46,8 @@ export class WsPort implements SocketPort, Flushable {
   /** The last publication of each channel, where the policy keeps that one. */
   #latest: Map<string, SharedMessage> | null = null
   #awaitingDrain = false
+  /** It failed or ended: whatever its receiver still makes of what came before is dropped. */
+  #broken = false
 
   constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, maxBufferedBytes: number) {
     this.#ws = ws
@@ -63,6 +65,7 @@ export class WsPort implements SocketPort, Flushable {
       const counters = this.#counters
       counters.inboundMessages++
       counters.inboundBytes += data.length
+      if (this.#broken) return
       try {
         if (listener.onArrival(data.length)) listener.onMessage(isBinary ? data : data.toString(), data.length)
       } catch (err) {
@@ -70,6 +73,7 @@ export class WsPort implements SocketPort, Flushable {
       }
     })
     const onControl = (data: Buffer): void => {
+      if (this.#broken) return
       try {
         listener.onControl(data.length)
       } catch (err) {
@@ -79,6 +83,7 @@ export class WsPort implements SocketPort, Flushable {
     ws.on('ping', onControl)
     ws.on('pong', onControl)
     ws.on('close', (code: number, reason: Buffer) => {
+      this.#broken = true
       this.#single = this.#queue = this.#latest = null
       this.#queuedBytes = 0
       try {
@@ -88,6 +93,7 @@ export class WsPort implements SocketPort, Flushable {
       }
     })
     ws.on('error', (err: Error) => {
+      this.#broken = true
       try {
         listener.onError(err)
       } catch (thrown) {
