@@ -1,3 +1,5 @@
+import { ifRejects } from '../promises.js'
+import { asError } from '../untrusted.js'
 import { isPiece, type Query } from './commands.js'
 import type { Revocation } from './revocations.js'
 
@@ -54,7 +56,7 @@ export class CatchUp {
       if (this.#wanted === 0) return
       this.#wanted--
       this.#asked.add(id)
-      this.#ask(id, this.#round).catch((err: Error) => this.#failed(err, ids))
+      ifRejects(this.#ask(id, this.#round), (err) => this.#failed(asError(err), ids))
     }
   }
 

@@ -5,6 +5,7 @@ import type { BrokerState } from '../../types/broker.js'
 import { Cluster } from '../broker/cluster.js'
 import type { BrokerLink } from '../broker/link.js'
 import { scError, typeName } from '../errors.js'
+import { ifRejects } from '../promises.js'
 import { supersedeAttempts } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { CatchUp } from './catch-up.js'
@@ -154,7 +155,7 @@ export class Control implements ScCluster {
     this.#catchUp.begin(missed === undefined || !this.#wasUp ? undefined : missed + unnoticed)
     this.#cluster.state(state)
     this.#catchUp.nodes(this.#others())
-    if (this.#wasUp && missed !== undefined) this.#tell(missed).catch((err: Error) => this.#port.warn(err))
+    if (this.#wasUp && missed !== undefined) ifRejects(this.#tell(missed), (err) => this.#port.warn(err))
     this.#wasUp = true
   }
 

@@ -117,7 +117,12 @@ export class Upgrades {
 }
 
 function settle (upgrades: Upgrades, socket: Duplex): void {
-  upgrades.settle(socket)
+  try {
+    upgrades.settle(socket)
+  } catch {
+    // What an application has Fastify call before its hooks threw: `trustProxy`, `genReqId`, a constraint.
+    socket.destroy()
+  }
 }
 
 function onAnswered (this: ServerResponse): void {
