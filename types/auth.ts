@@ -19,6 +19,11 @@ export interface ScAuthToken {
   [claim: string]: unknown
 }
 
+type DeclaredClaims = { [Claim in keyof ScAuthToken as string extends Claim ? never : Claim]: ScAuthToken[Claim] }
+
+/** Claims of a token that is yet to be made. Others may be added; those that `ScAuthToken` declares have to be as declared. */
+export type ScClaims = ScAuthToken | (DeclaredClaims & object)
+
 /** Options of `socket.setAuthToken()`, named and measured as in jsonwebtoken's `sign`. One that is `null` counts as left out. */
 export interface ScSignOptions {
   /** Seconds as a number, or text such as `'2 days'` or `'10h'`; text without a unit is milliseconds. Default: `authDefaultExpiry`. */

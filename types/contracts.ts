@@ -48,6 +48,14 @@ export interface ScEventContract extends ScDocumentation {
 /** A schema for the data, or a contract. */
 export type ScEventSchema = ScEventContract | object
 
+/** A type without the keys that it may not have: what is misspelt does not compile. */
+type Only<Given, Known> = { readonly [Key in Exclude<keyof Given, keyof Known>]: never }
+
+/** What a contract has to be besides what it is: a schema may have any keys, a contract those of `ScEventContract`. */
+export type CheckedEvent<Contract> = [keyof Contract & SchemaKeyword] extends [never] ? ScEventContract & Only<Contract, ScEventContract> : unknown
+/** As `CheckedEvent`, for the shape of a channel. */
+export type CheckedChannel<Shape> = ScChannelShape & Only<Shape, ScChannelShape>
+
 /** What a channel's policies get. */
 export interface ScChannelContext<Data = any, Params = Readonly<Record<string, string>>> {
   readonly socket: ScServerSocket

@@ -1,7 +1,7 @@
 import type { HookName, HookRequests } from './hooks.js'
 import type { EventContext } from './routes.js'
 import type { ScServer, ScServerSocket } from './server.js'
-import type { InferChannels, ParamsArgument, ScChannelContract, ScDeclarations, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
+import type { CheckedEvent, InferChannels, ParamsArgument, ScChannelContract, ScDeclarations, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
 
 // Apart from FastifyInstance, and marked `in out`, so that the compiler compares type providers and not all methods of two
 // instances: that would cost it seconds per program. All type providers are alike to it, so instances stay assignable.
@@ -11,7 +11,7 @@ interface DeclareEvent<in out TypeProvider> {
   <This, const S extends ScEventSchema, const R extends ScReply<TypeProvider, S>> (
     this: This,
     name: string,
-    contract: S,
+    contract: S & CheckedEvent<NoInfer<S>>,
     handler: (this: NoInfer<This>, data: NoInfer<ScEventData<TypeProvider, S>>, context: EventContext) => R | Promise<R>
   ): This
 }

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions } from './auth.js'
+import type { AuthEngine, AuthKey, ScAuthToken, ScClaims, ScSignOptions } from './auth.js'
 import type { BrokerState } from './broker.js'
 import type { ClusterStats } from './cluster.js'
 import type { ScExchange, ScStream } from './exchange.js'
@@ -182,7 +182,7 @@ export interface ScServerSocket {
    * InvalidArgumentsError for claims that are no plain object, and with an AuthTokenError when signing fails, which closes the
    * socket with 4002.
    */
-  setAuthToken (claims: ScAuthToken | object, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void>
+  setAuthToken (claims: ScClaims, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void>
   /**
    * Drops the token here and on the client. With a callback, or with `rejectOnFailedDelivery`, the client's answer is awaited:
    * the callback gets what went wrong, the promise rejects with it only if asked to.

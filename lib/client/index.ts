@@ -63,9 +63,12 @@ interface Calls {
  * for await (const message of client.subscribe('room/:id', { id: '7' })) show(message.text)
  * ```
  *
- * @param socket of socketcluster-client 15 to 20, or 14; its own type, if it has one, is the second type argument
+ * @param socket of socketcluster-client 15 to 20, or 14. To keep its own type in `socket`, give that as the second type argument
  */
-export function typedClient<C extends ScContracts, Socket extends StreamSocket | CallbackSocket = StreamSocket | CallbackSocket> (socket: Socket): ScTypedClient<C, Socket> {
+export function typedClient<C extends ScContracts> (socket: StreamSocket): ScTypedClient<C, StreamSocket>
+export function typedClient<C extends ScContracts> (socket: CallbackSocket): ScTypedClient<C, CallbackSocket>
+export function typedClient<C extends ScContracts, Socket extends StreamSocket | CallbackSocket = StreamSocket | CallbackSocket> (socket: Socket): ScTypedClient<C, Socket>
+export function typedClient<C extends ScContracts> (socket: StreamSocket | CallbackSocket): ScTypedClient<C, StreamSocket | CallbackSocket> {
   const calls = 'invoke' in socket ? streamCalls(socket) : callbackCalls(socket)
   const client = {
     socket,
@@ -88,7 +91,7 @@ export function typedClient<C extends ScContracts, Socket extends StreamSocket |
       return calls.publish(nameOf(pattern, params), args[0])
     }
   }
-  return client as unknown as ScTypedClient<C, Socket>
+  return client as unknown as ScTypedClient<C, StreamSocket | CallbackSocket>
 }
 
 function nameOf (pattern: string, params: Params | undefined): string {

@@ -1,4 +1,4 @@
-import type { ChannelContracts, EventContracts } from '../../types/contracts.js'
+import type { ChannelContracts, CheckedChannel, CheckedEvent, EventContracts } from '../../types/contracts.js'
 
 /**
  * A contract object for events that server and client share. It is returned as it is: what it adds are the types.
@@ -9,7 +9,7 @@ import type { ChannelContracts, EventContracts } from '../../types/contracts.js'
  * typedClient<{ events: typeof events }>(socket).invoke('chat', { text: 'hi' })   // client
  * ```
  */
-export function defineEvents<const C extends EventContracts> (contracts: C): C {
+export function defineEvents<const C extends EventContracts> (contracts: C & { readonly [Name in keyof C]: CheckedEvent<C[Name]> }): C {
   return contracts
 }
 
@@ -17,6 +17,6 @@ export function defineEvents<const C extends EventContracts> (contracts: C): C {
  * A contract object for channels by pattern that server and client share. Policies are the server's and are added there:
  * `app.scChannel('room/:id', { ...channels['room/:id'], subscribe })`.
  */
-export function defineChannels<const C extends ChannelContracts> (contracts: C): C {
+export function defineChannels<const C extends ChannelContracts> (contracts: C & { readonly [Pattern in keyof C]: CheckedChannel<C[Pattern]> }): C {
   return contracts
 }
