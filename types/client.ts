@@ -9,7 +9,7 @@ export interface ScContracts {
   provider?: unknown
 }
 
-type ProviderOf<C extends ScContracts> = C extends { provider: infer Provider } ? Provider : ScDefaultTypeProvider
+type ProviderOf<C> = C extends { provider: infer Provider } ? Provider : ScDefaultTypeProvider
 /** The types of the events of a contract. */
 export type EventsOf<C extends ScContracts> = C extends { events: infer Events } ? InferEvents<Events, ProviderOf<C>> : {}
 /** The message types of the channels of a contract. */
