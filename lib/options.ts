@@ -40,7 +40,7 @@ export const defaultOptions = {
   maxPendingHandshakes: 1_000,
   connectionRate: 500,
   connectionBurst: 2_000,
-  maxBufferedBytes: 1_048_576,
+  maxBufferedBytes: 524_288,
   maxTotalBufferedBytes: 268_435_456,
   slowConsumerPolicy: 'disconnect',
   perMessageDeflate: false,

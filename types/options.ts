@@ -79,7 +79,7 @@ export interface ScPluginOptions {
   authenticateRate?: number
   /** Actions of one socket that may wait on hooks before the server stops reading from it. 0 for no limit. @default 64 */
   inboundQueue?: number
-  /** Bytes of one socket's messages that may wait on hooks before the server stops reading from it. 0 for no limit. @default 262144 */
+  /** Bytes of memory that one socket's messages may take while they wait for hooks, handlers and streams before the server stops reading from it. 0 for no limit. @default 262144 */
   inboundQueueBytes?: number
   /** Connections of this process; more get HTTP 503. 0 for no limit. @default 10000 */
   maxConnections?: number
@@ -95,9 +95,9 @@ export interface ScPluginOptions {
   connectionRate?: number
   /** New connections that may come at once. @default 2000 */
   connectionBurst?: number
-  /** Bytes that may wait for one socket. @default 1048576 */
+  /** Bytes that may wait for one socket; over it comes the `slowConsumerPolicy`. Answers may bring it to one and a half times as much, then the socket is dropped. 0 for no limit. @default 524288 */
   maxBufferedBytes?: number
-  /** Bytes that may wait for all sockets together; over it the slowest are ended. 0 for no limit. @default 268435456 */
+  /** Bytes that all sockets together may hold: what waits to be sent, and messages that wait for hooks, handlers and streams. Over it those that hold most are dropped. 0 for no limit. @default 268435456 */
   maxTotalBufferedBytes?: number
   /** What happens when a socket's backlog is full: `'disconnect'` ends it, `'drop'` leaves out publications, `'latest'` keeps the last one of each channel for later. Answers are never left out. Channels can declare their own. @default 'disconnect' */
   slowConsumerPolicy?: SlowConsumerPolicy

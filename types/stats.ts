@@ -21,6 +21,8 @@ export interface ScStats {
   subscriptions: number
   /** Bytes that wait to be sent, of all sockets together. */
   bufferedBytes: number
+  /** Bytes in memory because of connections: what waits to be sent, and what waits for hooks, handlers and streams. `maxTotalBufferedBytes` limits it. */
+  heldBytes: number
   connects: number
   /** Connections refused by a limit or the rate of connections. */
   refusedConnections: number

@@ -1,5 +1,4 @@
 import type { AuthEngine, AuthKey, ScAuthToken } from '../../types/auth.js'
-import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { EventPacket } from '../../types/protocol.js'
 import type { Contracts } from '../../types/routes.js'
 import type { ConnectStatus } from '../../types/server.js'
@@ -31,8 +30,6 @@ export interface HandlerContext {
   opened (socket: ServerSocket, status: ConnectStatus): void
   /** Whether a token was revoked although its signature holds. */
   isRevoked (token: ScAuthToken): boolean
-  /** Hooks are too slow for what is published to a socket. */
-  overrun (socket: ServerSocket, policy: SlowConsumerPolicy): void
 }
 
 export interface ActionCounters {

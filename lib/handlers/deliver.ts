@@ -4,7 +4,7 @@ import type { Delivery, Subscriber } from '../exchange/hub.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
-import { ServerSocket } from '../socket/socket.js'
+import { ServerSocket, deliveryBytes } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
 import { messageOf } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
@@ -21,12 +21,12 @@ export function deliverThroughHooks (context: HandlerContext, subscriber: Subscr
   const socket = subscriber as ServerSocket
   // Slow hooks must not let a later message overtake an earlier one.
   const { deliveryLanes } = socket
-  if (deliveryLanes.pending >= maxPendingDeliveries) {
+  if (deliveryLanes.pending >= maxPendingDeliveries || (deliveryLanes.pending !== 0 && !socket.port.hasRoom(deliveryBytes(delivery.json.length)))) {
     context.hub.dropped++
-    context.overrun(socket, context.hub.policyOf(delivery.resolved))
+    context.host.overrun(socket, context.hub.policyOf(delivery.resolved))
     return
   }
-  deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery))
+  deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery), delivery.json)
 }
 
 function deliver (context: HandlerContext, socket: ServerSocket, delivery: Delivery): void | Promise<void> {

@@ -3,10 +3,10 @@ import type { EmitRequest, EventRequest } from '../../types/hooks.js'
 import type { Checked, EventContext, EventRoute } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
 import { follow } from '../barrier.js'
-import { Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
+import { Owed } from '../socket/activity.js'
 import type { ServerSocket } from '../socket/socket.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { fail, refuse, refuseBlocked } from './refuse.js'
@@ -33,7 +33,7 @@ export const handleEvent: PacketHandler = (context, socket, packet, expired) => 
     proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
     return
   }
-  const waiting = socket.activity.beginWaiting()
+  const waiting = socket.activity.beginWaiting(packet.data)
   follow(socket, running, () => {
     socket.activity.endWaiting(waiting)
     proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
@@ -74,10 +74,15 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
     try {
       const running = promiseOf(listener.call(socket, data, respond))
       if (running === undefined) return
+      const wait = response === null ? new UnansweredWait(context, socket, data) : null
       follow(socket, running, (answer) => {
+        wait?.end()
         // An async handler that takes `res` may still use it; one that does not has nothing more to say.
         if (response !== null && !response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
-      }, failed)
+      }, (err: unknown) => {
+        wait?.end()
+        failed(err)
+      })
     } catch (err) {
       failed(err)
     }
@@ -87,7 +92,31 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
     return
   }
   stream?.write(response)
-  if (!response.sent) context.deadlines.handlers.add(response)
+  if (response.sent) return
+  socket.activity.keep(response, data)
+  context.deadlines.handlers.add(response)
+}
+
+/** An asynchronous handler of an event that nobody waits for: what it keeps counts until it is done, or its time is over. */
+class UnansweredWait extends Owed {
+  constructor (context: HandlerContext, readonly socket: ServerSocket, data: unknown) {
+    super()
+    socket.activity.keep(this, data)
+    context.deadlines.handlers.add(this)
+  }
+
+  end (): void {
+    this.cancel()
+    this.socket.activity.forget(this)
+  }
+
+  expire (): void {
+    this.end()
+  }
+
+  fault (err: unknown): void {
+    this.socket.fault(err)
+  }
 }
 
 function nothing (): void {}
@@ -95,7 +124,7 @@ function nothing (): void {}
 // Declared events.
 
 /** The run of one declared event. */
-class RouteRun extends Timed implements EventContext {
+class RouteRun extends Owed implements EventContext {
   #abort: AbortController | null = null
   settled = false
   /** It holds up reading while its hooks are asked: the bytes that wait with it. */
@@ -139,6 +168,7 @@ class RouteRun extends Timed implements EventContext {
     this.settled = true
     this.endWaiting()
     this.cancel()
+    this.socket.activity.forget(this)
     this.socket.activity.endOwing()
     if (this.#abort !== null) this.socket.off('close', this.#onClose)
   }
@@ -162,7 +192,7 @@ function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventP
     const running = validate(run)
     if (running !== undefined) {
       limit(run)
-      if (!run.handlerCalled && !run.settled) run.waiting = socket.activity.beginWaiting()
+      if (!run.handlerCalled && !run.settled) run.waiting = socket.activity.beginWaiting(data)
       follow(socket, running, nothing, (err) => failRoute(run, err))
     }
   } catch (err) {
@@ -170,8 +200,11 @@ function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventP
   }
 }
 
+/** It goes on asynchronously. */
 function limit (run: RouteRun): void {
-  if (!run.settled && run.list === null) run.context.deadlines.of(run.route.timeout).add(run)
+  if (run.settled) return
+  if (run.handlerCalled && run.heldBytes === 0) run.socket.activity.keep(run, run.eventRequest.data)
+  if (run.list === null) run.context.deadlines.of(run.route.timeout).add(run)
 }
 
 // Each step goes on with the next at once, or returns a promise of the whole rest.

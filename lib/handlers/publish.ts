@@ -21,7 +21,7 @@ export const handlePublish: PacketHandler = (context, socket, packet, expired) =
     return
   }
   const { channel, data } = (packet.data ?? {}) as { channel?: unknown, data?: unknown }
-  if (isLegalName(context, socket, packet, channel)) socket.lanes.run(channel, () => publish(context, socket, packet, channel, data, undefined, expired, noHooks))
+  if (isLegalName(context, socket, packet, channel)) socket.lanes.run(channel, () => publish(context, socket, packet, channel, data, undefined, expired, noHooks), data)
 }
 
 type PublishInHook = HookLists['publishIn'][number]

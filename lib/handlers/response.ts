@@ -1,12 +1,12 @@
 import type { CallId } from '../../types/protocol.js'
 import type { ScProcedureRequest } from '../../types/server.js'
-import { Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
+import { Owed } from '../socket/activity.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { fail, refuse } from './refuse.js'
 
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
-export class Response extends Timed implements ScProcedureRequest {
+export class Response extends Owed implements ScProcedureRequest {
   sent = false
 
   constructor (readonly socket: ServerSocket, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
@@ -33,6 +33,7 @@ export class Response extends Timed implements ScProcedureRequest {
   #settle (): void {
     this.sent = true
     this.cancel()
+    this.socket.activity.forget(this)
     this.socket.activity.endOwing()
   }
 

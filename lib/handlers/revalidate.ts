@@ -4,7 +4,7 @@ import { logHidden, writeLine } from '../log.js'
 import { presentError } from '../protocol/wire-errors.js'
 import { slices } from '../slices.js'
 import type { ServerSocket } from '../socket/socket.js'
-import type { SharedMessage } from '../transport/frames.js'
+import { Withheld } from '../socket/withheld.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.js'
@@ -22,7 +22,7 @@ export function revalidate (context: HandlerContext, socket: ServerSocket): void
     const { channel } = options
     if (!isGuarded(options, context.contracts.channel(channel))) continue
     // At once, not when it is checked: nothing may leave that is no longer allowed.
-    if (socket.withheld?.get(channel) === undefined) withhold(socket, channel, [])
+    if (socket.withheld?.has(channel) !== true) (socket.withheld ??= new Withheld(socket.port)).keep(channel)
     guarded.push(channel)
   }
   let at = 0
@@ -30,7 +30,7 @@ export function revalidate (context: HandlerContext, socket: ServerSocket): void
     // A change that came meanwhile checks all of them again.
     if (socket.state !== 'open' || socket.authorizations !== turn) return false
     const channel = guarded[at++]!
-    socket.lanes.run(channel, () => recheck(context, socket, channel))
+    socket.lanes.run(channel, () => recheck(context, socket, channel), undefined)
     return at < guarded.length
   }
   if (guarded.length > 0) slices.run(socket, next)
@@ -39,7 +39,7 @@ export function revalidate (context: HandlerContext, socket: ServerSocket): void
 function recheck (context: HandlerContext, socket: ServerSocket, channel: string): void | Promise<void> {
   const options = socket.subscribed.get(channel)
   if (socket.state !== 'open' || options === undefined) {
-    socket.withheld?.delete(channel)
+    socket.withheld?.take(channel)
     return
   }
   const lost = (thrown: unknown): void => lose(context, socket, channel, thrown)
@@ -58,18 +58,14 @@ function recheck (context: HandlerContext, socket: ServerSocket, channel: string
   resume(context, socket, channel)
 }
 
-function withhold (socket: ServerSocket, channel: string, messages: SharedMessage[] | null): void {
-  (socket.withheld ??= new Map()).set(channel, messages)
-}
-
 /** Still, or again, allowed: what was held back meanwhile goes out. */
 function resume (context: HandlerContext, socket: ServerSocket, channel: string): void {
-  const held = socket.withheld?.get(channel)
-  if (held === undefined) return
-  socket.withheld!.delete(channel)
-  if (socket.withheld!.size === 0) socket.withheld = null
+  const { withheld } = socket
+  if (withheld === null) return
+  const kept = withheld.take(channel)
+  if (withheld.isEmpty) socket.withheld = null
   const policy = context.hub.policyOf(context.contracts.channel(channel))
-  for (const message of held ?? []) socket.deliver(message, channel, policy)
+  for (const message of kept) socket.deliver(message, channel, policy)
 }
 
 function lose (context: HandlerContext, socket: ServerSocket, channel: string, thrown: unknown): void {
@@ -78,7 +74,7 @@ function lose (context: HandlerContext, socket: ServerSocket, channel: string, t
   if (shown === undefined) logHidden(socket.log, error, { line: 'subscribe', channel })
   else writeLine(socket.log, 'info', 'subscription lost', { channel, err: error })
   if (context.host.options.revalidate === 'suspend') {
-    withhold(socket, channel, null)
+    (socket.withheld ??= new Withheld(socket.port)).suspend(channel)
     return
   }
   const message = typeof shown === 'string' ? shown : read(shown, 'message')

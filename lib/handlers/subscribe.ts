@@ -2,9 +2,9 @@ import type { CallId, EventPacket } from '../../types/protocol.js'
 import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
-import { scError } from '../errors.js'
+import { scError, typeName } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
-import { jsonSize } from '../protocol/codec.js'
+import { memorySize } from '../protocol/memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { messageOf } from '../untrusted.js'
@@ -12,8 +12,8 @@ import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
 
-/** Characters of JSON that the `data` of all guarded subscriptions of a socket may have. */
-const maxSubscriptionData = 16_384
+/** Bytes of memory that the `data` of all guarded subscriptions of a socket may take. */
+const maxSubscriptionData = 32_768
 
 /** `#subscribe`: `subscribe` hooks → the channel's policy → broker → events → ack. */
 export const handleSubscribe: PacketHandler = (context, socket, packet, expired) => {
@@ -28,11 +28,22 @@ export const handleSubscribe: PacketHandler = (context, socket, packet, expired)
     refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#subscribe'))
     return
   }
+  const mistaken = notBoolean('waitForAuth', waitForAuth) ?? notBoolean('batch', batch)
+  if (mistaken !== undefined) {
+    refuseInvalid(context, socket, packet.cid, mistaken)
+    return
+  }
   const options: SubscriptionOptions = { channel }
-  if (waitForAuth !== undefined) options.waitForAuth = waitForAuth
+  if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
-  if (batch !== undefined) options.batch = batch
-  socket.lanes.run(channel, () => subscribe(context, socket, packet, options, expired))
+  if (batch !== undefined && batch !== null) options.batch = batch
+  socket.lanes.run(channel, () => subscribe(context, socket, packet, options, expired), packet.data)
+}
+
+/** They are kept with the subscription, so they may be nothing that is larger. */
+function notBoolean (name: string, value: unknown): Error | undefined {
+  if (value === undefined || value === null || typeof value === 'boolean') return
+  return scError('SC_ERR_SUBSCRIBE_OPTION', [name, typeName(value)])
 }
 
 function subscribe (context: HandlerContext, socket: ServerSocket, packet: EventPacket, options: SubscriptionOptions, expired: Error | undefined): void | Promise<void> {
@@ -90,7 +101,7 @@ export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChann
 /** Data of guarded subscriptions is kept, to be shown to the hooks again; it must not be a way to fill the server's memory. */
 function dataTooLarge (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
   if (options.data === undefined || !isGuarded(options, resolved)) return
-  if (socket.subscriptionData + jsonSize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
+  if (socket.subscriptionData + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
 export function subscribeRequest (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
@@ -117,7 +128,7 @@ function join (context: HandlerContext, socket: ServerSocket, cid: CallId | unde
     return
   }
   // Hooks of several channels may have been under way at once.
-  const refusal = limitReached(context, socket, channel)
+  const refusal = limitReached(context, socket, channel) ?? dataTooLarge(socket, options, context.contracts.channel(channel))
   if (refusal !== undefined) {
     refuseInvalid(context, socket, cid, refusal)
     return

@@ -27,5 +27,5 @@ export const handleUnsubscribe: PacketHandler = (context, socket, packet) => {
     }
     context.host.leave(socket, channel)
     if (packet.cid !== undefined) socket.sendAck(packet.cid, undefined)
-  })
+  }, packet.data)
 }

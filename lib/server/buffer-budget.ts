@@ -1,33 +1,44 @@
 import type { ServerSocket } from '../socket/socket.js'
+import { Holdings } from '../transport/holdings.js'
 
-/** Milliseconds between two looks at the backlogs. */
+/** Milliseconds between two looks at what the operating system took meanwhile. */
 const interval = 100
+/** Room is made for some time, not for one message. */
+const roomFactor = 7 / 8
 
 /**
- * Keeps what waits for all sockets together within a budget. Only sockets that the operating system took no more from are
- * looked at, and only while there are any.
+ * Keeps what is held for all sockets together within a budget. Every addition is counted at once; what the operating system
+ * takes it takes silently, so sockets with a backlog are counted again from time to time, and only while there are any.
  */
 export class BufferBudget {
+  readonly holdings: Holdings
   readonly #limit: number
-  readonly #onOver: (socket: ServerSocket, bufferedBytes: number) => void
+  readonly #sockets: ReadonlySet<ServerSocket>
+  readonly #onOver: (socket: ServerSocket, heldBytes: number) => void
   readonly #congested = new Set<ServerSocket>()
   #timer: NodeJS.Timeout | null = null
+  #makingRoom = false
 
-  /** @param onOver ends the slowest socket */
-  constructor (limit: number, onOver: (socket: ServerSocket, bufferedBytes: number) => void) {
+  /**
+   * @param limit 0 for none
+   * @param sockets all there are
+   * @param onOver ends the socket that holds most
+   */
+  constructor (limit: number, sockets: ReadonlySet<ServerSocket>, onOver: (socket: ServerSocket, heldBytes: number) => void) {
     this.#limit = limit
+    this.#sockets = sockets
     this.#onOver = onOver
+    this.holdings = new Holdings(limit, () => this.#makeRoom())
   }
 
+  /** The operating system did not take everything. */
   add (socket: ServerSocket): void {
-    if (this.#limit === 0) return
     this.#congested.add(socket)
-    this.#timer ??= setInterval(() => this.#check(), interval).unref()
+    this.#timer ??= setInterval(() => this.recount(), interval).unref()
   }
 
   remove (socket: ServerSocket): void {
-    this.#congested.delete(socket)
-    if (this.#congested.size === 0) this.stop()
+    if (this.#congested.delete(socket) && this.#congested.size === 0) this.stop()
   }
 
   stop (): void {
@@ -35,32 +46,34 @@ export class BufferBudget {
     this.#timer = null
   }
 
-  #check (): void {
-    let total = 0
-    const backlogs: Array<{ socket: ServerSocket, bytes: number }> = []
+  recount (): void {
     for (const socket of this.#congested) {
       try {
-        const bytes = socket.bufferedAmount
-        if (bytes === 0) {
-          this.remove(socket)
-        } else {
-          total += bytes
-          backlogs.push({ socket, bytes })
-        }
+        socket.port.recount()
+        if (socket.port.bufferedBytes === 0) this.remove(socket)
       } catch (err) {
         socket.fault(err)
       }
     }
-    if (total <= this.#limit) return
-    backlogs.sort((a, b) => b.bytes - a.bytes)
-    for (const { socket, bytes } of backlogs) {
-      try {
-        this.#onOver(socket, bytes)
-      } catch (err) {
-        socket.fault(err)
+  }
+
+  #makeRoom (): void {
+    if (this.#makingRoom) return
+    this.#makingRoom = true
+    try {
+      this.recount()
+      if (this.holdings.total <= this.#limit) return
+      const held = [...this.#sockets].map((socket) => ({ socket, bytes: socket.heldBytes })).sort((a, b) => b.bytes - a.bytes)
+      for (const { socket, bytes } of held) {
+        if (this.holdings.total <= this.#limit * roomFactor || bytes === 0) return
+        try {
+          this.#onOver(socket, bytes)
+        } catch (err) {
+          socket.fault(err)
+        }
       }
-      total -= bytes
-      if (total <= this.#limit) return
+    } finally {
+      this.#makingRoom = false
     }
   }
 }

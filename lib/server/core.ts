@@ -153,7 +153,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
     this.control = new Control(this.link, { sockets: this.clients.all, revocations: this.revocations, stats: () => this.stats(), warn: (err) => this.warn(err) })
     this.#rateKeys = new RateKeys(options.inboundKeyRate, options.inboundKeyBurst)
-    this.#budget = new BufferBudget(options.maxTotalBufferedBytes, (socket, bufferedBytes) => {
+    this.#budget = new BufferBudget(options.maxTotalBufferedBytes, this.clients.all, (socket, bufferedBytes) => {
       this.backlog(socket, bufferedBytes, 'disconnect')
     })
   }
@@ -184,7 +184,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     }
     const crowds = this.admission.crowded(request.ip)
     if (crowds !== undefined) this.clients.oldestPending((socket) => crowds(socket.remoteAddress))?.end(1013)
-    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.options.maxBufferedBytes)
+    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.#budget.holdings, this.options.maxBufferedBytes)
     const socket = new ServerSocket(generateId(), this, port, request)
     port.attach(new Inbound(socket, this))
     try {
@@ -230,6 +230,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   }
 
   stats (): ScStats {
+    this.#budget.recount()
     let bufferedBytes = 0
     let subscriptions = 0
     for (const socket of this.clients.all) {
@@ -242,6 +243,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       channels: this.hub.channelCount,
       subscriptions,
       bufferedBytes,
+      heldBytes: this.#budget.holdings.total,
       connects: this.#connects,
       refusedConnections: this.admission.refused,
       closes: Object.fromEntries(this.#closes),
@@ -425,7 +427,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
 
   leave (socket: ServerSocket, channel: string): void {
     if (!socket.removeSubscription(channel)) return
-    socket.withheld?.delete(channel)
+    socket.withheld?.take(channel)
     this.hub.leave(channel, socket)
     socket.fireLocal('unsubscribe', channel)
     this.fire('unsubscription', socket, channel)

@@ -1,47 +1,93 @@
+import { Timed } from '../deadlines.js'
+import { memorySize } from '../protocol/memory-size.js'
+import type { Holdings } from '../transport/holdings.js'
+
+/** What an action takes beside its data while it waits: closures, promises, a place in a list. */
+const actionBytes = 256
+
+/** Bytes that may be held beyond what makes reading pause: what had been read before the pause comes all the same. */
+const overrunBytes = 1_048_576
+
+/** An action whose handler goes on asynchronously, with the data that it keeps. */
+export abstract class Owed extends Timed {
+  /** @internal */ priorOwed: Owed | null = null
+  /** @internal */ nextOwed: Owed | null = null
+  /** @internal What is counted for it. */ heldBytes = 0
+}
+
+/** What an activity asks of the connection. */
+export interface ActivityPort {
+  readonly holdings: Holdings
+  pause (): void
+  resume (): void
+}
+
 /**
- * What one socket has under way: actions that wait on hooks, for which reading pauses when they are too many, and answers that
- * are still owed, for which a closing server waits.
+ * What one socket has under way: messages that wait for hooks, handlers and streams, for which reading pauses when they are too
+ * many or too large, and answers that are still owed, for which a closing server waits.
  */
 export class Activity {
-  /** Set for each message that comes in: the first action of it that waits holds so many bytes. */
-  arrivedBytes = 0
+  /** Actions that wait on hooks. */
   waiting = 0
-  #waitingBytes = 0
+  /** Answers that are still owed. */
   owed = 0
-  /** Reading pauses because hooks are slow. */
+  /** Bytes of messages that wait for hooks, handlers and streams. */
+  heldBytes = 0
+  /** Reading pauses because hooks, handlers or streams are slow. */
   #waitingPauses = false
   /** Reading pauses because the socket sent more than its rate. */
   #ratePauses = false
   /** Reading went on after a pause since the heartbeat last judged it: it gets one more round. */
   resumed = false
+  #progressAt = 0
+  #ended = false
+  #firstOwed: Owed | null = null
   #quiet: (() => void) | null = null
 
-  /** @param limit of waiting actions, and of the bytes they came in; 0 for none. Reading goes on when half of them are done. */
-  constructor (readonly limit: number, readonly byteLimit: number, readonly port: { pause (): void, resume (): void }) {}
+  /** @param limit of actions that wait on hooks, and of the bytes that are held; 0 for none. Reading goes on when half of them are done. */
+  constructor (readonly limit: number, readonly byteLimit: number, readonly port: ActivityPort) {}
 
   get isQuiet (): boolean {
     return this.waiting === 0 && this.owed === 0
   }
 
-  /** @returns the bytes that wait with it, for `endWaiting` */
-  beginWaiting (): number {
-    const bytes = this.arrivedBytes
-    this.arrivedBytes = 0
-    this.waiting++
-    this.#waitingBytes += bytes
-    if (this.#waitingPauses || !(reached(this.waiting, this.limit) || reached(this.#waitingBytes, this.byteLimit))) return bytes
-    if (!this.paused) this.port.pause()
-    this.#waitingPauses = true
+  /** More is held than a pause of reading can bring about: the client sends faster than it is read. */
+  get overrun (): boolean {
+    return this.byteLimit !== 0 && this.heldBytes > this.byteLimit + overrunBytes
+  }
+
+  /** Data of a message are kept. @returns what `release` gets */
+  hold (data: unknown): number {
+    return this.holdBytes(actionBytes + memorySize(data))
+  }
+
+  /** The same where the size is known. */
+  holdBytes (bytes: number): number {
+    if (this.#ended) return 0
+    this.heldBytes += bytes
+    this.port.holdings.add(bytes)
+    this.#pauseIfOver()
     return bytes
+  }
+
+  /** It waits no more. */
+  release (bytes: number): void {
+    if (this.#ended) return
+    this.heldBytes -= bytes
+    this.port.holdings.add(-bytes)
+    this.#resumeIfDone()
+  }
+
+  /** An action waits on hooks. @returns what `endWaiting` gets */
+  beginWaiting (data: unknown): number {
+    this.waiting++
+    return this.hold(data)
   }
 
   endWaiting (bytes: number): void {
     this.waiting--
-    this.#waitingBytes -= bytes
-    if (this.#waitingPauses && !reached(this.waiting * 2 - 1, this.limit) && !reached(this.#waitingBytes * 2 - 1, this.byteLimit)) {
-      this.#waitingPauses = false
-      this.#resume()
-    }
+    this.release(bytes)
+    this.#resumeIfDone()
     this.#check()
   }
 
@@ -52,15 +98,18 @@ export class Activity {
 
   /** What was excused is under way again. */
   include (): void {
-    const { arrivedBytes } = this
-    this.arrivedBytes = 0
-    this.beginWaiting()
-    this.arrivedBytes = arrivedBytes
+    this.waiting++
+    this.#pauseIfOver()
   }
 
   /** Nothing is read from the socket for now. */
   get paused (): boolean {
     return this.#waitingPauses || this.#ratePauses
+  }
+
+  /** When something that reading waits for was last done, by `performance.now()`; `Infinity` while it waits for nothing. */
+  get progressAt (): number {
+    return this.#waitingPauses ? this.#progressAt : Infinity
   }
 
   /** Whether reading pauses until the socket is within its rate again. */
@@ -75,10 +124,46 @@ export class Activity {
     if (!over) this.#resume()
   }
 
+  #pauseIfOver (): void {
+    if (this.#waitingPauses || !(reached(this.waiting, this.limit) || reached(this.heldBytes, this.byteLimit))) return
+    this.#progressAt = performance.now()
+    if (!this.paused) this.port.pause()
+    this.#waitingPauses = true
+  }
+
+  #resumeIfDone (): void {
+    if (!this.#waitingPauses) return
+    this.#progressAt = performance.now()
+    if (reached(this.waiting * 2 - 1, this.limit) || reached(this.heldBytes * 2 - 1, this.byteLimit)) return
+    this.#waitingPauses = false
+    this.#resume()
+  }
+
   #resume (): void {
     if (this.paused) return
     this.resumed = true
     this.port.resume()
+  }
+
+  /** A handler goes on asynchronously. */
+  keep (owed: Owed, data: unknown): void {
+    if (this.#ended) return
+    owed.heldBytes = this.hold(data)
+    owed.nextOwed = this.#firstOwed
+    if (this.#firstOwed !== null) this.#firstOwed.priorOwed = owed
+    this.#firstOwed = owed
+  }
+
+  /** It is done. One that was never kept changes nothing. */
+  forget (owed: Owed): void {
+    const { heldBytes } = owed
+    if (heldBytes === 0) return
+    owed.heldBytes = 0
+    if (owed.priorOwed === null) this.#firstOwed = owed.nextOwed
+    else owed.priorOwed.nextOwed = owed.nextOwed
+    if (owed.nextOwed !== null) owed.nextOwed.priorOwed = owed.priorOwed
+    owed.priorOwed = owed.nextOwed = null
+    this.release(heldBytes)
   }
 
   beginOwing (): void {
@@ -88,6 +173,23 @@ export class Activity {
   endOwing (): void {
     this.owed--
     this.#check()
+  }
+
+  /** The connection is gone: what still waits is let go, and counted no more. */
+  end (): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.port.holdings.add(-this.heldBytes)
+    this.heldBytes = 0
+    this.#waitingPauses = false
+    for (let owed = this.#firstOwed; owed !== null;) {
+      const next: Owed | null = owed.nextOwed
+      owed.priorOwed = owed.nextOwed = null
+      owed.heldBytes = 0
+      owed.cancel()
+      owed = next
+    }
+    this.#firstOwed = null
   }
 
   /** Settles when nothing is under way. */

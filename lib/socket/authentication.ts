@@ -12,7 +12,7 @@ interface TokenState {
 
 /** What is needed of a socket. An interface, so that this file imports nothing above it. */
 export interface TokenHolder extends TokenState {
-  readonly withheld: ReadonlyMap<string, unknown> | null
+  readonly withheld: object | null
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
     tokenChanged (socket: any): void

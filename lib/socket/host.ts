@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ScSignOptions } from '../../types/auth.js'
 import type { ScExchange } from '../../types/exchange.js'
-import type { ResolvedOptions } from '../../types/options.js'
+import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ScServer, ServerEvents } from '../../types/server.js'
 import type { Deadlines } from '../deadlines.js'
@@ -35,6 +35,8 @@ export interface SocketHost<Socket> {
   revalidate (socket: Socket): void
   /** Takes a socket out of a channel, which it is in, with all events. */
   leave (socket: Socket, channel: string): void
+  /** There is no room for what is published to a socket, before it is queued. */
+  overrun (socket: Socket, policy: SlowConsumerPolicy): void
   /** Forgets a closed socket: its subscriptions, its place among the clients. */
   release (socket: Socket, code: number): void
 }

@@ -131,8 +131,11 @@ export class Inbound implements PortListener {
 
   onMessage (data: string | Buffer, bytes: number): void {
     const socket = this.#socket
+    if (socket.activity.overrun) {
+      socket.end(4429)
+      return
+    }
     socket.bytesReceived += bytes
-    socket.activity.arrivedBytes = bytes
     if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
     if (socket.observes('message')) socket.fireLocal('message', data)
     if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
@@ -237,7 +240,7 @@ export class Inbound implements PortListener {
         // Nobody waits for it, or not any more.
         break
       case 'raw':
-        if (socket.lanes.isBusy(identity)) this.#afterDecision(() => socket.fireLocal('raw', data))
+        if (socket.lanes.isBusy(identity)) this.#afterDecision(() => socket.fireLocal('raw', data), data)
         else socket.fireLocal('raw', data)
         break
       case 'invalid':
@@ -251,16 +254,17 @@ export class Inbound implements PortListener {
   #event (packet: EventPacket): void {
     const socket = this.#socket
     if (socket.lanes.isBusy(identity)) {
-      this.#afterDecision(() => this.#port.dispatch(socket, packet))
+      this.#afterDecision(() => this.#port.dispatch(socket, packet), packet.data)
       return
     }
     const deciding = this.#port.dispatch(socket, packet)
-    if (deciding !== undefined) socket.lanes.hold(identity, deciding)
+    if (deciding !== undefined) socket.lanes.hold(identity, deciding, packet.data)
   }
 
-  #afterDecision (action: () => void | Promise<void>): void {
+  /** @param data what the action keeps meanwhile */
+  #afterDecision (action: () => void | Promise<void>, data: unknown): void {
     const socket = this.#socket
-    socket.lanes.run(identity, () => socket.state === 'closed' ? undefined : action())
+    socket.lanes.run(identity, () => socket.state === 'closed' ? undefined : action(), data)
   }
 
   /**

@@ -3,38 +3,43 @@ import { promiseOf } from '../promises.js'
 
 /** Told of actions that wait or run asynchronously. */
 export interface LaneObserver {
-  /** @returns the bytes that wait with it */
-  beginWaiting (): number
+  /** @param data of the action @returns what `endWaiting` gets */
+  beginWaiting (data: unknown): number
   endWaiting (bytes: number): void
 }
 
 type Action = () => void | Promise<void>
+
+interface Waiting {
+  readonly action: Action
+  readonly bytes: number
+}
 
 /**
  * Keeps actions of one key in the order in which they came. While nothing is pending on a key its actions run at once;
  * those that come while one is pending wait for it. Other keys do not wait.
  */
 export class Lanes {
-  #waiting: Map<string, Array<{ readonly action: Action, readonly bytes: number }>> | null = null
+  #waiting: Map<string, Waiting[]> | null = null
   readonly #guarded: Guarded
-  readonly #observer: LaneObserver | null
+  readonly #observer: LaneObserver
   /** Actions that wait or run asynchronously, of all keys. */
   pending = 0
 
   /** @param guarded in whose name the actions run: it gets what they throw or reject with once they have waited */
-  constructor (guarded: Guarded, observer: LaneObserver | null = null) {
+  constructor (guarded: Guarded, observer: LaneObserver) {
     this.#guarded = guarded
     this.#observer = observer
   }
 
-  #begin (): number {
+  #begin (data: unknown): number {
     this.pending++
-    return this.#observer?.beginWaiting() ?? 0
+    return this.#observer.beginWaiting(data)
   }
 
   #end (bytes: number): void {
     this.pending--
-    this.#observer?.endWaiting(bytes)
+    this.#observer.endWaiting(bytes)
   }
 
   /** Whether an action of a key is pending, so that another one would wait. */
@@ -42,47 +47,62 @@ export class Lanes {
     return this.pending !== 0 && this.#waiting?.has(key) === true
   }
 
-  /** @throws what the action throws, if it runs at once */
-  run (key: string, action: Action): void {
+  /**
+   * @param data what the action keeps while it waits
+   * @throws what the action throws, if it runs at once
+   */
+  run (key: string, action: Action, data: unknown): void {
     const queue = this.#waiting?.get(key)
     if (queue !== undefined) {
-      queue.push({ action, bytes: this.#begin() })
+      queue.push({ action, bytes: this.#begin(data) })
       return
     }
     const running = promiseOf(action())
-    if (running !== undefined) this.hold(key, running)
+    if (running !== undefined) this.hold(key, running, data)
   }
 
   /** Makes the actions of a key that is not busy wait for something that was begun without `run`. */
-  hold (key: string, running: Promise<unknown>): void {
-    const bytes = this.#begin()
-    ;(this.#waiting ??= new Map()).set(key, [])
-    this.#await(key, bytes, running)
+  hold (key: string, running: Promise<unknown>, data: unknown): void {
+    const bytes = this.#begin(data)
+    const waiting: Waiting[] = []
+    ;(this.#waiting ??= new Map()).set(key, waiting)
+    this.#await(key, waiting, bytes, running)
   }
 
-  #await (key: string, bytes: number, running: Promise<unknown>): void {
-    follow(this.#guarded, running, () => this.#next(key, bytes), (err) => {
+  #await (key: string, queue: Waiting[], bytes: number, running: Promise<unknown>): void {
+    follow(this.#guarded, running, () => this.#next(key, queue, bytes), (err) => {
       this.#guarded.fault(err)
-      this.#next(key, bytes)
+      this.#next(key, queue, bytes)
     })
   }
 
+  /** What has not begun never will. */
+  clear (): void {
+    if (this.#waiting === null) return
+    const waiting = this.#waiting
+    this.#waiting = null
+    for (const queue of waiting.values()) {
+      for (const { bytes } of queue.splice(0)) this.#end(bytes)
+    }
+  }
+
   /** @param bytes of the action that is done */
-  #next (key: string, bytes: number): void {
-    const queue = this.#waiting!.get(key)!
+  #next (key: string, queue: Waiting[], bytes: number): void {
     for (;;) {
       this.#end(bytes)
       const next = queue.shift()
       if (next === undefined) {
-        this.#waiting!.delete(key)
-        if (this.#waiting!.size === 0) this.#waiting = null
+        if (this.#waiting?.get(key) === queue) {
+          this.#waiting.delete(key)
+          if (this.#waiting.size === 0) this.#waiting = null
+        }
         return
       }
       bytes = next.bytes
       try {
         const running = promiseOf(next.action())
         if (running !== undefined) {
-          this.#await(key, bytes, running)
+          this.#await(key, queue, bytes, running)
           return
         }
       } catch (err) {

@@ -13,8 +13,9 @@ import { scError } from '../errors.js'
 import type { FailureKind } from '../log.js'
 import { done, handled } from '../promises.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
-import { encodeMessage, jsonSize, rawPayload, toJson } from '../protocol/codec.js'
+import { encodeMessage, rawPayload, toJson } from '../protocol/codec.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
+import { memorySize } from '../protocol/memory-size.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { ackText, eventText } from '../protocol/packets.js'
 import { dehydrateError, hydrateError } from '../protocol/wire-errors.js'
@@ -30,14 +31,16 @@ import type { SocketHost } from './host.js'
 import { Lanes } from './lanes.js'
 import { PacketBatch } from './packet-batch.js'
 import type { TokenBucket } from './token-bucket.js'
-
-/** How many messages are kept while it is asked whether a socket may still have them. */
-const maxWithheld = 1_024
+import { Withheld } from './withheld.js'
 
 /** Nothing went wrong. */
 const delivered: Promise<Error | null> = Promise.resolve(null)
 
-type Withheld = SharedMessage[] | null
+/** A subscription as a socket keeps it. */
+interface KeptSubscription extends SubscriptionOptions {
+  /** What its `data` counted for. */
+  readonly dataBytes?: number
+}
 
 /** The socket class: its state and what goes out. What comes in is in `inbound.ts`. */
 export class ServerSocket extends Emitter implements ScServerSocket, Beating {
@@ -69,19 +72,15 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   /** @internal Whether its `#handshake` came. */ handshaking = false
   /** @internal Ends the connection when the handshake takes too long. */ handshakeWait: Timed | null = null
   /** @internal */ dialect: Dialect
-  /** @internal By channel; with `data` only where it may be needed again. */ readonly subscribed = new Map<string, SubscriptionOptions>()
-  /** @internal Characters of JSON that those data have. */ subscriptionData = 0
+  /** @internal By channel; with `data` only where it may be needed again. */ readonly subscribed = new Map<string, KeptSubscription>()
+  /** @internal Bytes of memory that those data take. */ subscriptionData = 0
   /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
   /** @internal Channels for which the broker is being asked; they count towards the limit. */ joining = 0
   /** @internal How often its authorization changed: a subscription under way meanwhile is checked again. */ authorizations = 0
   /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
   /** @internal What is under way. */ readonly activity: Activity
   /** @internal The server is about to close it: what it asks for now is not begun. */ retiring = false
-  /**
-   * @internal Channels whose messages are held back: until it is known whether the socket may still have them (an array of
-   * what came meanwhile), or until it may again (`null`, what comes is dropped).
-   */
-  withheld: Map<string, Withheld> | null = null
+  /** @internal Channels whose messages are held back. */ withheld: Withheld | null = null
   #deliveryLanes: Lanes | null = null
   #calls: Calls | null = null
   #batch: PacketBatch | null = null
@@ -119,6 +118,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   get bufferedAmount (): number { return this.port.bufferedBytes }
+  /** @internal Everything that is in memory because of this connection and is counted. */
+  get heldBytes (): number { return this.port.bufferedBytes + this.activity.heldBytes + this.subscriptionData }
 
   get log (): FastifyBaseLogger {
     // Made when first needed: a child logger costs as much as a small message.
@@ -275,20 +276,24 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   /** @internal A publication; false when it was left out. */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
-    if (this.withheld !== null) {
-      const held = this.withheld.get(channel)
-      if (held !== undefined) {
-        if (held === null || held.length === maxWithheld) return false
-        held.push(message)
-        return true
-      }
+    if (this.withheld !== null && this.withheld.has(channel)) {
+      const kept = this.withheld.add(channel, message, policy)
+      if (kept === null) this.host.overrun(this, policy)
+      return kept === true
     }
     return this.port.publish(message, channel, policy)
   }
 
   /** @internal Publications that wait for slow hooks, in order. */
   get deliveryLanes (): Lanes {
-    return (this.#deliveryLanes ??= new Lanes(this))
+    return (this.#deliveryLanes ??= new Lanes(this, {
+      beginWaiting: (json) => {
+        const bytes = deliveryBytes((json as string).length)
+        this.port.hold(bytes)
+        return bytes
+      },
+      endWaiting: (bytes) => this.port.release(bytes)
+    }))
   }
 
   ping (): void {
@@ -298,14 +303,24 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   }
 
   pingTimedOut (): void {
-    // Nothing is read from it because our own hooks are slow; it may well have answered.
-    if (this.activity.paused) return
+    // Nothing is read from it because our own hooks and handlers are slow; it may well have answered.
+    if (this.activity.paused) {
+      if (this.#stuck) this.end(4429)
+      return
+    }
     if (this.activity.resumed) {
       this.activity.resumed = false
       this.lastSeen = performance.now()
       return
     }
     this.end(4001)
+  }
+
+  /** Whatever reading waits for has had more time than it may take. */
+  get #stuck (): boolean {
+    const { hookTimeout, handlerTimeout, pingTimeout } = this.host.options
+    if (hookTimeout === 0 || handlerTimeout === 0) return false
+    return performance.now() - this.activity.progressAt > Math.max(hookTimeout, handlerTimeout, pingTimeout)
   }
 
   /** @internal The answer to a call of ours; false when nothing waits for it. */
@@ -316,16 +331,27 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   /** @internal */
   addSubscription (options: SubscriptionOptions): void {
-    this.subscribed.set(options.channel, options)
-    this.subscriptionData += dataSize(options)
+    const { channel, data } = options
+    if (data === undefined) {
+      this.subscribed.set(channel, options)
+      return
+    }
+    const dataBytes = memorySize(data)
+    this.subscribed.set(channel, { ...options, dataBytes })
+    this.#countSubscriptionData(dataBytes)
   }
 
   /** @internal False when there was none. */
   removeSubscription (channel: string): boolean {
     const options = this.subscribed.get(channel)
     if (options === undefined) return false
-    this.subscriptionData -= dataSize(options)
+    if (options.dataBytes !== undefined) this.#countSubscriptionData(-options.dataBytes)
     return this.subscribed.delete(channel)
+  }
+
+  #countSubscriptionData (bytes: number): void {
+    this.subscriptionData += bytes
+    this.port.holdings.add(bytes)
   }
 
   // Authentication
@@ -427,6 +453,15 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 
   terminate (): void {
     this.port.terminate()
+    this.#letGo()
+  }
+
+  /** What was kept for a connection that is gone is let go at once, not when its hooks and handlers are done. */
+  #letGo (): void {
+    this.activity.end()
+    this.lanes.clear()
+    this.#deliveryLanes?.clear()
+    this.withheld = null
   }
 
   /** @internal Closes without the packet that announces it. */
@@ -441,6 +476,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     if (this.state === 'closed') return
     const wasOpen = this.state === 'open'
     this.state = 'closed'
+    this.#letGo()
     this.#batch?.cancel()
     this.#calls?.abort(wasOpen ? 'disconnect' : 'connectAbort', code, reasonText(data))
     try {
@@ -523,8 +559,9 @@ for (const name of ['CONNECTING', 'OPEN', 'CLOSED', 'AUTHENTICATED', 'UNAUTHENTI
   Object.defineProperty(ServerSocket.prototype, name, { value: ServerSocket[name] })
 }
 
-function dataSize ({ data }: SubscriptionOptions): number {
-  return data === undefined ? 0 : jsonSize(data)
+/** What a publication takes that waits for hooks: the text, which others may share, and what is made to wait. */
+export function deliveryBytes (length: number): number {
+  return length * 2 + 512
 }
 
 function encodeError (err: unknown): Error {

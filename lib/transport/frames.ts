@@ -32,8 +32,15 @@ export function writeHeader (target: Buffer, offset: number, payloadLength: numb
 export class SharedMessage {
   #frame: Buffer | null = null
   #headerLength = 0
+  #bytes = -1
 
   constructor (readonly data: string | Buffer) {}
+
+  /** Bytes of the payload. */
+  get bytes (): number {
+    if (this.#bytes === -1) this.#bytes = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.length
+    return this.#bytes
+  }
 
   get binary (): boolean {
     return typeof this.data !== 'string'
@@ -42,7 +49,7 @@ export class SharedMessage {
   /** Header and payload in one buffer. */
   get frame (): Buffer {
     if (this.#frame !== null) return this.#frame
-    const length = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.length
+    const length = this.bytes
     this.#headerLength = headerLength(length)
     // Not from the pool: a slow reader would keep a whole pool slab alive.
     const frame = Buffer.allocUnsafeSlow(this.#headerLength + length)

@@ -1,6 +1,7 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { Guarded } from '../barrier.js'
 import type { SharedMessage } from './frames.js'
+import type { Holdings } from './holdings.js'
 
 /** What a socket needs of its connection. Nothing above this folder knows which library carries it. */
 export interface SocketPort {
@@ -8,8 +9,18 @@ export interface SocketPort {
   readonly open: boolean
   /** Settles when the connection is gone. */
   readonly closed: Promise<void>
-  /** Bytes accepted and not yet given to the operating system. */
+  /** Bytes accepted and not yet given to the operating system, and what is held for this client before that. */
   readonly bufferedBytes: number
+  /** What all connections hold. What a socket holds beside its backlog is counted there. */
+  readonly holdings: Holdings
+  /** Whether the backlog has room for so many bytes. */
+  hasRoom (bytes: number): boolean
+  /** Counts bytes that are held for this client before they are queued. */
+  hold (bytes: number): void
+  /** What was held is queued now, or let go. */
+  release (bytes: number): void
+  /** Counts again what the operating system has not taken: it takes it without a word. */
+  recount (): void
   /** Queues a message of this socket's own: an answer, an event, a ping. It never waits behind a fan-out to others. */
   send (data: string | Buffer): void
   /** Queues a publication of a channel. False when it was not, because the backlog is over its budget; `policy` says what happens then. */
@@ -38,6 +49,6 @@ export interface PortListener extends Guarded {
   onError (err: Error): void
   /** The backlog went over its budget. */
   onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
-  /** The operating system takes no more for now. */
+  /** The operating system did not take everything. */
   onCongested (): void
 }

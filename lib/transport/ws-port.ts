@@ -4,12 +4,15 @@ import type { SlowConsumerPolicy } from '../../types/options.js'
 import { truncateReason } from '../protocol/close-codes.js'
 import type { Flushable, Flusher } from './flusher.js'
 import { SharedMessage, headerLength, writeHeader } from './frames.js'
+import type { Holdings } from './holdings.js'
 import type { PortListener, SocketPort } from './port.js'
 
 /** The largest write that is worth copying together; beyond it one vectored write is cheaper. */
 const joinLimit = 65536
 /** Answers are never left out, but a client that reads none of them cannot keep the server's memory. */
-const hardLimitFactor = 2
+const hardLimitFactor = 1.5
+/** A character takes two bytes where a text has one that is not of Latin-1; nobody knows without looking. */
+const bytesPerCharacter = 2
 
 type Item = string | Buffer | SharedMessage
 
@@ -34,12 +37,17 @@ export class WsPort implements SocketPort, Flushable {
   readonly #stream: Duplex | null
   readonly #flusher: Flusher
   readonly #counters: TrafficCounters
+  readonly holdings: Holdings
   readonly #maxBufferedBytes: number
   #listener: PortListener | null = null
   /** What is to be written: one item, which is the usual case, and more than one. */
   #single: Item | null = null
   #queue: Item[] | null = null
   #queuedBytes = 0
+  /** What is held for it before it is queued, the last publications among it. */
+  #heldBytes = 0
+  /** How much of `holdings` is this connection's. */
+  #counted = 0
   #urgent = false
   /** Its backlog went over the budget and has not halved since. */
   #slow = false
@@ -49,11 +57,12 @@ export class WsPort implements SocketPort, Flushable {
   /** It failed or ended: whatever its receiver still makes of what came before is dropped. */
   #broken = false
 
-  constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, maxBufferedBytes: number) {
+  constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number) {
     this.#ws = ws
     this.#stream = ws.extensions === '' && stream !== undefined && typeof stream.cork === 'function' ? stream : null
     this.#flusher = flusher
     this.#counters = counters
+    this.holdings = holdings
     this.#maxBufferedBytes = maxBufferedBytes === 0 ? Infinity : maxBufferedBytes
   }
 
@@ -84,8 +93,7 @@ export class WsPort implements SocketPort, Flushable {
     ws.on('pong', onControl)
     ws.on('close', (code: number, reason: Buffer) => {
       this.#broken = true
-      this.#single = this.#queue = this.#latest = null
-      this.#queuedBytes = 0
+      this.#letGo()
       try {
         listener.onClose(code, reason.toString())
       } catch (err) {
@@ -116,45 +124,103 @@ export class WsPort implements SocketPort, Flushable {
   }
 
   get bufferedBytes (): number {
-    return this.#queuedBytes + this.#ws.bufferedAmount
+    return this.#queuedBytes + this.#heldBytes + this.#backlog()
   }
 
   send (data: string | Buffer): void {
     if (!this.open) return
-    this.#enqueue(data, data.length)
-    if (this.#urgent) return
-    this.#urgent = true
-    this.#flusher.add(this, true)
-    if (this.#queuedBytes + this.#backlog() > this.#maxBufferedBytes * hardLimitFactor) this.#listener?.onBacklog(this.bufferedBytes, 'disconnect')
+    // What waited before counts: an answer alone may be as large as the application likes.
+    if (this.bufferedBytes > this.#maxBufferedBytes * hardLimitFactor && !this.#relieved(hardLimitFactor)) {
+      this.#listener?.onBacklog(this.bufferedBytes, 'disconnect')
+      if (!this.open) return
+    }
+    const bytes = typeof data === 'string' ? data.length * bytesPerCharacter : data.length
+    this.#enqueue(data, bytes)
+    if (!this.#urgent) {
+      this.#urgent = true
+      this.#flusher.add(this, true)
+    }
+    this.#count(bytes)
   }
 
   publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     if (!this.open) return false
-    const bytes = message.data.length
-    const total = this.#queuedBytes + bytes + this.#backlog()
-    if (total > this.#maxBufferedBytes) {
+    const { bytes } = message
+    const waiting = this.bufferedBytes
+    const total = waiting + bytes
+    // One that is larger than the budget may go when nothing waits.
+    if (total > this.#maxBufferedBytes && waiting !== 0 && !this.#relieved(1, bytes)) {
       this.#overBudget(message, channel, policy)
       return false
     }
     if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
     // A newer message must not be followed by an older one.
-    if (this.#latest !== null) this.#latest.delete(channel)
+    if (this.#latest !== null) this.#forgetLatest(channel)
     const first = this.#single === null
     this.#enqueue(message, bytes)
     if (first) this.#flusher.add(this, false)
     return true
   }
 
+  hasRoom (bytes: number): boolean {
+    const waiting = this.bufferedBytes
+    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes || this.#relieved(1, bytes)
+  }
+
+  hold (bytes: number): void {
+    if (this.open) this.#hold(bytes)
+  }
+
+  release (bytes: number): void {
+    if (this.open) this.#hold(-bytes)
+  }
+
+  recount (): void {
+    this.#count(this.#heldBytes + this.#backlog() - this.#counted)
+  }
+
+  #hold (bytes: number): void {
+    this.#heldBytes += bytes
+    this.#count(bytes)
+  }
+
+  /** What many connections share is counted when the operating system did not take it: until then it is in memory once. */
+  #count (bytes: number): void {
+    this.#counted += bytes
+    this.holdings.add(bytes)
+  }
+
+  /** What the operating system takes at once does not wait. @returns whether there is room now */
+  #relieved (factor: number, bytes = 0): boolean {
+    if (this.#single === null || this.#backlog() !== 0) return false
+    this.flush(this.#flusher)
+    const waiting = this.bufferedBytes
+    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes * factor
+  }
+
   #overBudget (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): void {
     if (policy === 'latest') {
       this.#latest ??= new Map()
-      this.#latest.delete(channel)
+      this.#forgetLatest(channel)
       this.#latest.set(channel, message)
+      this.#hold(message.bytes)
       this.#awaitDrain()
+      // There is no room even for the last of each channel.
+      if (this.open && this.bufferedBytes > this.#maxBufferedBytes * hardLimitFactor) {
+        this.#listener?.onBacklog(this.bufferedBytes, 'disconnect')
+        return
+      }
     }
     if (this.#slow) return
     this.#slow = true
     this.#listener?.onBacklog(this.bufferedBytes, policy)
+  }
+
+  #forgetLatest (channel: string): void {
+    const message = this.#latest?.get(channel)
+    if (message === undefined) return
+    this.#latest!.delete(channel)
+    this.#hold(-message.bytes)
   }
 
   #awaitDrain (): void {
@@ -179,7 +245,8 @@ export class WsPort implements SocketPort, Flushable {
     if (latest === null || !this.open) return
     for (const message of latest.values()) {
       if (this.#single === null) this.#flusher.add(this, false)
-      this.#enqueue(message, message.data.length)
+      this.#hold(-message.bytes)
+      this.#enqueue(message, message.bytes)
     }
   }
 
@@ -200,31 +267,36 @@ export class WsPort implements SocketPort, Flushable {
     if (single === null) return
     const queue = this.#queue
     this.#single = this.#queue = null
-    const bytes = this.#queuedBytes
     this.#queuedBytes = 0
     if (!this.open) return
     this.#counters.outboundMessages += queue === null ? 1 : queue.length
-    this.#counters.outboundBytes += bytes
-    if (this.#stream === null) {
-      this.#sendEach(queue ?? [single])
-      return
-    }
-    const more = queue === null
-      ? this.#stream.write(single instanceof SharedMessage ? single.frame : frameOf(single))
-      : this.#write(this.#stream, queue, flusher)
-    if (!more) this.#listener?.onCongested()
+    if (this.#stream === null) this.#sendEach(queue ?? [single])
+    else if (queue === null) this.#writeOne(this.#stream, single)
+    else this.#write(this.#stream, queue, flusher)
+    const waiting = this.#heldBytes + this.#backlog()
+    if (waiting !== this.#counted) this.#count(waiting - this.#counted)
+    if (waiting !== 0) this.#listener?.onCongested()
   }
 
   #sendEach (queue: Item[]): void {
     for (const item of queue) {
-      if (item instanceof SharedMessage) this.#ws.send(item.payload, { binary: item.binary })
-      else this.#ws.send(item)
+      if (item instanceof SharedMessage) {
+        this.#counters.outboundBytes += item.bytes
+        this.#ws.send(item.payload, { binary: item.binary })
+      } else {
+        this.#counters.outboundBytes += typeof item === 'string' ? Buffer.byteLength(item) : item.length
+        this.#ws.send(item)
+      }
     }
-    if (this.#ws.bufferedAmount > joinLimit) this.#listener?.onCongested()
   }
 
-  /** False when the stream takes no more for now. */
-  #write (stream: Duplex, queue: Item[], flusher: Flusher): boolean {
+  #writeOne (stream: Duplex, item: Item): void {
+    const frame = item instanceof SharedMessage ? item.frame : frameOf(item)
+    this.#counters.outboundBytes += frame.length
+    stream.write(frame)
+  }
+
+  #write (stream: Duplex, queue: Item[], flusher: Flusher): void {
     let onlyShared = true
     let total = 0
     const lengths = new Array<number>(queue.length)
@@ -239,13 +311,17 @@ export class WsPort implements SocketPort, Flushable {
         total += headerLength(length) + length
       }
     }
+    this.#counters.outboundBytes += total
     if (total > joinLimit) {
       stream.cork()
       for (const item of queue) stream.write(item instanceof SharedMessage ? item.frame : frameOf(item))
       stream.uncork()
-      return !stream.writableNeedDrain
+      return
     }
-    if (onlyShared) return stream.write(flusher.join((queue as SharedMessage[]).map((item) => item.frame)))
+    if (onlyShared) {
+      stream.write(flusher.join((queue as SharedMessage[]).map((item) => item.frame)))
+      return
+    }
     const joined = Buffer.allocUnsafe(total)
     let at = 0
     for (let i = 0; i < queue.length; i++) {
@@ -253,17 +329,27 @@ export class WsPort implements SocketPort, Flushable {
       if (item instanceof SharedMessage) at += item.frame.copy(joined, at)
       else at = writeFrame(joined, at, item, lengths[i]!)
     }
-    return stream.write(joined)
+    stream.write(joined)
   }
 
   close (code: number, reason: string): void {
     if (!this.open) return
     this.flush(this.#flusher)
+    this.#latest = null
+    this.#heldBytes = 0
+    this.recount()
     this.#ws.close(code, truncateReason(reason))
   }
 
   terminate (): void {
     this.#ws.terminate()
+    this.#letGo()
+  }
+
+  #letGo (): void {
+    this.#single = this.#queue = this.#latest = null
+    this.#queuedBytes = this.#heldBytes = 0
+    this.#count(-this.#counted)
   }
 
   pause (): void {

@@ -1,0 +1,79 @@
+// The process that is made to hold things: a server with the defaults, whose application is slow in every way there is.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { serve } from '../helpers/serve.js'
+
+export type Question = { ask: 'memory' } | { ask: 'publish', channels: string[], size: number, times: number } | { ask: 'revalidate' } | { ask: 'emit', size: number, times: number }
+
+export interface Memory {
+  /** Bytes on the heap and beside it. */
+  bytes: number
+  heldBytes: number
+  connections: number
+  inboundMessages: number
+}
+
+/** What is not done before the connection is gone, as a handler that waits for a database. */
+let waiting: Array<() => void> = []
+const stuck = (): Promise<void> => new Promise((resolve) => { waiting.push(resolve) })
+
+// Pings come often: they tell of clients that went while nothing was read from them.
+const { sc, port, warnings } = await serve(null, { pingInterval: 100 }, (app) => {
+  app.scEvent('declared', {}, stuck)
+  app.scEvent('declared/hooked', { preHandler: stuck as never }, () => {})
+  app.scChannel('latest/:id', { slowConsumerPolicy: 'latest' })
+  app.scChannel('drop/:id', { slowConsumerPolicy: 'drop' })
+  app.scHook('emit', ({ event }) => event === 'hooked' ? stuck() : undefined)
+  app.scHook('publishIn', ({ channel }) => channel.startsWith('slow/') ? stuck() : undefined)
+  app.scHook('subscribe', ({ channel, revalidation }) => channel.startsWith('slow/') || (revalidation && channel.startsWith('withheld/')) ? stuck() : undefined)
+  app.register(async (scope) => {
+    scope.scChannel('out/:id', { slowConsumerPolicy: 'drop' })
+    scope.scChannel('out/disconnect/:id', {})
+    scope.scHook('publishOut', stuck)
+  })
+})
+
+sc.on('handshake', (socket) => {
+  socket.on('echo', (data, res) => res(null, data))
+  socket.on('large', (_data, res) => res(null, 'x'.repeat(225_000)))
+  socket.on('never answers', () => {})
+  socket.on('never settles', stuck)
+})
+
+async function collect (): Promise<Memory> {
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc!()
+    await sleep(5)
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  const { heldBytes, clients, pendingClients, inboundMessages } = sc.stats()
+  return { bytes: heapUsed + external, heldBytes, connections: clients + pendingClients, inboundMessages }
+}
+
+process.on('disconnect', () => process.exit())
+process.on('message', async (question: Question) => {
+  // What the helper collected is not the server's.
+  warnings.length = 0
+  if (question.ask === 'memory') {
+    if (sc.clientsCount === 0) {
+      for (const done of waiting) done()
+      waiting = []
+    }
+    process.send!(await collect())
+    return
+  }
+  if (question.ask === 'publish') {
+    for (let i = 0; i < question.times; i++) {
+      for (const channel of question.channels) {
+        sc.exchange.transmitPublish(channel, `${i} ${'x'.repeat(question.size)}`)
+        if (i % 8 === 7) await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+  } else if (question.ask === 'revalidate') {
+    // Another token may mean other rights.
+    for (const socket of Object.values(sc.clients)) socket.setAuthToken({ sub: 'ann' })
+  } else {
+    for (const socket of Object.values(sc.clients)) for (let i = 0; i < question.times; i++) socket.emit('news', `${i} ${'x'.repeat(question.size)}`)
+  }
+  process.send!('done')
+})
+process.send!(port)
