@@ -122,6 +122,7 @@ export const optionsSchema = Type.Object({
   authPublicKey: Type.Optional(key),
   authAlgorithm: Type.Optional(Type.String()),
   authVerifyAlgorithms: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  authAudience: Type.Optional(Type.Union([Type.String({ minLength: 1, maxLength: 255 }), Type.Literal(false)])),
   authDefaultExpiry: Type.Optional(Type.Integer({ minimum: 1 })),
   authSignAsync: Type.Optional(Type.Boolean()),
   authVerifyAsync: Type.Optional(Type.Boolean()),

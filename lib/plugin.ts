@@ -68,7 +68,11 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
   })
   fastify.addHook('onReady', async () => {
     ready = true
-    await core.start(engine.resolve())
+    const keys = engine.resolve()
+    if (keys.source === 'application' && options.authAudience === undefined && options.authEngine === undefined) {
+      fastify.log.warn('Every token of this application\'s @fastify/jwt opens sockets, whatever it was made for, and a socket\'s token passes for one of a route; set the option authAudience, or to false if that is meant')
+    }
+    await core.start(keys)
   })
   fastify.addHook('onClose', async () => {
     // A server that never got ready was not drained.

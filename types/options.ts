@@ -117,6 +117,8 @@ export interface ScPluginOptions {
   authAlgorithm?: string
   /** The algorithms a token may have. Default: the one of `authAlgorithm`. */
   authVerifyAlgorithms?: string[]
+  /** What a token must be for: `setAuthToken` writes it into `aud`, beside what is there, and a token without it is an `AuthTokenInvalidError`. So a token that the application made for something else, with the same key, opens no socket. `false`: any token. Default: any token, with a warning in the log when the key is that of the application's @fastify/jwt. */
+  authAudience?: string | false
   /** **Seconds** until a token expires; a `setAuthToken` call can say otherwise. @default 86400 */
   authDefaultExpiry?: number
   /** Sign without holding up the event loop, where the engine can. @default false */
@@ -182,7 +184,7 @@ export interface ScPluginOptions {
 }
 
 /** Options that have no default value: absent unless the application sets them. */
-type Optional = 'prefix' | 'hosts' | 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
+type Optional = 'prefix' | 'hosts' | 'authAudience' | 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
   'validatorCompiler' | 'schemaErrorFormatter' | 'requestHeaders'
 
 /** All options with their values: what `scServer.options` holds. */

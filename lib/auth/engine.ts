@@ -212,7 +212,12 @@ export class JwtEngine implements AuthEngine {
       // A public key must never be taken for a secret.
       if (isPem(key!)) changes.algorithms = allowed((changes.algorithms as string[]).filter((name) => !name.startsWith('HS')))
     }
-    if (jwt !== this.#private && jwt.options.verify?.complete === true) changes.complete = false
+    if (jwt !== this.#private) {
+      if (jwt.options.verify?.complete === true) changes.complete = false
+      // The application's own routes may demand another audience.
+      const { authAudience } = this.#options
+      if (typeof authAudience === 'string' && jwt.options.verify?.allowedAud !== undefined) changes.allowedAud = authAudience
+    }
     return Object.keys(changes).length === 0 ? undefined : changes
   }
 

@@ -1,4 +1,5 @@
 import type { ScAuthToken } from '../../types/auth.js'
+import { checkAudience } from '../auth/audience.js'
 import { verifyToken } from '../auth/call-engine.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
 import { toAuthError } from '../auth/token-errors.js'
@@ -101,7 +102,16 @@ export function authenticate (context: HandlerContext, socket: ServerSocket, sig
   } catch (err) {
     return failed(err)
   }
-  const check = (claims: ScAuthToken): Verdict | Promise<Verdict> => pass(context, socket, { claims, signedToken: signedToken as string, version })
+  const check = (claims: ScAuthToken): Verdict | Promise<Verdict> => {
+    const { authAudience } = context.host.options
+    try {
+      // Here and not by the engine: it may be the application's own.
+      if (typeof authAudience === 'string') checkAudience(claims.aud, authAudience)
+    } catch (err) {
+      return failed(err)
+    }
+    return pass(context, socket, { claims, signedToken: signedToken as string, version })
+  }
   if (!(verified instanceof Promise)) return check(verified)
   const { hooks } = context.deadlines
   return withDeadline(verified, hooks, () => scError('SC_ERR_HOOK_TIMEOUT', ['verifyToken', hooks.duration]))

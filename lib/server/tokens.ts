@@ -1,5 +1,6 @@
 import type { AuthEngine, AuthKey, ScAuthToken, ScSignOptions, SignTokenOptions } from '../../types/auth.js'
 import type { ResolvedOptions } from '../../types/options.js'
+import { withAudience } from '../auth/audience.js'
 import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
 import { scError, typeName } from '../errors.js'
@@ -30,7 +31,7 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
     socket.emitError(error)
     return Promise.reject(error)
   }
-  const { authDefaultExpiry, authAlgorithm, authSignAsync } = issuer.options
+  const { authDefaultExpiry, authAlgorithm, authAudience, authSignAsync } = issuer.options
   // What is null counts as left out, as in SocketCluster.
   const { algorithm, ...signOptions } = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as SignTokenOptions
   if (algorithm !== undefined) socket.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
@@ -38,6 +39,10 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   // A token that is made because the user was revoked must not be refused for that.
   const iat = signOptions.noTimestamp === true || authToken.iat !== undefined ? undefined : issuer.issuableFrom(authToken.sub ?? signOptions.subject)
   if (iat !== undefined && iat > Date.now() / 1000) authToken.iat = iat
+  if (typeof authAudience === 'string') {
+    if (signOptions.audience !== undefined) signOptions.audience = withAudience(signOptions.audience, authAudience)
+    else authToken.aud = withAudience(authToken.aud, authAudience)
+  }
   const change = replaceToken(socket, authToken, null)
 
   // A claim says when the token ends, or else the call, or else the option: never two of them.

@@ -66,7 +66,9 @@ async function sign ({ scServer }: FastifyInstance, claims: ScAuthToken): Promis
   const { auth, signatureKey, options } = scServer
   return await new Promise((resolve, reject) => {
     const lifetime = claims.exp === undefined ? { expiresIn: options.authDefaultExpiry } : {}
-    const returned = auth.signToken({ ...claims }, signatureKey, { async: options.authSignAsync, ...lifetime }, (err, signed) => {
+    // A token that a test gives another purpose keeps it.
+    const purpose = typeof options.authAudience === 'string' ? { aud: options.authAudience } : {}
+    const returned = auth.signToken({ ...purpose, ...claims }, signatureKey, { async: options.authSignAsync, ...lifetime }, (err, signed) => {
       if (err !== null) reject(err)
       else resolve(signed as string)
     })
