@@ -25,7 +25,7 @@ for (const [generation, connect] of generations) {
       [{}, null, 'sockets'], [{ aud: 'api' }, null, ['api', 'sockets']], [{ aud: ['a', 'b'] }, null, ['a', 'b', 'sockets']], [{ aud: ['sockets', 'a'] }, null, ['sockets', 'a']],
       [{}, { audience: 'api' }, ['api', 'sockets']], [{}, { audience: ['sockets'] }, ['sockets']]
     ] as const) {
-      await socket.setAuthToken({ sub: 'ann', ...claims }, options as any)
+      await socket.setAuthToken({ sub: 'ann', ...claims } as any, options as any)
       t.same(jwt.decode(socket.signedAuthToken!, { json: true })!.aud, aud)
       t.same(socket.authToken!.aud, aud)
       t.match(await client.authenticate(socket.signedAuthToken!), { isAuthenticated: true })
