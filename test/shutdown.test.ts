@@ -10,15 +10,16 @@ import t from 'tap'
 import { scPlugin, type ScPluginOptions } from '../lib/index.js'
 import { type Cleanup, NetClient, RawClient } from './helpers/raw.js'
 import { authKey, serve } from './helpers/serve.js'
+import { Stopwatch } from './helpers/stopwatch.js'
 
 const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 type HookName = typeof hookNames[number]
 
-/** Milliseconds that a promise takes. */
+/** Milliseconds that a promise takes, as a {@link Stopwatch} measures for upper limits. */
 async function timed (work: Promise<unknown>): Promise<number> {
-  const start = performance.now()
+  const watch = new Stopwatch()
   await work
-  return performance.now() - start
+  return watch.stop()
 }
 
 /** An application on a free port, with things registered before and after the plugin. */
@@ -53,7 +54,7 @@ t.test('a hook that answers', async (t) => {
         if (how.startsWith('reply.code')) t.match(answer, /x-why: because[^]*\{"own":"body"\}/)
         await t.rejects(RawClient.open(null, port), new RegExp(String(status)), 'a websocket client gets it too')
         const took = await timed(app.close())
-        t.ok(freed < 500 && took < 100, `freed after ${freed.toFixed()} ms, closed in ${took.toFixed()} ms`)
+        t.ok(freed < 2_000 && took < 1_000, `freed after ${freed.toFixed()} ms, closed in ${took.toFixed()} ms`)
       }
     }
   }
@@ -63,17 +64,18 @@ t.test('a hook that hangs', async (t) => {
   for (const when of ['before', 'after'] as const) {
     const hang = (app: FastifyInstance): unknown => app.addHook('onRequest', () => new Promise(() => {}))
     const { app, port } = await build(t, { handshakeTimeout: 150 }, when === 'before' ? hang : nothing, when === 'after' ? hang : nothing)
+    const start = performance.now()
     const took = await timed(t.rejects(RawClient.open(null, port), /503/))
-    t.ok(took >= 140 && took < 600, `freed after ${took.toFixed()} ms`)
+    t.ok(performance.now() - start >= 140 && took < 2_000, `freed after ${took.toFixed()} ms`)
     const closing = await timed(app.close())
-    t.ok(closing < 100, `closed in ${closing.toFixed()} ms`)
+    t.ok(closing < 1_000, `closed in ${closing.toFixed()} ms`)
   }
   const { app, port } = await build(t, { handshakeTimeout: 300 }, (app) => app.addHook('onRequest', () => new Promise(() => {})), nothing)
   const opening = RawClient.open(null, port)
   opening.catch(() => {})
   await sleep(50)
   const took = await timed(app.close())
-  t.ok(took < 600, `closing does not wait longer than handshakeTimeout for it: ${took.toFixed()} ms`)
+  t.ok(took < 2_000, `closing does not wait longer than handshakeTimeout for it: ${took.toFixed()} ms`)
   await t.rejects(opening)
 })
 
@@ -91,9 +93,9 @@ t.test('an upgrade that comes while closing', async (t) => {
     early.write('GET /socketcluster/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n')
     const freed = await timed(once(early, 'close'))
     t.match(answer, /^HTTP\/1.1 503 /, 'is refused')
-    t.ok(freed < 200, `and freed after ${freed.toFixed()} ms`)
+    t.ok(freed < 1_000, `and freed after ${freed.toFixed()} ms`)
     const took = await closing
-    t.ok(took < 700, `closed in ${took.toFixed()} ms`)
+    t.ok(took < 2_000, `closed in ${took.toFixed()} ms`)
   }
 })
 
@@ -105,15 +107,16 @@ t.test('a client that never answers the close', async (t) => {
     const mute = await NetClient.connect(t, port)
     const paused = await NetClient.connect(t, port)
     paused.socket.pause()
+    const start = performance.now()
     const took = await timed(app.close())
     if (!own) {
-      t.ok(took >= 380 && took < 700, `delays close() by the deadline: ${took.toFixed()} ms`)
+      t.ok(performance.now() - start >= 380 && took < 2_000, `delays close() by the deadline: ${took.toFixed()} ms`)
       t.same(await good.closed, { code: 4321, reason: 'bye' })
       t.same(await pending.closed, { code: 4321, reason: 'bye' })
       t.same(await mute.closeFrame(), { code: 4321, reason: 'bye' })
     } else {
       // The close frames of an own @fastify/websocket go out first.
-      t.ok(took < 900, `also with the application's own @fastify/websocket: ${took.toFixed()} ms`)
+      t.ok(took < 2_000, `also with the application's own @fastify/websocket: ${took.toFixed()} ms`)
       await good.closed
       await pending.closed
     }
@@ -123,7 +126,7 @@ t.test('a client that never answers the close', async (t) => {
   const { app, port } = await build(t, { closeTimeout: 3_000 }, nothing, nothing)
   const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.connect(t, port)))
   const took = await timed(app.close())
-  t.ok(took < 300, `polite clients do not make it wait: ${took.toFixed()} ms`)
+  t.ok(took < 1_500, `polite clients do not make it wait: ${took.toFixed()} ms`)
   for (const client of clients) t.same(await client.closed, { code: 1001, reason: 'Server closing' })
 })
 
@@ -141,7 +144,7 @@ t.test('what is queued and what is under way reaches clients before the close', 
   for (let i = 0; i < 1_000; i++) sc.exchange.publish('news', i)
   Object.values(sc.clients)[0]!.emit('last')
   const took = await timed(app.close())
-  t.ok(took < 600, `${took.toFixed()} ms`)
+  t.ok(took < 1_500, `${took.toFixed()} ms`)
   await client.closed
   const publications = client.inbox.items.filter((packet) => packet.event === '#publish').map((packet) => packet.data.data)
   t.same(publications, Array.from({ length: 1_000 }, (_, i) => i))
@@ -165,12 +168,12 @@ t.test("the application's own @fastify/websocket goes on", async (t) => {
 t.test('a server that was never ready closes too', async (t) => {
   const app = Fastify()
   await app.register(scPlugin, { authKey })
-  t.ok(await timed(app.close()) < 200)
+  t.ok(await timed(app.close()) < 1_000)
   const failing = Fastify()
   failing.register(scPlugin, { authKey })
   failing.register(async () => { throw new Error('boot') })
   await t.rejects(async () => failing.ready(), /boot/)
-  t.ok(await timed(failing.close()) < 200)
+  t.ok(await timed(failing.close()) < 1_000)
 })
 
 t.test('nothing is left that keeps a process alive', async (t) => {
@@ -179,5 +182,5 @@ t.test('nothing is left that keeps a process alive', async (t) => {
   const { left, took, clients, pending } = JSON.parse(stdout)
   t.same(left, [], 'no timer, no socket')
   t.same([clients, pending], [0, 0])
-  t.ok(took < 600, `closed in ${took} ms`)
+  t.ok(took < 2_000, `closed in ${took} ms`)
 })

@@ -234,11 +234,9 @@ for (const [generation, connect] of generations) {
       const socket = await serverSide
       const err = await new Promise<any>((resolve) => socket.emit('silence', 1, resolve))
       t.match(err, { name: 'TimeoutError', message: "Event response for 'silence' timed out" })
-      const pending = socket.invoke('silence', 1)
-      const began = performance.now()
+      const pending = socket.invoke('silence', 1, { timeout: 60_000 })
       client.raw.disconnect()
-      await t.rejects(pending, { name: 'BadConnectionError', type: 'disconnect' })
-      t.ok(performance.now() - began < 60, 'at once, not by the timeout')
+      await t.rejects(pending, { name: 'BadConnectionError', type: 'disconnect' }, 'at once, not by the timeout')
     })
 
     t.test('calls of the server', async (t) => {

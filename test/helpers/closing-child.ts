@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { RawClient, NetClient } from './raw.js'
 import { serve } from './serve.js'
+import { Stopwatch } from './stopwatch.js'
 
 const { app, sc, port } = await serve(null, { closeTimeout: 200, pingInterval: 100, pingTimeout: 1_000, handshakeTimeout: 5_000, hookTimeout: 5_000 }, (app) => {
   app.scHook('publishIn', () => new Promise(() => {}))
@@ -18,9 +19,9 @@ muteSocket.emit('question', 1, () => {})
 muteSocket.setAuthToken({ exp: Math.floor(Date.now() / 1000) + 600 }).catch(() => {})
 sc.exchange.subscribe('watched')
 sc.stats()
-const start = performance.now()
+const watch = new Stopwatch()
 await app.close()
-const took = performance.now() - start
+const took = watch.stop()
 await client.closed
 // The event loop closes handles in the turn after.
 for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))

@@ -13,8 +13,8 @@ export interface Closed {
   reason: string
 }
 
-/** How long anything that is waited for may take, in milliseconds. */
-const patience = 5_000
+/** How long anything that is waited for may take, in milliseconds: long, because only what is broken takes it, or a machine that is very busy. */
+const patience = 20_000
 
 /** A queue that can be waited at. What arrives is taken out by who asks for it first. */
 export class Inbox<T> {

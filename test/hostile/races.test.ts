@@ -251,7 +251,7 @@ async function schedule (seed: number): Promise<void> {
   if (failed.length > 0) throw new Error(failed.join('; '))
 }
 
-t.test(`${runs} schedules, the first with seed ${firstSeed}`, { timeout: runs > 1_000 ? 0 : 110_000 }, async (t) => {
+t.test(`${runs} schedules, the first with seed ${firstSeed}`, { timeout: runs > 1_000 ? 0 : 220_000 }, async (t) => {
   const start = Date.now()
   let next = 0
   let passed = 0

@@ -60,12 +60,18 @@ t.test('the data of subscriptions', async (t) => {
 
 t.test('connections that wait for hooks of the upgrade', async (t) => {
   for (const [options, status] of [[{ maxConnections: 3 }, 1013], [{ maxConnectionsPerIp: 3 }, 1013], [{ maxPendingHandshakes: 3 }, 1013]] as const) {
-    const { port, sc } = await serve(t, options, (app) => app.addHook('preHandler', () => sleep(200)))
+    // Nobody passes before all have come.
+    const waiting: Array<() => void> = []
+    const { port, sc } = await serve(t, options, (app) => app.addHook('preHandler', () => new Promise<void>((resolve) => {
+      if (waiting.push(resolve) === 10) for (const pass of waiting) pass()
+    })))
     const clients = await Promise.all(Array.from({ length: 10 }, () => RawClient.open(t, port)))
-    const closes = clients.map((client) => client.closed.then(({ code }) => code))
-    const first = await Promise.all(closes.map((close) => Promise.race([close, sleep(300).then(() => 'open')])))
-    t.equal(first.filter((code) => code === 'open').length, 3, Object.keys(options)[0]!)
-    t.equal(first.filter((code) => code === status).length, 7)
+    const codes: number[] = []
+    await new Promise<void>((resolve) => {
+      for (const client of clients) client.closed.then(({ code }) => { if (codes.push(code) === 7) resolve() })
+    })
+    await sleep(50)
+    t.same(codes, Array(7).fill(status), Object.keys(options)[0]!)
     t.equal(sc.pendingClientsCount, 3)
   }
 })

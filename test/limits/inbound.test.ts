@@ -15,15 +15,15 @@ async function start (test: Cleanup, options: ScPluginOptions = {}): Promise<{ a
 }
 
 t.test('a socket may send a burst, then at its rate', async (t) => {
-  const { app, port } = await start(t, { inboundRate: 20, inboundBurst: 10 })
+  const { app, port } = await start(t, { inboundRate: 5, inboundBurst: 10 })
   const client = await RawClient.connect(t, port)
-  const answers = await Promise.all(Array.from({ length: 12 }, (_, i) => client.call('echo', i)))
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => client.call('echo', i)))
   const refused = answers.filter(({ error }) => error !== undefined)
-  // The handshake was one of the burst; a slow machine may have refilled one or two meanwhile.
-  t.ok(refused.length >= 1 && refused.length <= 3, `${refused.length} were over the rate`)
+  // The handshake was one of the burst; a slow machine may have refilled some meanwhile.
+  t.ok(refused.length >= 1 && refused.length <= 11, `${refused.length} were over the rate`)
   const { error } = refused[0]
   t.match(error, { name: 'RateLimitError', code: 'SC_ERR_RATE' })
-  t.ok(error.retryAfter > 0 && error.retryAfter <= 50, `it says when to try again: ${error.retryAfter} ms`)
+  t.ok(error.retryAfter > 0 && error.retryAfter <= 200, `it says when to try again: ${error.retryAfter} ms`)
   await sleep(error.retryAfter + 100)
   t.equal((await client.call('echo', 'again')).data, 'again', 'then it goes on')
   t.equal(app.scServer.stats().rateLimited, refused.length)
@@ -60,7 +60,7 @@ t.test('sockets that share a key share a rate', async (t) => {
     [asFunction, { 'x-tenant': 'one' }, { 'x-tenant': 'two' }]
   ]
   for (const [inboundRateKey, same, other] of cases) {
-    const { port } = await start(t, { inboundRateKey: inboundRateKey as 'ip', inboundKeyRate: 1, inboundKeyBurst: 6 })
+    const { port } = await start(t, { inboundRateKey: inboundRateKey as 'ip', inboundKeyRate: 0.01, inboundKeyBurst: 6 })
     const [one, two, three] = await Promise.all([same, same, other].map((headers) => RawClient.connect(t, port, { headers })))
     // Two of the six were handshakes.
     for (let i = 0; i < 2; i++) for (const client of [one!, two!]) t.notOk((await client.call('echo', i)).error)

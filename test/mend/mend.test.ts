@@ -7,6 +7,7 @@ import t from 'tap'
 import { memoryBroker, ScRefusal, scPlugin, type Broker, type ScServerSocket } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
+import { Stopwatch } from '../helpers/stopwatch.js'
 
 // What SocketCluster does differently, one test for each mended behaviour.
 
@@ -313,6 +314,7 @@ t.test('5: losing authorization ends delivery', async (t) => {
       const exp = Math.ceil(Date.now() / 1000) + 1
       const [expiring] = await subscriber({ name: 'ann', exp })
       const leak: number[] = []
+      const watch = new Stopwatch()
       expiring.ws.on('message', (data) => {
         if (data.toString().includes('"user/ann"') && data.toString().includes('#publish')) leak.push(Date.now())
       })
@@ -323,7 +325,8 @@ t.test('5: losing authorization ends delivery', async (t) => {
       clearInterval(timer)
       t.ok(leak.length > 5, 'messages flowed')
       const last = leak.at(-1)! - exp * 1000
-      t.ok(last <= 250, `the last one ${last} ms after the end of the token`)
+      watch.stop()
+      t.ok(last <= 250 + watch.longest, `the last one ${last} ms after the end of the token, on a machine that held up this process by ${watch.longest.toFixed()} ms`)
     })
   }
 })
@@ -401,7 +404,7 @@ t.test('8: calls fail at once when the socket closes', async (t) => {
     client.ws.close(4123, 'gone')
     await t.rejects(invoked, { name: 'BadConnectionError', type: 'disconnect', code: 4123, reason: 'gone' })
     t.match(await called, { name: 'BadConnectionError', type: 'disconnect', code: 4123 })
-    t.ok(Date.now() - start < 1_000)
+    t.ok(Date.now() - start < 5_000, 'not by the timeout')
     await t.rejects(socket.invoke('later'), { name: 'BadConnectionError' })
     const late = await new Promise<any>((resolve) => socket.emit('later', 1, resolve))
     t.match(late, { name: 'BadConnectionError' })

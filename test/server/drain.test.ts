@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import scPlugin, { type ScPluginOptions } from '../../lib/index.js'
 import { type Cleanup, RawClient } from '../helpers/raw.js'
+import { Stopwatch } from '../helpers/stopwatch.js'
 
 async function start (test: Cleanup, options: ScPluginOptions = {}) {
   const app = Fastify()
@@ -39,7 +40,7 @@ t.test('2,000 clients are closed in waves, and no answer is lost', async (t) => 
   const answers = clients.map((client, i) => client.call('slow', i))
   // All of them have arrived when the last one has begun.
   while (app.scServer.stats().inboundMessages < 4_000) await sleep(5)
-  const start_ = performance.now()
+  const watch = new Stopwatch()
   const closed = app.close()
   while (!app.scServer.draining) await sleep(1)
   t.pass('readiness can be asked')
@@ -48,8 +49,8 @@ t.test('2,000 clients are closed in waves, and no answer is lost', async (t) => 
   t.same(got.map(({ data }) => data), got.map((_, i) => i), 'every call was answered')
   await closed
   await Promise.all(clients.map((client) => client.closed))
-  const took = performance.now() - start_
-  t.ok(took >= drainTimeout * 0.9 && took < drainTimeout + 4_000, `closing took ${took.toFixed()} ms`)
+  watch.stop()
+  t.ok(watch.wall >= drainTimeout * 0.9 && watch.own < drainTimeout + 4_000, `closing took ${watch.wall.toFixed()} ms`)
   t.same([...codes], [1001])
   // A wave is 2,000 / 20 clients; in any 500 ms at most six waves can begin, and answers of 400 ms shift some.
   closes.sort((a, b) => a - b)
@@ -58,7 +59,9 @@ t.test('2,000 clients are closed in waves, and no answer is lost', async (t) => 
     while (closes[i]! - closes[j]! > 500) j++
     most = Math.max(most, i - j + 1)
   }
-  t.ok(most <= 1_100, `at most ${most} closes in 500 ms`)
+  // What was ready while this process was held up comes at once.
+  const heldUp = Math.ceil(watch.longest / 100) * 100
+  t.ok(most <= 1_100 + heldUp, `at most ${most} closes in 500 ms, ${heldUp} of them because the machine is busy`)
   t.equal(began, 0)
 })
 
@@ -91,10 +94,10 @@ t.test('an answer that never comes holds up the close by closeTimeout and no mor
   const client = await RawClient.connect(t, port)
   client.send({ event: 'never', cid: 5 })
   while (app.scServer.stats().inboundMessages < 2) await sleep(1)
-  const before = performance.now()
+  const watch = new Stopwatch()
   await app.close()
-  const took = performance.now() - before
-  t.ok(took >= 290 && took < 1_300, `${took.toFixed()} ms`)
+  t.ok(watch.wall >= 290, 'not before its time')
+  t.ok(watch.stop() < 1_500, `${watch.wall.toFixed()} ms`)
   await client.closed
 })
 

@@ -5,6 +5,7 @@ import t from 'tap'
 import type { ScPluginOptions, ScServerSocket } from '../../lib/index.js'
 import { RawClient, type RawOptions, type Cleanup } from '../helpers/raw.js'
 import { authKey, serve, type Served } from '../helpers/serve.js'
+import { Stopwatch } from '../helpers/stopwatch.js'
 
 type Version = 1 | 2
 
@@ -282,7 +283,7 @@ t.test('call ids that cannot be answered', async (t) => {
   t.same(client.inbox.items, [])
 })
 
-const fast: ScPluginOptions = { pingInterval: 160, pingTimeout: 600 }
+const fast: ScPluginOptions = { pingInterval: 200, pingTimeout: 1_200 }
 
 t.test('pings', async (t) => {
   const answering = modes.map(async ({ version, protocolVersion }) => {
@@ -292,7 +293,7 @@ t.test('pings', async (t) => {
     const client = await RawClient.connect(t, port, { version })
     const socket = await opening
     t.equal(socket.protocolVersion, protocolVersion === 'auto' ? null : protocolVersion, name)
-    await sleep(1_000)
+    await sleep(1_600)
     t.equal(socket.state, 'open', `${name}: a client that answers lives longer than pingTimeout`)
     t.equal(socket.protocolVersion, version, name)
     const own: string = version === 1 ? '#1' : ''
@@ -304,11 +305,11 @@ t.test('pings', async (t) => {
 
   const mute = async (): Promise<void> => {
     const { port } = await serve(t, fast)
-    const start = Date.now()
+    const watch = new Stopwatch()
     const client = await RawClient.connect(t, port, { version: null })
     t.equal((await client.closed).code, 4001, 'a client that does not answer')
-    const took = Date.now() - start
-    t.ok(took >= 580 && took < 1_500, `is closed after ${took} ms`)
+    t.ok(watch.wall >= 1_180, 'is not closed before its time')
+    t.ok(watch.stop() < 3_000, `is closed after ${watch.wall.toFixed()} ms`)
   }
 
   const talking = async (): Promise<void> => {
@@ -318,7 +319,7 @@ t.test('pings', async (t) => {
     const socket = await opening
     const timer = setInterval(() => client.send('alive'), 100)
     t.teardown(() => clearInterval(timer))
-    await sleep(1_000)
+    await sleep(1_600)
     t.equal(socket.state, 'open', 'any frame counts as a sign of life')
     t.equal(socket.protocolVersion, null, 'no pong came')
   }
@@ -328,7 +329,7 @@ t.test('pings', async (t) => {
     const opening = nextSocket()
     const client = await RawClient.connect(t, port, { version: null })
     const socket = await opening
-    await sleep(900)
+    await sleep(1_600)
     t.equal(socket.state, 'open', 'pingTimeoutDisabled')
     t.same(client.pings, [])
   }
@@ -337,17 +338,17 @@ t.test('pings', async (t) => {
 })
 
 t.test('pubSubBatchDuration', async (t) => {
-  const { port, nextSocket } = await serve(t, { pubSubBatchDuration: 80 })
+  const { port, nextSocket } = await serve(t, { pubSubBatchDuration: 300 })
   const opening = nextSocket()
   const client = await RawClient.connect(t, port)
   const socket = await opening
   const start = Date.now()
   socket.sendObject({ event: 'x', data: 1 }, { batch: true })
-  await sleep(20)
+  await new Promise((resolve) => setImmediate(resolve))
   socket.sendObject({ event: 'x', data: 2 }, { batch: true })
   const [message] = await once(client.ws, 'message')
   t.equal(message.toString(), '[{"event":"x","data":1},{"event":"x","data":2}]')
-  t.ok(Date.now() - start >= 75, 'after the duration')
+  t.ok(Date.now() - start >= 295, 'after the duration')
 })
 
 t.test('strictHandshake', async (t) => {
@@ -373,7 +374,7 @@ t.test('a handshake that does not come', async (t) => {
   const start = Date.now()
   const client = await RawClient.open(t, port)
   t.equal((await client.closed).code, 4005)
-  t.ok(Date.now() - start < 1_000)
+  t.ok(Date.now() - start < 5_000, 'long before the default')
   t.equal(sc.pendingClientsCount, 0)
 })
 
