@@ -3,6 +3,7 @@ import { Compile } from 'typebox/compile'
 import type { ResolvedOptions, ScPluginOptions } from '../types/options.js'
 import { brokerKeys } from './broker/keys.js'
 import { scError } from './errors.js'
+import { withHidden } from './printing.js'
 
 /** The defaults of all options that have one. */
 export const defaultOptions = {
@@ -186,7 +187,21 @@ export function resolveOptions (raw: ScPluginOptions = {}, contextPrefix = ''): 
   }
   // Only what is the plugin's own is put in order: the prefix of the context counts as Fastify has it.
   options.path = `${contextPrefix.replace(/\/$/, '')}/${[options.prefix ?? '', options.path].map((part) => part.replace(/^\/+|\/+$/g, '')).filter((part) => part !== '').join('/')}/`.replace(/\/\/$/, '/')
-  return { options: Object.freeze(options), warnings }
+  return { options: Object.freeze(withoutSecrets(options)), warnings }
+}
+
+/** Options that are keys, or objects of the application's that may hold some. */
+const secretOptions = ['authKey', 'authPrivateKey', 'authPublicKey', 'brokerKey', 'authEngine', 'codecEngine', 'broker'] as const
+
+/** The options with those that are secret readable by their name only: they are not enumerated, copied or printed. */
+function withoutSecrets (options: ResolvedOptions): ResolvedOptions {
+  const secrets: Record<string, unknown> = {}
+  for (const name of secretOptions) {
+    if (options[name] === undefined) continue
+    secrets[name] = options[name]
+    delete options[name]
+  }
+  return withHidden(options, secrets)
 }
 
 function explain (given: Record<string, unknown>): string {

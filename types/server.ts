@@ -259,7 +259,7 @@ export interface ScServer extends EventEmitter {
   readonly MIDDLEWARE_EMIT: 'emit'
   /** @deprecated The old name of `MIDDLEWARE_PUBLISH_IN`. */
   readonly MIDDLEWARE_PUBLISH: 'publishIn'
-  /** Complete and frozen. */
+  /** Complete and frozen. Keys, engines and the broker are read by name only: they are not enumerated or printed. */
   readonly options: Readonly<ResolvedOptions>
   readonly exchange: ScExchange
   /** Sockets by id; has no prototype. */

@@ -6,6 +6,7 @@ import type { EventRequest, Hook } from '../../types/hooks.js'
 import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
 import { ScRefusal, scError } from '../errors.js'
+import { printAs } from '../printing.js'
 import { isInstance, read } from '../untrusted.js'
 import { compiling } from './compiling.js'
 import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
@@ -152,14 +153,27 @@ function callOf (request: FastifyRequest): Call {
 
 /** The context of the call, its lazy parts untouched, with the request and the reply. */
 class RequestContext implements EventContext {
-  constructor (readonly call: EventContext, readonly request: FastifyRequest, readonly reply: FastifyReply) {}
+  readonly #call: EventContext
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
 
-  get socket (): ScServerSocket { return this.call.socket }
-  get log (): ScServerSocket['log'] { return this.call.log }
-  get event (): string { return this.call.event }
-  get config (): unknown { return this.call.config }
-  get signal (): AbortSignal { return this.call.signal }
+  constructor (call: EventContext, request: FastifyRequest, reply: FastifyReply) {
+    this.#call = call
+    this.#request = request
+    this.#reply = reply
+  }
+
+  get request (): FastifyRequest { return this.#request }
+  get reply (): FastifyReply { return this.#reply }
+
+  get socket (): ScServerSocket { return this.#call.socket }
+  get log (): ScServerSocket['log'] { return this.#call.log }
+  get event (): string { return this.#call.event }
+  get config (): unknown { return this.#call.config }
+  get signal (): AbortSignal { return this.#call.signal }
 }
+
+printAs(RequestContext, 'EventContext', ({ event, socket }) => ({ event, socket }))
 
 function tcpSocket (socket: ScServerSocket): object {
   return (socket.request as { socket?: object } | undefined)?.socket ?? standInSocket(socket.remoteAddress, socket.remotePort)

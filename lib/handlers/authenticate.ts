@@ -5,6 +5,7 @@ import { isAuthTokenExpired } from '../auth/expiry.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
 import { runHooks, withDeadline } from '../lifecycle/run.js'
+import { withHidden } from '../printing.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { type TokenChange, announceLoss, announceToken, removeToken, replaceToken } from '../socket/authentication.js'
 import type { ServerSocket } from '../socket/socket.js'
@@ -143,7 +144,7 @@ function pass (context: HandlerContext, socket: ServerSocket, candidate: Candida
   }
   const blocked = (thrown: unknown): Verdict => block(context, socket, candidate, thrown)
   try {
-    const running = runHooks('authenticate', hooks.authenticate, instance, { socket, authToken: claims, signedAuthToken: signedToken }, context.deadlines.hooks)
+    const running = runHooks('authenticate', hooks.authenticate, instance, withHidden({ socket }, { authToken: claims, signedAuthToken: signedToken }), context.deadlines.hooks)
     if (running !== undefined) return running.then(accept, blocked)
   } catch (thrown) {
     return blocked(thrown)
@@ -173,7 +174,7 @@ function refuse (context: HandlerContext, socket: ServerSocket, version: number,
 }
 
 function announceBadToken (context: HandlerContext, socket: ServerSocket, authError: Error, signedAuthToken: string | null): void {
-  const status = { authError, signedAuthToken }
+  const status = withHidden({ authError }, { signedAuthToken })
   socket.fireLocal('badAuthToken', status)
   context.host.fire('badSocketAuthToken', socket, status)
 }

@@ -5,6 +5,7 @@ import type { ScServerSocket } from '../../types/server.js'
 import { follow } from '../barrier.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
+import { printAs } from '../printing.js'
 import { promiseOf } from '../promises.js'
 import { Owed } from '../socket/activity.js'
 import type { ServerSocket } from '../socket/socket.js'
@@ -125,6 +126,7 @@ function nothing (): void {}
 
 /** The run of one declared event. */
 class RouteRun extends Owed implements EventContext {
+  readonly #context: HandlerContext
   #abort: AbortController | null = null
   settled = false
   /** It holds up reading while its hooks are asked: the bytes that wait with it. */
@@ -135,15 +137,17 @@ class RouteRun extends Owed implements EventContext {
   readonly #onClose = (): void => this.#abort!.abort()
 
   constructor (
-    readonly context: HandlerContext,
+    context: HandlerContext,
     readonly socket: ServerSocket,
     readonly packet: EventPacket,
     readonly route: EventRoute,
     readonly eventRequest: EventRequest<ScServerSocket>
   ) {
     super()
+    this.#context = context
   }
 
+  get context (): HandlerContext { return this.#context }
   get event (): string { return this.packet.event }
   get config (): unknown { return this.route.config }
   get log (): ServerSocket['log'] { return this.socket.log }
@@ -183,6 +187,8 @@ class RouteRun extends Owed implements EventContext {
     this.socket.fault(err)
   }
 }
+
+printAs(RouteRun, 'EventContext', ({ event, socket }) => ({ event, socket }))
 
 function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
   const request: EventRequest<ScServerSocket> = { socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }

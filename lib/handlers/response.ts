@@ -1,6 +1,7 @@
 import type { CallId } from '../../types/protocol.js'
 import type { ScProcedureRequest } from '../../types/server.js'
 import { scError } from '../errors.js'
+import { printAs } from '../printing.js'
 import { Owed } from '../socket/activity.js'
 import type { ServerSocket } from '../socket/socket.js'
 import { fail, refuse } from './refuse.js'
@@ -66,3 +67,5 @@ export class Response extends Owed implements ScProcedureRequest {
     else this.error(err, data)
   }
 }
+
+printAs(Response, 'ScProcedureRequest', ({ id, procedure, data, sent, socket }) => ({ id, procedure, data, sent, socket }))

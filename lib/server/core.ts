@@ -26,6 +26,7 @@ import { revalidate } from '../handlers/revalidate.js'
 import { Scopes } from '../lifecycle/scope.js'
 import { type FailureKind, logFailure, logHidden, writeLine } from '../log.js'
 import { atOnce } from '../promises.js'
+import { printAs } from '../printing.js'
 import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
@@ -83,7 +84,8 @@ class HandshakeWait extends Timed {
 
 /** Everything of one registration, put together: what the layers below ask of the server, they ask of this. */
 export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, InboundPort, HubPort, ExchangePort, ServerPort {
-  readonly options: ResolvedOptions
+  // What has keys is no property of the object itself.
+  readonly #options: ResolvedOptions
   readonly server: Server
   readonly events: Events
   readonly scopes: Scopes
@@ -99,9 +101,9 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly admission: Admission
   readonly control: Control
   readonly revocations: Revocations
-  auth: AuthEngine
-  signatureKey: AuthKey | null = null
-  verificationKey: AuthKey | null = null
+  accessor auth: AuthEngine
+  accessor signatureKey: AuthKey | null = null
+  accessor verificationKey: AuthKey | null = null
   userProperty = 'user'
   ready = false
   draining = false
@@ -121,7 +123,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   #refusedLogged = -Infinity
 
   constructor (fastify: FastifyInstance, options: ResolvedOptions, auth: AuthEngine) {
-    this.options = options
+    this.#options = options
     this.auth = auth
     this.#log = fastify.log
     this.#codec = options.codecEngine ?? jsonCodec
@@ -292,6 +294,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   // What sockets and handlers ask for
 
   get host (): SocketHost<ServerSocket> { return this }
+  get options (): ResolvedOptions { return this.#options }
   get root () { return this.scopes.root }
   get codec (): CodecEngine { return this.#codec }
   set codec (codec: CodecEngine) { this.#codec = codec }
@@ -477,3 +480,5 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     deliverThroughHooks(this, subscriber, delivery)
   }
 }
+
+printAs(ServerCore, 'ServerCore', ({ server }) => ({ server }))

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { ScStream } from '../../types/exchange.js'
 import type { ServerEvents } from '../../types/server.js'
+import { withHidden } from '../printing.js'
 import { ifRejects, promiseOf } from '../promises.js'
 import { Stream } from '../streams.js'
 
@@ -19,7 +20,7 @@ const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents
   authentication: (socket, authToken) => ({ socket, authToken }),
   deauthentication: (socket, oldAuthToken) => ({ socket, oldAuthToken }),
   authenticationStateChange: (socket, change) => ({ socket, ...change }),
-  badSocketAuthToken: (socket, status) => ({ socket, ...status }),
+  badSocketAuthToken: (socket, { authError, signedAuthToken }) => withHidden({ socket, authError }, { signedAuthToken }),
   slowConsumer: (socket, info) => ({ socket, ...info }),
   brokerState: (state, cause) => ({ state, cause }),
   gap: (channel) => ({ channel })

@@ -14,6 +14,7 @@ import { isAuthTokenExpired } from '../auth/expiry.js'
 import { type Guarded, follow } from '../barrier.js'
 import { ifRejects } from '../promises.js'
 import { scError } from '../errors.js'
+import { printAs } from '../printing.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { Clients } from './clients.js'
 import type { Control } from './control.js'
@@ -148,6 +149,15 @@ export class Server extends EventEmitter implements ScServer {
     return this.#core.events.stream(event)
   }
 }
+
+printAs(Server, 'ScServer', (server) => ({
+  path: server.getPath(),
+  isReady: server.isReady,
+  draining: server.draining,
+  brokerState: server.brokerState,
+  clientsCount: server.clientsCount,
+  pendingClientsCount: server.pendingClientsCount
+}))
 
 const lines = {
   MIDDLEWARE_HANDSHAKE_WS: 'handshakeWS',

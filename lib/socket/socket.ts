@@ -11,6 +11,7 @@ import type { Timed } from '../deadlines.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
 import type { FailureKind } from '../log.js'
+import { printAs } from '../printing.js'
 import { done, handled } from '../promises.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
 import { encodeMessage, rawPayload, toJson } from '../protocol/codec.js'
@@ -59,8 +60,8 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   state: SocketState = 'connecting'
   // Written by `authentication.ts` only.
   readonly authState: AuthState = 'unauthenticated'
-  readonly authToken: ScAuthToken | null = null
-  readonly signedAuthToken: string | null = null
+  accessor authToken: ScAuthToken | null = null
+  accessor signedAuthToken: string | null = null
   /** @internal Counts what was decided about its token. */ readonly authVersion: number = 0
   active = true
   data: any = undefined
@@ -72,7 +73,7 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   /** @internal Whether its `#handshake` came. */ handshaking = false
   /** @internal Ends the connection when the handshake takes too long. */ handshakeWait: Timed | null = null
   /** @internal */ dialect: Dialect
-  /** @internal By channel; with `data` only where it may be needed again. */ readonly subscribed = new Map<string, KeptSubscription>()
+  /** @internal By channel; with `data` only where it may be needed again. */ accessor subscribed = new Map<string, KeptSubscription>()
   /** @internal Bytes of memory that those data take. */ subscriptionData = 0
   /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
   /** @internal Channels for which the broker is being asked; they count towards the limit. */ joining = 0
@@ -80,19 +81,20 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
   /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
   /** @internal What is under way. */ readonly activity: Activity
   /** @internal The server is about to close it: what it asks for now is not begun. */ retiring = false
-  /** @internal Channels whose messages are held back. */ withheld: Withheld | null = null
+  /** @internal Channels whose messages are held back. */ accessor withheld: Withheld | null = null
   #deliveryLanes: Lanes | null = null
   #calls: Calls | null = null
   #batch: PacketBatch | null = null
   #log: FastifyBaseLogger | null = null
 
-  constructor (
-    readonly id: string,
-    /** @internal */ readonly host: SocketHost<ServerSocket>,
-    /** @internal */ readonly port: SocketPort,
-    readonly fastifyRequest: FastifyRequest
-  ) {
+  // These lead to keys, headers and claims, and are no properties of the object itself: whoever walks through those finds none.
+  readonly #host: SocketHost<ServerSocket>
+  readonly #fastifyRequest: FastifyRequest
+
+  constructor (readonly id: string, host: SocketHost<ServerSocket>, /** @internal */ readonly port: SocketPort, fastifyRequest: FastifyRequest) {
     super()
+    this.#host = host
+    this.#fastifyRequest = fastifyRequest
     this.remoteAddress = fastifyRequest.ip
     const { protocolVersion } = host.options
     this.activity = new Activity(host.options.inboundQueue, host.options.inboundQueueBytes, port)
@@ -100,7 +102,9 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
     this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
   }
 
-  get server (): ScServer { return this.host.server }
+  /** @internal */ get host (): SocketHost<ServerSocket> { return this.#host }
+  get fastifyRequest (): FastifyRequest { return this.#fastifyRequest }
+  get server (): ScServer { return this.#host.server }
   get exchange (): ScExchange { return this.host.exchange }
   get request (): IncomingMessage { return this.fastifyRequest.raw }
   // The address is kept by Node.js after the first look, which the constructor took.
@@ -558,6 +562,17 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
 for (const name of ['CONNECTING', 'OPEN', 'CLOSED', 'AUTHENTICATED', 'UNAUTHENTICATED'] as const) {
   Object.defineProperty(ServerSocket.prototype, name, { value: ServerSocket[name] })
 }
+
+printAs(ServerSocket, 'ScServerSocket', (socket) => ({
+  id: socket.id,
+  state: socket.state,
+  authState: socket.authState,
+  user: socket.authToken?.sub,
+  remoteAddress: socket.remoteAddress,
+  protocolVersion: socket.protocolVersion,
+  subscriptions: socket.channelSubscriptionsCount,
+  bufferedAmount: socket.bufferedAmount
+}))
 
 /** What a publication takes that waits for hooks: the text, which others may share, and what is made to wait. */
 export function deliveryBytes (length: number): number {
