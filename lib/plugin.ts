@@ -70,7 +70,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     ready = true
     const keys = engine.resolve()
     if (keys.source === 'application' && options.authAudience === undefined && options.authEngine === undefined) {
-      fastify.log.warn('Every token of this application\'s @fastify/jwt opens sockets, whatever it was made for, and a socket\'s token passes for one of a route; set the option authAudience, or to false if that is meant')
+      writeLine(fastify.log, 'warn', 'Every token of this application\'s @fastify/jwt opens sockets, whatever it was made for, and a socket\'s token passes for one of a route; set the option authAudience, or to false if that is meant')
     }
     await core.start(keys)
   })
