@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import fc from 'fast-check'
 import t from 'tap'
 import scPlugin, { type Broker } from '../../lib/index.js'
+import { injectSC } from '../../lib/testing/index.js'
 
 // Whoever may write to the engine may send a node any control message. None of them harms it, and none makes it wait for ever.
 
@@ -84,6 +85,22 @@ t.test('answers that are no answers', async (t) => {
     t.ok(Number.isFinite(total.clients) && Number.isFinite(total.eventLoopDelay.max), JSON.stringify(value).slice(0, 60))
   }
   t.match((await ask({ clients: 4, closes: { 1006: 2 }, broker: { state: 'up' } })).total, { clients: 4, closes: { 1006: 2 } }, 'a good one is')
+})
+
+t.test('commands that are not whole do nothing to sockets', async (t) => {
+  const { app, sc, broker } = await start(t)
+  const client = await injectSC(app)
+  t.teardown(() => client.close())
+  const [socket] = Object.values(sc.clients)
+  for (const body of [
+    { do: 'disconnect', filter: {}, code: 'text' }, { do: 'disconnect', filter: { user: {} }, code: 4999 }, { do: 'disconnect', filter: { jti: [] }, code: 4999 }, { do: 'disconnect', filter: {}, code: 5 },
+    { do: 'disconnect', filter: {} }, { do: 'disconnect', code: 4999 }, { do: 'disconnect', filter: {}, code: 4999, reason: {} }, { do: 'other', filter: {}, code: 4999 }, { filter: {}, code: 4999 }
+  ]) {
+    broker.says('n1', { t: 'ask', id: 1, kind: 'command', body })
+    t.equal(socket!.state, 'open', JSON.stringify(body))
+  }
+  broker.says('n1', { t: 'ask', id: 1, kind: 'command', body: { do: 'disconnect', filter: {}, code: 4999 } })
+  t.equal(socket!.getState(), 'closed', 'one that is whole does')
 })
 
 t.test('any control message', async (t) => {
