@@ -21,7 +21,7 @@ export const defaultOptions = {
   maxBatchItems: 64,
   maxDepth: 32,
   maxNodes: 10_000,
-  maxKeys: 3_000,
+  maxKeys: 2_000,
   maxChannelNameLength: 255,
   maxEventNameLength: 128,
   hookTimeout: 5_000,

@@ -47,7 +47,7 @@ export interface ScPluginOptions {
   maxDepth?: number
   /** Values in one message; more is an `InvalidMessageError`. @default 10000 */
   maxNodes?: number
-  /** Different keys of objects in one JSON message; more is an `InvalidMessageError`. A message with so many takes milliseconds to parse. 0 for no limit. @default 3000 */
+  /** Different keys of objects in one JSON message; more is an `InvalidMessageError`. A message with so many takes milliseconds to parse. 0 for no limit. @default 2000 */
   maxKeys?: number
   /** Bytes of a channel's name. @default 255 */
   maxChannelNameLength?: number
