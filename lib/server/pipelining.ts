@@ -39,8 +39,9 @@ export class Pipelining {
     last.once('close', () => {
       if (!socket.destroyed) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => (socket as Socket).destroySoon())
     })
-    // Otherwise nobody would learn that the client is gone.
+    // Otherwise nobody would learn that the client is gone: by an error, or by the end of what it sends.
     socket.on('error', () => socket.destroy())
+    socket.on('end', () => socket.destroy())
     socket.resume()
   }
 }

@@ -11,6 +11,52 @@ export interface Upgrade {
   readonly head: Buffer
   /** What could be seen of the connection when nobody had touched it yet. */
   readonly traces: number
+  /** Since nobody answered at once. */
+  watch: Watch | null
+}
+
+/** Bytes that a client may send before it has the answer to its upgrade. */
+const maxEarlyBytes = 65_536
+
+/**
+ * Reads from a connection while the routes decide about its upgrade: who does not read never learns that the client is gone, and
+ * hooks and handlers may take any time. What comes early belongs to the websocket.
+ */
+class Watch {
+  readonly #socket: Duplex
+  readonly #traces: number
+  #early: Buffer[] = []
+  #bytes = 0
+
+  constructor (socket: Duplex) {
+    this.#socket = socket
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    this.#traces = tracesOf(socket)
+  }
+
+  /** Stops. @returns what came early */
+  stop (): Buffer[] {
+    this.#socket.removeListener('data', this.#onData)
+    this.#socket.removeListener('end', this.#onEnd)
+    return this.#early
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    // Somebody else has made something of the connection.
+    if (this.#traces !== tracesOf(this.#socket)) {
+      this.stop()
+      return
+    }
+    this.#early.push(chunk)
+    this.#bytes += chunk.length
+    if (this.#bytes > maxEarlyBytes) this.#socket.destroy()
+  }
+
+  readonly #onEnd = (): void => {
+    this.stop()
+    if (this.#traces === tracesOf(this.#socket) + 1) this.#socket.destroy()
+  }
 }
 
 /** Every HTTP server has one, however many registrations share it: two would answer the same upgrade twice. */
@@ -76,6 +122,8 @@ export class Upgrades {
     if (upgrade !== undefined) {
       this.#waiting.delete(socket)
       socket.removeListener('error', onError)
+      const early = upgrade.watch?.stop() ?? []
+      if (early.length > 0) return { ...upgrade, head: Buffer.concat([upgrade.head, ...early]) }
     }
     return upgrade
   }
@@ -84,7 +132,7 @@ export class Upgrades {
     if (this.#pipelining?.refuses(socket) === true) return
     // Node.js took its own listener away: without one, a connection that breaks while hooks run would end the process.
     socket.on('error', onError)
-    this.#waiting.set(socket, { request, socket, head, traces: tracesOf(socket) })
+    this.#waiting.set(socket, { request, socket, head, traces: tracesOf(socket), watch: null })
     process.nextTick(settle, this, socket)
   }
 
@@ -97,7 +145,8 @@ export class Upgrades {
     else if (this.#closing && written(socket) > 0 && socket.listenerCount('data') === 0) destroySoon(socket)
   }
 
-  #route ({ request, socket }: Upgrade): void {
+  #route (upgrade: Upgrade): void {
+    const { request, socket } = upgrade
     if (request.method !== 'GET') {
       refuse(socket, '405 Method Not Allowed\r\nAllow: GET')
       return
@@ -113,6 +162,7 @@ export class Upgrades {
     }
     response.once('finish', onAnswered)
     this.#fastify.routing(request, response)
+    if (this.#waiting.has(socket) && !response.writableEnded) upgrade.watch = new Watch(socket)
   }
 }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { type Cleanup, RawClient } from '../helpers/raw.js'
+import { type Cleanup, RawClient, frame } from '../helpers/raw.js'
 import { type Served, serve } from '../helpers/serve.js'
 
 const upgrade = ['GET /socketcluster/ HTTP/1.1', 'Host: 127.0.0.1', 'Connection: Upgrade', 'Upgrade: websocket',
@@ -36,7 +36,7 @@ function send (t: Cleanup, port: number, text: string): { socket: Socket, all: P
   socket.on('error', () => {})
   let came = ''
   socket.on('data', (chunk: Buffer) => { came += chunk.toString('latin1') })
-  const closed = once(socket, 'close')
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
   return { socket, all: closed.then(() => came), closed }
 }
 
@@ -88,14 +88,69 @@ t.test('an upgrade after an answer is made', async (t) => {
   t.ok(chunk.toString('latin1').startsWith('HTTP/1.1 101'))
 })
 
-t.test('the client goes while the answer before its upgrade is slow', async (t) => {
-  const { port, app, asked } = await start(t)
-  const { socket } = send(t, port, get('/slow') + upgrade)
+const never = (): Promise<void> => new Promise(() => {})
+
+t.test('the client goes before its upgrade is decided', async (t) => {
+  const elsewhere = upgrade.replace('/socketcluster/', '/never')
+  const texts: Record<string, string> = {
+    'behind a slow answer': get('/never') + upgrade,
+    'on a route of the application': elsewhere,
+    'on a route of the application, with early bytes': elsewhere + 'early',
+    'while hooks of the upgrade take their time': upgrade.replace('\r\n', '\r\nX-Slow: 1\r\n')
+  }
+  for (const [name, text] of Object.entries(texts)) {
+    for (const [how, leave] of [['resets', (socket: Socket) => socket.resetAndDestroy()], ['leaves', (socket: Socket) => socket.destroy()], ['says no more', (socket: Socket) => socket.end()]] as const) {
+      let ask = (): void => {}
+      const asked = new Promise<void>((resolve) => { ask = resolve })
+      const { app, port } = await serve(t, {}, (app) => {
+        app.addHook('onRequest', async (request) => {
+          if (request.headers['x-slow'] === undefined) return
+          ask()
+          await never()
+        })
+        app.get('/never', () => {
+          ask()
+          return never()
+        })
+      })
+      const { socket } = send(t, port, text)
+      await asked
+      const connections = (): Promise<number> => new Promise((resolve) => app.server.getConnections((_err, count) => resolve(count)))
+      t.equal(await connections(), 1)
+      leave(socket)
+      while (await connections() !== 0) await new Promise(setImmediate)
+      t.pass(`${name}, it ${how}: its connection is freed`)
+      await app.close()
+    }
+  }
+})
+
+t.test('what comes before the answer to an upgrade belongs to the websocket', async (t) => {
+  let go = (): void => {}
+  const gate = new Promise<void>((resolve) => { go = resolve })
+  let ask = (): void => {}
+  const asked = new Promise<void>((resolve) => { ask = resolve })
+  const { app, port } = await serve(t, {}, (app) => app.addHook('onRequest', async () => {
+    ask()
+    await gate
+  }))
+  const handshake = frame(JSON.stringify({ event: '#handshake', data: {}, cid: 1 }))
+  const { socket } = send(t, port, upgrade)
   await asked
-  const connections = (): Promise<number> => new Promise((resolve) => app.server.getConnections((_err, count) => resolve(count)))
-  socket.resetAndDestroy()
-  while (await connections() !== 0) await new Promise(setImmediate)
-  t.pass('its connection is freed')
+  for (const byte of handshake) {
+    socket.write(Buffer.of(byte))
+    await new Promise(setImmediate)
+  }
+  await send(t, port, upgrade + 'x'.repeat(200_000)).closed
+  t.pass('it is not much')
+  go()
+  let answers = ''
+  while (!answers.includes('"rid":1')) answers += String((await once(socket, 'data'))[0])
+  t.match(answers, /^HTTP\/1.1 101/)
+  socket.write(frame(JSON.stringify({ event: 'nobody', cid: 2 })))
+  while (!answers.includes('"rid":2')) answers += String((await once(socket, 'data'))[0])
+  t.pass('and it goes on')
+  await app.close()
 })
 
 t.test('closing meanwhile', async (t) => {
