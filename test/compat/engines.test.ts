@@ -109,8 +109,8 @@ for (const [generation, connect] of generations) {
           [write({}, 'another seal'), { name: 'AuthTokenInvalidError', message: 'the seal is broken' }, true],
           [write({ fail: 'expired' }, authKey), { name: 'AuthTokenExpiredError', message: 'too old', expiry: date }, true],
           [write({ fail: 'early' }, authKey), { name: 'AuthTokenNotBeforeError', message: 'too young', date }, false],
-          [write({ fail: 'other' }, authKey), { name: 'AuthTokenError', message: 'ask again later' }, true],
-          [write({ fail: 'inherited' }, authKey), { name: 'AuthTokenError', message: 'a name that every object knows' }, true]
+          [write({ fail: 'other' }, authKey), { name: 'AuthTokenError', message: 'The auth token could not be checked' }, true],
+          [write({ fail: 'inherited' }, authKey), { name: 'AuthTokenError', message: 'The auth token could not be checked' }, true]
         ] as const) {
           if (bad) t.match(await failure(client.authenticate(token)), error)
           else t.match(await client.authenticate(token), { isAuthenticated: false, authError: error })
