@@ -62,7 +62,7 @@ export interface ScPluginOptions {
   /** Messages of one socket that may come at once. @default 200 */
   inboundBurst?: number
   /**
-   * Bytes a second that are read from one socket in the long run, after inflation and with 64 for each message, ping and pong; 0
+   * Bytes a second that are read from one socket in the long run, after inflation and with 64, or 1,024 with compression, for each message, ping and pong; 0
    * for no limit. Over it the server stops reading until the socket is within its rate again, so that the sender's own buffers fill
    * up. What can be read no more slowly, since it came compressed in few bytes, closes with 4429. @default 524288
    */

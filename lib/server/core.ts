@@ -39,6 +39,7 @@ import { Heartbeat } from '../transport/heartbeat.js'
 import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
 import { Clients } from './clients.js'
 import { Admission } from './admission.js'
+import { addressKey } from './addresses.js'
 import { BufferBudget } from './buffer-budget.js'
 import { Control } from './control.js'
 import { drainSockets } from './drain.js'
@@ -356,7 +357,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (inboundRateKey === null) return 0
     let key: string | undefined
     if (inboundRateKey === 'ip') {
-      key = socket.remoteAddress
+      key = socket.remoteAddress === undefined ? undefined : addressKey(socket.remoteAddress)
     } else if (inboundRateKey === 'user') {
       key = claimText(socket.authToken?.sub)
     } else {
@@ -442,7 +443,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.#heartbeat.remove(socket)
     this.#expiries.remove(socket)
     this.#budget.remove(socket)
-    this.admission.gone(socket.remoteAddress, this.clients.isPending(socket))
+    if (this.clients.isPending(socket)) this.admission.shookHands(socket.remoteAddress)
     this.brokerWaits.closed(socket)
     if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket, code })
     this.clients.remove(socket)
@@ -455,6 +456,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       }
     }
     writeLine(socket.fastifyRequest.log, 'debug', 'socket closed', { socketId: socket.id, code })
+  }
+
+  gone (socket: ServerSocket): void {
+    this.admission.gone(socket.remoteAddress, false)
   }
 
   setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions): Promise<Error | null> {

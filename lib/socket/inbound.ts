@@ -29,6 +29,8 @@ export interface InboundPort {
   pausedReading (pause: Timed): void
   rateLimited (socket: ServerSocket, retryAfter: number): void
   message (socket: ServerSocket, bytes: number): void
+  /** Its connection is gone, which may be a while after it was closed. */
+  gone (socket: ServerSocket): void
 }
 
 /**
@@ -48,6 +50,8 @@ const patience = 1_000
 
 /** What a message, a ping or a pong counts besides its own bytes: even an empty one costs some microseconds. */
 const messageBytes = 64
+/** The same on a connection with compression: to inflate costs so much more, however little it is. */
+const compressedMessageBytes = 1_024
 
 /** Ends when it is time to look whether reading may go on. */
 class ReadingPause extends Timed {
@@ -94,7 +98,7 @@ export class Inbound implements PortListener {
     const socket = this.#socket
     const now = performance.now()
     // Also after the close: a client that goes on sending is read no faster, until its connection is dropped.
-    const within = this.#takeBytes(bytes + messageBytes, now)
+    const within = this.#takeBytes(bytes + (socket.port.compressed ? compressedMessageBytes : messageBytes), now)
     if (socket.state === 'closed') return false
     socket.lastSeen = now
     if (within) return true
@@ -175,6 +179,7 @@ export class Inbound implements PortListener {
   }
 
   onClose (code: number, reason: string): void {
+    this.#port.gone(this.#socket)
     this.#socket.finish(code, reason === '' ? undefined : reason)
   }
 

@@ -7,6 +7,8 @@ import type { Holdings } from './holdings.js'
 export interface SocketPort {
   /** False as soon as either side began to close. */
   readonly open: boolean
+  /** Whether messages may come compressed. */
+  readonly compressed: boolean
   /** Settles when the connection is gone. */
   readonly closed: Promise<void>
   /** Bytes accepted and not yet given to the operating system, and what is held for this client before that. */

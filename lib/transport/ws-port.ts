@@ -32,6 +32,7 @@ export interface TrafficCounters {
  * the stream is not a real one, `ws` sends.
  */
 export class WsPort implements SocketPort, Flushable {
+  readonly compressed: boolean
   readonly #ws: WebSocket
   /** The stream below, when frames may be written to it directly. */
   readonly #stream: Duplex | null
@@ -59,7 +60,8 @@ export class WsPort implements SocketPort, Flushable {
 
   constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number) {
     this.#ws = ws
-    this.#stream = ws.extensions === '' && stream !== undefined && typeof stream.cork === 'function' ? stream : null
+    this.compressed = ws.extensions !== ''
+    this.#stream = !this.compressed && stream !== undefined && typeof stream.cork === 'function' ? stream : null
     this.#flusher = flusher
     this.#counters = counters
     this.holdings = holdings

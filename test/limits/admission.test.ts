@@ -4,7 +4,7 @@ import t from 'tap'
 import { Admission } from '../../lib/server/admission.js'
 import { addressKey, isPrivate } from '../../lib/server/addresses.js'
 import { startApp } from '../helpers/app.js'
-import { type Cleanup, RawClient } from '../helpers/raw.js'
+import { type Cleanup, NetClient, RawClient } from '../helpers/raw.js'
 import { serve, type Served } from '../helpers/serve.js'
 import type { ScPluginOptions } from '../../lib/index.js'
 
@@ -46,6 +46,36 @@ t.test('an address with as few pending handshakes as all others takes nobody\'s 
   const { port } = await start(t, { maxPendingHandshakes: 2 })
   for (const address of ['203.0.113.1', '203.0.113.2']) await RawClient.open(t, port, from(address))
   t.match(await refused(t, port, '203.0.113.3'), /503/)
+})
+
+t.test('a connection that is closed counts until it is gone', async (t) => {
+  const { port, sc } = await start(t, { maxConnections: 10, maxConnectionsPerIp: 4 })
+  const closes: Array<(client: NetClient) => void> = [
+    // The server closes: it is asked to, or because of what came, or because of a limit. None of them answers the close.
+    (client) => {
+      client.packet({ event: '#handshake', data: {}, cid: 1 })
+      client.packet({ event: '#disconnect', data: { code: 1000 } })
+    },
+    (client) => client.packet({ event: 'before the handshake' }),
+    (client) => client.packet(Array.from({ length: 100 }, () => ({}))),
+    (client) => {
+      client.packet({ event: '#handshake', data: {}, cid: 1 })
+      client.packet(Array.from({ length: 100 }, () => ({})))
+    }
+  ]
+  const closing: NetClient[] = []
+  for (const close of closes) {
+    const client = await NetClient.open(t, port, { headers: ['X-Forwarded-For: 203.0.113.1'] })
+    close(client)
+    await client.closeFrame()
+    closing.push(client)
+  }
+  t.match(await refused(t, port, '203.0.113.1'), /503/, 'it has as many as it may')
+  t.equal(await refused(t, port, '203.0.113.2'), 'accepted')
+  t.equal(sc.clientsCount, 0)
+  for (const client of closing) client.socket.destroy()
+  while (await refused(t, port, '203.0.113.1') !== 'accepted') await new Promise(setImmediate)
+  t.pass('there is room again')
 })
 
 t.test('open connections of one address leave some for others', async (t) => {

@@ -70,6 +70,17 @@ t.test('compressed messages that a pause cannot hold back end the socket', async
   t.equal(sc.stats().rateLimited, 1)
 })
 
+t.test('compressed messages count by what it costs to inflate them, however little they hold', async (t) => {
+  const codecEngine = countingCodec()
+  const { port } = await serve(t, { perMessageDeflate: { threshold: 0 }, inboundRate: 0, codecEngine })
+  const client = await NetClient.open(t, port, { headers: ['Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover'] })
+  const deflated = deflateRawSync('{"event":"load"}', { finishFlush: 2 })
+  const message = frame(deflated.subarray(0, deflated.length - 4), { rsv: 4 })
+  client.socket.write(Buffer.concat([frame('{"event":"#handshake","data":{},"cid":1}'), ...Array.from({ length: 2_500 }, () => message)]))
+  t.equal((await client.closeFrame()).code, 4429)
+  t.ok(codecEngine.decoded < 1_500, `${codecEngine.decoded} messages of 2,501 were decoded`)
+})
+
 for (const [what, opcode] of [['pings', 9], ['pongs', 10]] as const) {
   t.test(`${what} of the websocket protocol count`, async (t) => {
     const { port, nextSocket } = await serve(t, { inboundRate: 20, inboundBurst: 10 })

@@ -55,13 +55,15 @@ t.test('packets in an array count one by one, wanted acks do not', async (t) => 
 
 t.test('sockets that share a key share a rate', async (t) => {
   const asFunction = ({ request }: { request: { headers: Record<string, unknown> } }): string | undefined => request.headers['x-tenant'] as string | undefined
-  const cases: Array<[unknown, Record<string, string>, Record<string, string>]> = [
+  const cases: Array<[unknown, Record<string, string>, Record<string, string>, Record<string, string>?]> = [
     ['ip', { 'x-forwarded-for': '10.0.0.1' }, { 'x-forwarded-for': '10.0.0.2' }],
+    ['ip', { 'x-forwarded-for': '2001:db8:1:2::1' }, { 'x-forwarded-for': '2001:db8:1:3::1' }, { 'x-forwarded-for': '2001:db8:1:2:f::2' }],
+    ['ip', { 'x-forwarded-for': 'made up' }, { 'x-forwarded-for': '10.0.0.2' }, { 'x-forwarded-for': 'made up anew' }],
     [asFunction, { 'x-tenant': 'one' }, { 'x-tenant': 'two' }]
   ]
-  for (const [inboundRateKey, same, other] of cases) {
+  for (const [inboundRateKey, same, other, alike = same] of cases) {
     const { port } = await start(t, { inboundRateKey: inboundRateKey as 'ip', inboundKeyRate: 0.01, inboundKeyBurst: 6 })
-    const [one, two, three] = await Promise.all([same, same, other].map((headers) => RawClient.connect(t, port, { headers })))
+    const [one, two, three] = await Promise.all([same, alike, other].map((headers) => RawClient.connect(t, port, { headers })))
     // Two of the six were handshakes.
     for (let i = 0; i < 2; i++) for (const client of [one!, two!]) t.notOk((await client.call('echo', i)).error)
     t.equal((await one!.call('echo')).error.name, 'RateLimitError')
