@@ -86,6 +86,8 @@ function personalMessage (context: HandlerContext, socket: ServerSocket, deliver
 }
 
 function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, own: SharedMessage): void {
+  // Looked at in the turn in which it is queued: each step before may have been another.
+  if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return
   const { hub } = context
   if (socket.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
   else hub.dropped++
