@@ -1,8 +1,17 @@
 import { checkFunction, checkText } from './arguments.js'
 import { promiseOf } from './promises.js'
-import { Stream } from './streams.js'
+import { type Stream, type StreamKeeper, StreamSet } from './streams.js'
 
 export type Listener = (...args: any[]) => unknown
+
+/** Counts text and bytes; what else a stream carries is small. */
+export function textKeeper (behind: (err: Error) => void): StreamKeeper {
+  return {
+    hold: (data) => typeof data === 'string' ? data.length * 2 : ArrayBuffer.isView(data) ? data.byteLength : 0,
+    release () {},
+    behind
+  }
+}
 
 interface Entry {
   readonly fn: Listener
@@ -16,7 +25,7 @@ interface Entry {
 export abstract class Emitter {
   // Most sockets listen to little; what is not used is not made.
   #entries: Map<string, Entry[]> | null = null
-  #streams: Map<string, Stream<unknown>> | null = null
+  #streams: StreamSet | null = null
 
   /** Gets what a listener threw or rejected with. */
   protected abstract onListenerError (err: unknown, event: string): void
@@ -78,24 +87,32 @@ export abstract class Emitter {
     }
   }
 
+  /** The streams of its local events, made on first use. */
+  protected get streams (): StreamSet {
+    return (this.#streams ??= new StreamSet(this.streamKeeper()))
+  }
+
+  /** What counts the values that wait for slow loops. */
+  protected streamKeeper (): StreamKeeper {
+    return textKeeper((err) => this.onListenerError(err, ''))
+  }
+
   /** The stream of an event, made on first use. */
-  protected stream (key: string): Stream<any> {
-    const streams = (this.#streams ??= new Map())
-    let stream = streams.get(key)
-    if (stream === undefined) streams.set(key, stream = new Stream())
-    return stream
+  protected stream (event: string): Stream<any> {
+    return this.streams.of(event)
   }
 
   /** The stream of an event if somebody reads it. */
-  protected activeStream (key: string): Stream<any> | undefined {
-    const stream = this.#streams?.get(key)
-    return stream?.active === true ? stream : undefined
+  protected activeStream (event: string): Stream<any> | undefined {
+    return this.#streams?.active(event)
   }
 
   protected closeStreams (): void {
-    if (this.#streams === null) return
-    for (const stream of this.#streams.values()) stream.close()
+    this.#streams?.end(false)
   }
+
+  getListenerBackpressure (event: string): number { return this.#streams?.backpressure(event) ?? 0 }
+  getAllListenersBackpressure (): number { return this.#streams?.backpressure() ?? 0 }
 
   /** Calls the listeners of a local event and writes to its stream. */
   protected fire (event: string, args: unknown[], toObject?: (...args: any[]) => unknown): void {
@@ -106,6 +123,9 @@ export abstract class Emitter {
         this.onListenerError(err, event)
       }
     })
-    if (toObject !== undefined) this.activeStream(event)?.write(toObject(...args))
+    if (toObject === undefined) return
+    const [first] = args
+    // What a client sent may be large; all else that local events carry is small, or not theirs.
+    this.activeStream(event)?.write(toObject(...args), typeof first === 'string' || ArrayBuffer.isView(first) ? first : undefined)
   }
 }

@@ -92,6 +92,7 @@ export const errorTable = {
   SC_ERR_AUTH_RATE: { name: 'RateLimitError', message: 'Too many attempts to authenticate; try again in %s ms', closeCode: 4429 },
   SC_ERR_FILTER: { name: 'InvalidArgumentsError', message: 'A filter expects user, jti or socketId, got %s' },
   SC_ERR_RATE: { name: 'RateLimitError', message: 'Too many messages; try again in %s ms', closeCode: 4429 },
+  SC_ERR_STREAM_BEHIND: { name: 'ResourceLimitError', message: 'A loop over "%s" is %s values behind: the oldest are dropped' },
   SC_ERR_STREAM_TIMEOUT: { name: 'TimeoutError', message: 'Nothing came within %s ms' },
   // The test kit
   SC_ERR_UPGRADE_REFUSED: { name: 'ServerProtocolError', message: 'The server answered the upgrade with HTTP status %s: %s' },

@@ -3,33 +3,88 @@ import { checkTimeout } from './arguments.js'
 import { scError } from './errors.js'
 import { handled } from './promises.js'
 
+/** How far a loop may be behind: values that wait for it, and bytes of them. Beyond that the oldest are dropped. */
+const maxValues = 10_000
+const maxBytes = 16_777_216
+
+/** Told of values that wait because a loop is slow. */
+export interface StreamKeeper {
+  /** A value begins to wait. @param data what it keeps in memory @returns its bytes, for `release` */
+  hold (data: unknown): number
+  release (bytes: number): void
+  /** A loop is so far behind that the oldest values are dropped. Said once until it has read everything. */
+  behind (err: Error): void
+}
+
+/** What a loop over a stream tells of itself. */
+export interface ConsumerStats {
+  readonly id: number
+  /** Values that wait for it. */
+  readonly backpressure: number
+  readonly stream: string
+}
+
 /**
  * Values as async iterators. Each `for await` loop gets what is written after it started, in order;
  * what is written while nobody listens is gone.
  */
 export class Stream<T> implements ScStream<T> {
   readonly #consumers = new Set<Consumer<T>>()
+  readonly #keeper: StreamKeeper
+  readonly #nextId: () => number
   #closed = false
+
+  /** @param name for errors @param nextId gives its loops their ids */
+  constructor (readonly name: string, keeper: StreamKeeper, nextId: () => number = () => 1) {
+    this.#keeper = keeper
+    this.#nextId = nextId
+  }
 
   /** Whether anybody is reading. */
   get active (): boolean {
     return this.#consumers.size !== 0
   }
 
-  write (value: T): void {
-    for (const consumer of this.#consumers) consumer.push(value)
+  /** @param data what the value keeps in memory, as far as it counts */
+  write (value: T, data: unknown): void {
+    for (const consumer of this.#consumers) consumer.push(value, data)
   }
 
-  /** Ends all loops once they have read what is queued. */
+  /** Ends all loops once they have read what is queued, and those that start later. */
   close (): void {
     this.#closed = true
-    for (const consumer of this.#consumers) consumer.end()
+    this.#endAll(false)
+  }
+
+  /** Ends the loops that are under way at once, or once they have read what is queued. */
+  stop (kill: boolean): void {
+    this.#endAll(kill)
+  }
+
+  #endAll (kill: boolean): void {
+    for (const consumer of this.#consumers) consumer.stop(kill)
     this.#consumers.clear()
   }
 
+  consumer (id: unknown): Consumer<T> | undefined {
+    for (const consumer of this.#consumers) if (consumer.id === id) return consumer
+    return undefined
+  }
+
+  consumerStats (): ConsumerStats[] {
+    return [...this.#consumers].map(({ id, backpressure }) => ({ id, backpressure, stream: this.name }))
+  }
+
+  /** How many values wait for the slowest loop. */
+  getBackpressure (): number {
+    let most = 0
+    for (const consumer of this.#consumers) most = Math.max(most, consumer.backpressure)
+    return most
+  }
+
   [Symbol.asyncIterator] (): AsyncIterator<T, undefined> {
-    const consumer = new Consumer<T>(() => this.#consumers.delete(consumer))
-    if (this.#closed) consumer.end()
+    const consumer = new Consumer<T>(this.#nextId(), this.name, this.#keeper, () => this.#consumers.delete(consumer))
+    if (this.#closed) consumer.stop(false)
     else this.#consumers.add(consumer)
     return consumer
   }
@@ -59,38 +114,159 @@ export class Stream<T> implements ScStream<T> {
   }
 }
 
+/** One loop over a stream. */
 class Consumer<T> implements AsyncIterator<T, undefined> {
-  readonly #onReturn: () => void
+  readonly #name: string
+  readonly #keeper: StreamKeeper
+  readonly #onEnd: () => void
   #queue: T[] = []
+  /** What each of them counts for. */
+  #sizes: number[] = []
+  #bytes = 0
+  #behind = false
   #waiting: Array<(result: IteratorResult<T, undefined>) => void> = []
   #ended = false
 
-  constructor (onReturn: () => void) {
-    this.#onReturn = onReturn
+  constructor (readonly id: number, name: string, keeper: StreamKeeper, onEnd: () => void) {
+    this.#name = name
+    this.#keeper = keeper
+    this.#onEnd = onEnd
   }
 
-  push (value: T): void {
+  get backpressure (): number {
+    return this.#queue.length
+  }
+
+  push (value: T, data: unknown): void {
     const waiting = this.#waiting.shift()
-    if (waiting !== undefined) waiting({ done: false, value })
-    else this.#queue.push(value)
+    if (waiting !== undefined) {
+      waiting({ done: false, value })
+      return
+    }
+    const bytes = this.#keeper.hold(data)
+    this.#queue.push(value)
+    this.#sizes.push(bytes)
+    this.#bytes += bytes
+    while (this.#queue.length > 1 && (this.#queue.length > maxValues || this.#bytes > maxBytes)) {
+      this.#take()
+      if (this.#behind) continue
+      this.#behind = true
+      this.#keeper.behind(scError('SC_ERR_STREAM_BEHIND', [this.#name, this.#queue.length]))
+    }
   }
 
-  end (): void {
+  #take (): T {
+    const bytes = this.#sizes.shift()!
+    this.#bytes -= bytes
+    this.#keeper.release(bytes)
+    return this.#queue.shift()!
+  }
+
+  /** @param kill drops what is queued */
+  stop (kill: boolean): void {
+    if (kill) this.#drop()
     this.#ended = true
     for (const waiting of this.#waiting) waiting({ done: true, value: undefined })
     this.#waiting = []
   }
 
+  /** Ends it at once. */
+  kill (): void {
+    this.stop(true)
+    this.#onEnd()
+  }
+
+  #drop (): void {
+    this.#keeper.release(this.#bytes)
+    this.#queue = []
+    this.#sizes = []
+    this.#bytes = 0
+  }
+
   next (): Promise<IteratorResult<T, undefined>> {
-    if (this.#queue.length !== 0) return Promise.resolve({ done: false, value: this.#queue.shift()! })
+    if (this.#queue.length !== 0) {
+      const value = this.#take()
+      if (this.#queue.length === 0) this.#behind = false
+      return Promise.resolve({ done: false, value })
+    }
     if (this.#ended) return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   return (): Promise<IteratorResult<T, undefined>> {
-    this.#queue = []
-    this.end()
-    this.#onReturn()
+    this.kill()
     return Promise.resolve({ done: true, value: undefined })
+  }
+}
+
+/** The streams of one kind, by name, with what SocketCluster tells of them. */
+export class StreamSet {
+  readonly #streams = new Map<string, Stream<any>>()
+  readonly #keeper: StreamKeeper
+  #lastId = 0
+  readonly #nextId = (): number => ++this.#lastId
+
+  constructor (keeper: StreamKeeper) {
+    this.#keeper = keeper
+  }
+
+  /** Made on first use. */
+  of (name: string): Stream<any> {
+    let stream = this.#streams.get(name)
+    if (stream === undefined) this.#streams.set(name, stream = new Stream(name, this.#keeper, this.#nextId))
+    return stream
+  }
+
+  /** The stream of a name if somebody reads it. */
+  active (name: string): Stream<any> | undefined {
+    const stream = this.#streams.get(name)
+    return stream?.active === true ? stream : undefined
+  }
+
+  /** Ends all loops, and those that start later. */
+  end (kill: boolean): void {
+    for (const stream of this.#streams.values()) {
+      if (kill) stream.stop(true)
+      stream.close()
+    }
+  }
+
+  /** @param name of one stream; without it, all */
+  stop (kill: boolean, name?: string): void {
+    if (name !== undefined) this.#streams.get(name)?.stop(kill)
+    else for (const stream of this.#streams.values()) stream.stop(kill)
+  }
+
+  killConsumer (id: unknown): void { this.#consumer(id)?.kill() }
+  consumerBackpressure (id: unknown): number { return this.#consumer(id)?.backpressure ?? 0 }
+  consumerStats (id: unknown): ConsumerStats | undefined { return this.consumerStatsList().find((stats) => stats.id === id) }
+
+  #consumer (id: unknown): Consumer<any> | undefined {
+    for (const stream of this.#streams.values()) {
+      const consumer = stream.consumer(id)
+      if (consumer !== undefined) return consumer
+    }
+    return undefined
+  }
+
+  hasConsumer (id: unknown, name?: string): boolean {
+    return name !== undefined ? this.#streams.get(name)?.consumer(id) !== undefined : this.#consumer(id) !== undefined
+  }
+
+  consumerCount (name?: string): number {
+    return this.consumerStatsList(name).length
+  }
+
+  consumerStatsList (name?: string): ConsumerStats[] {
+    if (name !== undefined) return this.#streams.get(name)?.consumerStats() ?? []
+    return [...this.#streams.values()].flatMap((stream) => stream.consumerStats())
+  }
+
+  /** How many values wait for the slowest loop: over one stream, or over any. */
+  backpressure (name?: string): number {
+    if (name !== undefined) return this.#streams.get(name)?.getBackpressure() ?? 0
+    let most = 0
+    for (const stream of this.#streams.values()) most = Math.max(most, stream.getBackpressure())
+    return most
   }
 }

@@ -10,6 +10,8 @@ export type OnceTimeout = number | undefined
 export interface ScStream<T> extends AsyncIterable<T> {
   /** The next value. Rejects with a `TimeoutError` after `timeout` milliseconds, when given. */
   once (timeout?: OnceTimeout): Promise<T>
+  /** How many values wait for the slowest loop. A loop that is 10,000 values or 16 MiB behind loses the oldest, with a `warning`. */
+  getBackpressure (): number
 }
 
 /**

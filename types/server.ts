@@ -92,8 +92,77 @@ export interface ScProcedureRequest {
   error (error: unknown): void
 }
 
+/** What a `for await` loop over a stream tells of itself. */
+export interface ScConsumerStats {
+  /** Unique among the loops over streams of the same kind. */
+  readonly id: number
+  /** Values that wait for it. */
+  readonly backpressure: number
+  /** The event. */
+  readonly stream: string
+}
+
+/** Streams of a socket, by the names of SocketCluster 20. Loops that start later are not concerned by `close…` and `kill…`. */
+export interface ScSocketStreams {
+  /** Ends loops over a local event once they have read what waits for them. */
+  closeListener (event: string): void
+  closeAllListeners (): void
+  /** Ends loops over a local event at once. */
+  killListener (event: string): void
+  killAllListeners (): void
+  /** Ends one loop at once. */
+  killListenerConsumer (consumerId: number): void
+  getListenerConsumerStats (consumerId: number): ScConsumerStats | undefined
+  getListenerConsumerStatsList (event: string): ScConsumerStats[]
+  getAllListenersConsumerStatsList (): ScConsumerStats[]
+  getListenerConsumerCount (event: string): number
+  getAllListenersConsumerCount (): number
+  /** How many values wait for the slowest of the loops over a local event. */
+  getListenerBackpressure (event: string): number
+  getAllListenersBackpressure (): number
+  getListenerConsumerBackpressure (consumerId: number): number
+  hasListenerConsumer (event: string, consumerId: number): boolean
+  hasAnyListenerConsumer (consumerId: number): boolean
+
+  /** Ends loops over what the client transmits once they have read what waits for them. */
+  closeReceiver (event: string): void
+  closeAllReceivers (): void
+  /** Ends loops over what the client transmits at once. */
+  killReceiver (event: string): void
+  killAllReceivers (): void
+  /** Ends one loop at once. */
+  killReceiverConsumer (consumerId: number): void
+  getReceiverConsumerStats (consumerId: number): ScConsumerStats | undefined
+  getReceiverConsumerStatsList (event: string): ScConsumerStats[]
+  getAllReceiversConsumerStatsList (): ScConsumerStats[]
+  /** How many values wait for the slowest of the loops over what the client transmits. */
+  getReceiverBackpressure (event: string): number
+  getAllReceiversBackpressure (): number
+  getReceiverConsumerBackpressure (consumerId: number): number
+  hasReceiverConsumer (event: string, consumerId: number): boolean
+  hasAnyReceiverConsumer (consumerId: number): boolean
+
+  /** Ends loops over calls of the client once they have read what waits for them. */
+  closeProcedure (event: string): void
+  closeAllProcedures (): void
+  /** Ends loops over calls of the client at once. */
+  killProcedure (event: string): void
+  killAllProcedures (): void
+  /** Ends one loop at once. */
+  killProcedureConsumer (consumerId: number): void
+  getProcedureConsumerStats (consumerId: number): ScConsumerStats | undefined
+  getProcedureConsumerStatsList (event: string): ScConsumerStats[]
+  getAllProceduresConsumerStatsList (): ScConsumerStats[]
+  /** How many values wait for the slowest of the loops over calls of the client. */
+  getProcedureBackpressure (event: string): number
+  getAllProceduresBackpressure (): number
+  getProcedureConsumerBackpressure (consumerId: number): number
+  hasProcedureConsumer (event: string, consumerId: number): boolean
+  hasAnyProcedureConsumer (consumerId: number): boolean
+}
+
 /** One client's connection. */
-export interface ScServerSocket {
+export interface ScServerSocket extends ScSocketStreams {
   /** Unique, 20 URL-safe characters. */
   readonly id: string
   readonly CONNECTING: 'connecting'
@@ -202,6 +271,12 @@ export interface ScServerSocket {
   sendObject (object: unknown, options?: { batch?: boolean }): void
   /** Bytes of messages received on this connection. */
   getBytesReceived (): number
+  /** The most of all kinds: what waits to be worked on, to be sent, or for the slowest loop over any stream of this socket. */
+  getBackpressure (): number
+  /** Messages of the client that wait for hooks or handlers. */
+  getInboundBackpressure (): number
+  /** Messages that wait to be sent; not those that the operating system has not taken yet, see `bufferedAmount`. */
+  getOutboundBackpressure (): number
 }
 
 /** Which sockets are meant: those that fit every field given. */
@@ -306,6 +381,9 @@ export interface ScServer extends EventEmitter {
   stats (): ScStats
   /** Events as streams of objects, as in SocketCluster 15 and later: `for await (const { socket } of scServer.listener('connection'))`. */
   listener (event: keyof ServerEvents): ScStream<any>
+  /** How many values wait for the slowest loop over an event. */
+  getListenerBackpressure (event: keyof ServerEvents): number
+  getAllListenersBackpressure (): number
 
   on<E extends keyof ServerEvents> (event: E, listener: (...args: ServerEvents[E]) => unknown): this
   once<E extends keyof ServerEvents> (event: E, listener: (...args: ServerEvents[E]) => unknown): this

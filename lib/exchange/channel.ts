@@ -81,7 +81,7 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
         this.#port.warn(err)
       }
     }
-    messages?.write(data)
+    messages?.write(data, json)
   }
 
   /** Changes the state and tells those who want to know. */

@@ -89,10 +89,11 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
     }
   })
   if (response === null) {
-    stream?.write(data)
+    stream?.write(data, data)
     return
   }
-  stream?.write(response)
+  // Its data count with the answer that is owed.
+  stream?.write(response, undefined)
   if (response.sent) return
   socket.activity.keep(response, data)
   context.deadlines.handlers.add(response)

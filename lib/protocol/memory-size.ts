@@ -4,12 +4,19 @@ const valueBytes = 24
 const containerBytes = 40
 /** A character takes two bytes where a text has one that is not of Latin-1; nobody knows without looking. */
 const characterBytes = 2
+/** What cannot be measured counts as the largest message there is by default. */
+const unknownBytes = 65_536
 /** Deeper than any limit that is on. */
 const maxDepth = 1_000
 
 /** Bytes of memory that data of a message takes, at most about. A walk: only for what is kept. */
 export function memorySize (value: unknown): number {
-  return sizeOf(value, maxDepth)
+  try {
+    return sizeOf(value, maxDepth)
+  } catch {
+    // A codec of the application made something that cannot be looked at.
+    return unknownBytes
+  }
 }
 
 function sizeOf (value: unknown, depthLeft: number): number {

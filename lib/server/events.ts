@@ -3,7 +3,8 @@ import type { ScStream } from '../../types/exchange.js'
 import type { ServerEvents } from '../../types/server.js'
 import { withHidden } from '../printing.js'
 import { ifRejects, promiseOf } from '../promises.js'
-import { Stream } from '../streams.js'
+import { textKeeper } from '../emitter.js'
+import { StreamSet } from '../streams.js'
 
 /** The arguments of each event as the one object that SocketCluster 15 and later give. */
 const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents[E]) => unknown } = {
@@ -28,10 +29,12 @@ const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents
 
 /** Emits the server's events. A listener that throws or rejects harms neither the socket nor the other listeners. */
 export class Events {
-  readonly #streams = new Map<keyof ServerEvents, Stream<unknown>>()
+  readonly #streams: StreamSet
 
   /** @param onListenerError gets what a listener threw, and the event it listened to */
-  constructor (readonly emitter: EventEmitter, readonly onListenerError: (err: unknown, event: string) => void) {}
+  constructor (readonly emitter: EventEmitter, readonly onListenerError: (err: unknown, event: string) => void) {
+    this.#streams = new StreamSet(textKeeper((err) => onListenerError(err, '')))
+  }
 
   fire<E extends keyof ServerEvents> (event: E, args: ServerEvents[E]): void {
     const { emitter } = this
@@ -46,18 +49,17 @@ export class Events {
         }
       }
     }
-    const stream = this.#streams.get(event)
-    if (stream?.active === true) stream.write(eventObjects[event](...args))
+    this.#streams.active(event)?.write(eventObjects[event](...args), undefined)
   }
 
+  get streams (): StreamSet { return this.#streams }
+
   stream (event: keyof ServerEvents): ScStream<any> {
-    let stream = this.#streams.get(event)
-    if (stream === undefined) this.#streams.set(event, stream = new Stream())
-    return stream
+    return this.#streams.of(event)
   }
 
   /** Ends all loops over events. */
   end (): void {
-    for (const stream of this.#streams.values()) stream.close()
+    this.#streams.end(false)
   }
 }

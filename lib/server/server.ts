@@ -148,6 +148,9 @@ export class Server extends EventEmitter implements ScServer {
     checkText('listener', 'event', event)
     return this.#core.events.stream(event)
   }
+
+  getListenerBackpressure (event: keyof ServerEvents): number { return this.#core.events.streams.backpressure(event) }
+  getAllListenersBackpressure (): number { return this.#core.events.streams.backpressure() }
 }
 
 printAs(Server, 'ScServer', (server) => ({

@@ -1,14 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScAuthToken, ScSignOptions } from '../../types/auth.js'
-import type { ScExchange, ScStream } from '../../types/exchange.js'
+import type { ScExchange } from '../../types/exchange.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CallId, ProtocolVersion } from '../../types/protocol.js'
 import type { AuthState, DeauthenticateOptions, RawBytes, ScServer, ScServerSocket, SocketEvents, SocketState, SubscriptionOptions } from '../../types/server.js'
 import { checkCallback, checkObject, checkText, checkTimeout } from '../arguments.js'
 import { follow } from '../barrier.js'
 import type { Timed } from '../deadlines.js'
-import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
 import type { FailureKind } from '../log.js'
 import { printAs } from '../printing.js'
@@ -24,6 +23,7 @@ import { asError, messageOf, readable } from '../untrusted.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { Beating } from '../transport/heartbeat.js'
 import type { SocketPort } from '../transport/port.js'
+import type { StreamKeeper } from '../streams.js'
 import { Activity } from './activity.js'
 import { announceLoss, removeToken } from './authentication.js'
 import { type CallCallback, Calls, tell } from './calls.js'
@@ -31,6 +31,7 @@ import { socketEventObjects } from './event-objects.js'
 import type { SocketHost } from './host.js'
 import { Lanes } from './lanes.js'
 import { PacketBatch } from './packet-batch.js'
+import { StreamOwner } from './stream-owner.js'
 import type { TokenBucket } from './token-bucket.js'
 import { Withheld } from './withheld.js'
 
@@ -44,7 +45,7 @@ interface KeptSubscription extends SubscriptionOptions {
 }
 
 /** The socket class: its state and what goes out. What comes in is in `inbound.ts`. */
-export class ServerSocket extends Emitter implements ScServerSocket, Beating {
+export class ServerSocket extends StreamOwner implements ScServerSocket, Beating {
   static readonly CONNECTING = 'connecting'
   static readonly OPEN = 'open'
   static readonly CLOSED = 'closed'
@@ -497,29 +498,26 @@ export class ServerSocket extends Emitter implements ScServerSocket, Beating {
       const text = closeReasons[code] ?? `Socket connection closed with status code ${code}${reason === '' ? '' : ` and reason: ${reason}`}`
       this.emitError(scError('SC_ERR_SOCKET_CLOSED', [text], { code }))
     }
-    this.closeStreams()
+    this.endStreams()
   }
 
   // Events
 
-  listener (event: keyof SocketEvents): ScStream<any> {
-    checkText('listener', 'event', event)
-    return this.stream(event)
+  getBackpressure (): number {
+    return Math.max(this.getInboundBackpressure(), this.getOutboundBackpressure(), this.getAllListenersBackpressure(), this.getAllReceiversBackpressure(), this.getAllProceduresBackpressure())
   }
 
-  // Keys with a space cannot collide with local events.
-  receiver (event: string): ScStream<any> {
-    checkText('receiver', 'event', event)
-    return this.stream(`receiver ${event}`)
-  }
+  getInboundBackpressure (): number { return this.activity.waiting + this.activity.owed }
+  getOutboundBackpressure (): number { return this.port.queuedMessages + (this.#deliveryLanes?.pending ?? 0) }
 
-  procedure (event: string): ScStream<any> {
-    checkText('procedure', 'event', event)
-    return this.stream(`procedure ${event}`)
+  /** What waits for slow loops counts as what waits for handlers: reading pauses. */
+  protected override streamKeeper (): StreamKeeper {
+    return {
+      hold: (data) => this.activity.hold(data),
+      release: (bytes) => this.activity.release(bytes),
+      behind: (err) => this.host.warn(err, this.log)
+    }
   }
-
-  /** @internal */ activeReceiver (event: string) { return this.activeStream(`receiver ${event}`) }
-  /** @internal */ activeProcedure (event: string) { return this.activeStream(`procedure ${event}`) }
 
   /** @internal */
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void {

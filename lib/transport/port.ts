@@ -13,6 +13,8 @@ export interface SocketPort {
   readonly closed: Promise<void>
   /** Bytes accepted and not yet given to the operating system, and what is held for this client before that. */
   readonly bufferedBytes: number
+  /** Messages that are not handed to the operating system yet. */
+  readonly queuedMessages: number
   /** What all connections hold. What a socket holds beside its backlog is counted there. */
   readonly holdings: Holdings
   /** Whether the backlog has room for so many bytes. */

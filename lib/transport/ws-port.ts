@@ -129,6 +129,10 @@ export class WsPort implements SocketPort, Flushable {
     return this.#queuedBytes + this.#heldBytes + this.#backlog()
   }
 
+  get queuedMessages (): number {
+    return this.#single === null ? 0 : this.#queue === null ? 1 : this.#queue.length
+  }
+
   send (data: string | Buffer): void {
     if (!this.open) return
     // What waited before counts: an answer alone may be as large as the application likes.

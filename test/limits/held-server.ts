@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serve } from '../helpers/serve.js'
 
-export type Question = { ask: 'memory' } | { ask: 'publish', channels: string[], size: number, times: number } | { ask: 'revalidate' } | { ask: 'emit', size: number, times: number }
+export type Question = { ask: 'memory', collect: boolean } | { ask: 'publish', channels: string[], size: number, times: number } | { ask: 'revalidate' } | { ask: 'emit', size: number, times: number }
 
 export interface Memory {
   /** Bytes on the heap and beside it. */
@@ -37,12 +37,19 @@ sc.on('handshake', (socket) => {
   socket.on('large', (_data, res) => res(null, 'x'.repeat(225_000)))
   socket.on('never answers', () => {})
   socket.on('never settles', stuck)
+  socket.on('loops', (kind: 'stream' | 'message', res) => {
+    const streams = kind === 'stream' ? [socket.receiver('stream'), socket.procedure('stream')] : [socket.listener('message'), socket.listener('raw')]
+    for (const stream of streams) (async () => { for await (const value of stream) await stuck().then(() => value) })()
+    res()
+  })
 })
 
-async function collect (): Promise<Memory> {
-  for (let i = 0; i < 3; i++) {
+async function measure (collect: boolean): Promise<Memory> {
+  if (collect) {
     globalThis.gc!()
-    await sleep(5)
+    // What waits for finalizers goes with the second one.
+    await sleep(10)
+    globalThis.gc!()
   }
   const { heapUsed, external } = process.memoryUsage()
   const { heldBytes, clients, pendingClients, inboundMessages } = sc.stats()
@@ -58,7 +65,7 @@ process.on('message', async (question: Question) => {
       for (const done of waiting) done()
       waiting = []
     }
-    process.send!(await collect())
+    process.send!(await measure(question.collect))
     return
   }
   if (question.ask === 'publish') {
