@@ -13,6 +13,9 @@ import { tellBlock } from './refuse.js'
 /** How many publications may wait for the hooks of one recipient. */
 const maxPendingDeliveries = 1_024
 
+/** How often the hooks are asked again because the recipient's claims changed while they decided. */
+const maxAsked = 3
+
 /**
  * A publication on its way to one socket whose `publishOut` hooks or `deliver` policy have a say in it. Each recipient has
  * a copy of its own; one that is left as it was goes out as the shared message.
@@ -26,11 +29,13 @@ export function deliverThroughHooks (context: HandlerContext, subscriber: Subscr
     context.host.overrun(socket, context.hub.policyOf(delivery.resolved))
     return
   }
-  deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery), delivery.json)
+  deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery, 1), delivery.json)
 }
 
-function deliver (context: HandlerContext, socket: ServerSocket, delivery: Delivery): void | Promise<void> {
+/** @param asked how often, with this time */
+function deliver (context: HandlerContext, socket: ServerSocket, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved } = delivery
+  const { authToken } = socket
   if (socket.state !== 'open' || !socket.subscribed.has(channel)) return
   const { route, params } = resolved
   let data: unknown
@@ -47,6 +52,12 @@ function deliver (context: HandlerContext, socket: ServerSocket, delivery: Deliv
     tellBlock(context, socket, 'publishOut', thrown, { level: 'debug', text: 'publication blocked', channel })
   }
   const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, socket, delivery, message) }
+  /** After hooks that took their time: who they said yes to may be somebody else by now, or gone from the channel. */
+  const decided = (message: SharedMessage | null): void | Promise<void> => {
+    if (message === null || (socket.authToken === authToken && socket.subscribed.has(channel))) return passed(message)
+    if (asked < maxAsked) return deliver(context, socket, delivery, asked + 1)
+    context.hub.dropped++
+  }
   const stopped = (thrown: unknown): null => {
     blocked(thrown)
     return null
@@ -55,9 +66,9 @@ function deliver (context: HandlerContext, socket: ServerSocket, delivery: Deliv
   let message: SharedMessage | null
   try {
     const running = runHooks('publishOut', route.hooks.publishOut, route.instance, request, context.deadlines.hooks)
-    if (running !== undefined) return running.then(() => policy(context, delivery, request)).then(personal).catch(stopped).then(passed)
+    if (running !== undefined) return running.then(() => policy(context, delivery, request)).then(personal).catch(stopped).then(decided)
     const deciding = policy(context, delivery, request)
-    if (deciding !== undefined) return deciding.then(personal).catch(stopped).then(passed)
+    if (deciding !== undefined) return deciding.then(personal).catch(stopped).then(decided)
     message = personal()
   } catch (err) {
     message = stopped(err)

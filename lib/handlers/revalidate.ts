@@ -15,34 +15,48 @@ import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.
  * A thousand subscriptions are checked in slices, so that one socket does not hold up the others.
  */
 export function revalidate (context: HandlerContext, socket: ServerSocket): void {
-  if (context.host.options.revalidate === false || socket.state !== 'open') return
-  const turn = ++socket.authorizations
-  const guarded: string[] = []
-  for (const options of socket.subscribed.values()) {
-    const { channel } = options
-    if (!isGuarded(options, context.contracts.channel(channel))) continue
-    // At once, not when it is checked: nothing may leave that is no longer allowed.
-    if (socket.withheld?.has(channel) !== true) (socket.withheld ??= new Withheld(socket.port)).keep(channel)
-    guarded.push(channel)
-  }
+  const guarded = withhold(context, socket)
+  const turn = socket.authorizations
   let at = 0
   const next = (): boolean => {
     // A change that came meanwhile checks all of them again.
     if (socket.state !== 'open' || socket.authorizations !== turn) return false
     const channel = guarded[at++]!
-    socket.lanes.run(channel, () => recheck(context, socket, channel), undefined)
+    socket.lanes.run(channel, () => recheck(context, socket, channel, turn), undefined)
     return at < guarded.length
   }
   if (guarded.length > 0) slices.run(socket, next)
 }
 
-function recheck (context: HandlerContext, socket: ServerSocket, channel: string): void | Promise<void> {
+/**
+ * Holds back what comes on channels that anybody has a say in: the socket's authorization changed. Checks under way are of no
+ * use any more; `revalidate` must follow.
+ * @returns the channels
+ */
+export function withhold (context: HandlerContext, socket: ServerSocket): string[] {
+  const guarded: string[] = []
+  if (context.host.options.revalidate === false || socket.state !== 'open') return guarded
+  socket.authorizations++
+  for (const options of socket.subscribed.values()) {
+    const { channel } = options
+    if (!isGuarded(options, context.contracts.channel(channel))) continue
+    // Nothing may leave that is no longer allowed.
+    if (socket.withheld?.has(channel) !== true) (socket.withheld ??= new Withheld(socket.port)).keep(channel)
+    guarded.push(channel)
+  }
+  return guarded
+}
+
+/** @param turn of its authorization: what was decided for another one does not count */
+function recheck (context: HandlerContext, socket: ServerSocket, channel: string, turn: number): void | Promise<void> {
+  if (socket.authorizations !== turn) return
   const options = socket.subscribed.get(channel)
   if (socket.state !== 'open' || options === undefined) {
     socket.withheld?.take(channel)
     return
   }
-  const lost = (thrown: unknown): void => lose(context, socket, channel, thrown)
+  const lost = (thrown: unknown): void => { if (socket.authorizations === turn) lose(context, socket, channel, thrown) }
+  const allowed = (): void => { if (socket.authorizations === turn) resume(context, socket, channel) }
   if (options.waitForAuth === true && socket.authState !== 'authenticated') {
     lost(scError('SC_ERR_CHANNEL_AUTH', [channel]))
     return
@@ -50,12 +64,12 @@ function recheck (context: HandlerContext, socket: ServerSocket, channel: string
   const resolved = context.contracts.channel(channel)
   try {
     const running = authorizeSubscription(context, resolved, subscribeRequest(socket, options, resolved, undefined, true))
-    if (running !== undefined) return running.then(() => resume(context, socket, channel), lost)
+    if (running !== undefined) return running.then(allowed, lost)
   } catch (thrown) {
     lost(thrown)
     return
   }
-  resume(context, socket, channel)
+  allowed()
 }
 
 /** Still, or again, allowed: what was held back meanwhile goes out. */

@@ -179,12 +179,14 @@ function failed (socket: ServerSocket, cid: CallId | undefined, channel: string,
 
 function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {
   const { channel } = options
+  // The hooks said yes to what the socket was before.
+  const changed = socket.authorizations !== authorizations
   socket.addSubscription(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
+  if (changed) context.host.withhold(socket)
   socket.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', socket, channel, options)
   acknowledge(socket, cid, options)
-  // The hooks said yes to what the socket was before.
-  if (socket.authorizations !== authorizations) context.host.revalidate(socket)
+  if (changed) context.host.revalidate(socket)
 }
 
 function acknowledge (socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void {

@@ -22,7 +22,7 @@ import type { ActionCounters, HandlerContext } from '../handlers/context.js'
 import { BrokerWaits } from '../handlers/broker-waits.js'
 import { deliverThroughHooks } from '../handlers/deliver.js'
 import { dispatch } from '../handlers/index.js'
-import { revalidate } from '../handlers/revalidate.js'
+import { revalidate, withhold } from '../handlers/revalidate.js'
 import { Scopes } from '../lifecycle/scope.js'
 import { type FailureKind, logFailure, logHidden, writeLine } from '../log.js'
 import { atOnce } from '../promises.js'
@@ -432,6 +432,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   leave (socket: ServerSocket, channel: string): void {
     if (!socket.removeSubscription(channel)) return
     socket.withheld?.take(channel)
+    socket.port.takeLatest(channel)
     this.hub.leave(channel, socket)
     socket.fireLocal('unsubscribe', channel)
     this.fire('unsubscription', socket, channel)
@@ -464,6 +465,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
 
   setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions): Promise<Error | null> {
     return setAuthToken(this, socket, claims, options)
+  }
+
+  withhold (socket: ServerSocket): void {
+    withhold(this, socket)
   }
 
   revalidate (socket: ServerSocket): void {

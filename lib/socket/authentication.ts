@@ -8,6 +8,8 @@ interface TokenState {
   signedAuthToken: string | null
   /** Counts what was decided about the token: an attempt that began before must not undo it. */
   authVersion: number
+  /** Claims are gone that subscriptions were granted for, and these have not been checked since. */
+  unchecked: boolean
 }
 
 /** What is needed of a socket. An interface, so that this file imports nothing above it. */
@@ -16,6 +18,7 @@ export interface TokenHolder extends TokenState {
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
     tokenChanged (socket: any): void
+    withhold (socket: any): void
     revalidate (socket: any): void
   }
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
@@ -36,6 +39,7 @@ export function replaceToken (socket: TokenHolder, claims: ScAuthToken, signedTo
   socket.signedAuthToken = signedToken
   socket.authVersion++
   socket.host.tokenChanged(socket)
+  if (oldToken !== null) lost(socket)
   return { oldState, oldToken, version: socket.authVersion }
 }
 
@@ -72,11 +76,30 @@ function takeToken (socket: TokenHolder): TokenChange {
   socket.authToken = null
   socket.signedAuthToken = null
   socket.host.tokenChanged(socket)
+  if (oldToken !== null) lost(socket)
   return { oldState, oldToken, version: socket.authVersion }
 }
 
+/** What the old claims allowed is held back at once: listeners that are told of the change may publish. */
+function lost (socket: TokenHolder): void {
+  socket.unchecked = true
+  socket.host.withhold(socket)
+}
+
+/** Every announcement ends here, whichever of its events a listener made untrue: a token of a listener's may allow less than the old one. */
+function recheck (socket: TokenHolder): void {
+  if (!socket.unchecked) return
+  socket.unchecked = false
+  socket.host.revalidate(socket)
+}
+
 /** The events of a socket that was given its token. Those that a listener has made untrue meanwhile are left out. */
-export function announceToken (socket: TokenHolder, { oldState, oldToken, version }: TokenChange): void {
+export function announceToken (socket: TokenHolder, change: TokenChange): void {
+  tellToken(socket, change)
+  recheck(socket)
+}
+
+function tellToken (socket: TokenHolder, { oldState, version }: TokenChange): void {
   const { authToken } = socket
   if (socket.authVersion !== version || authToken === null) return
   if (oldState !== 'authenticated') {
@@ -87,12 +110,17 @@ export function announceToken (socket: TokenHolder, { oldState, oldToken, versio
   }
   socket.fireLocal('authenticate', authToken)
   socket.host.fire('authentication', socket as any, authToken)
-  // What was withheld may be allowed now, and what another token allowed may not be.
-  if (oldToken !== null || socket.withheld !== null) socket.host.revalidate(socket)
+  // What was withheld may be allowed now.
+  if (socket.withheld !== null) socket.unchecked = true
 }
 
 /** The events of a socket that lost its token, or was found to have none. */
-export function announceLoss (socket: TokenHolder, { oldState, oldToken }: TokenChange): void {
+export function announceLoss (socket: TokenHolder, change: TokenChange): void {
+  tellLoss(socket, change)
+  recheck(socket)
+}
+
+function tellLoss (socket: TokenHolder, { oldState, oldToken }: TokenChange): void {
   if (oldState !== 'unauthenticated') {
     const change = { oldState, newState: 'unauthenticated' as const }
     socket.fireLocal('authStateChange', change)
@@ -102,5 +130,4 @@ export function announceLoss (socket: TokenHolder, { oldState, oldToken }: Token
   }
   socket.fireLocal('deauthenticate', oldToken)
   socket.host.fire('deauthentication', socket as any, oldToken)
-  if (oldToken !== null) socket.host.revalidate(socket)
 }

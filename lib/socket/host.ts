@@ -31,6 +31,8 @@ export interface SocketHost<Socket> {
   setAuthToken (socket: Socket, claims: object, options: ScSignOptions): Promise<Error | null>
   /** A socket's token is another one now, or gone: its end has to be watched, or no more. */
   tokenChanged (socket: Socket): void
+  /** Holds back what the old authorization of a socket allowed; `revalidate` must follow. */
+  withhold (socket: Socket): void
   /** Checks a socket's subscriptions again because its authorization changed. */
   revalidate (socket: Socket): void
   /** Takes a socket out of a channel, which it is in, with all events. */

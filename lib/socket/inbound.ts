@@ -219,8 +219,8 @@ export class Inbound implements PortListener {
       return
     }
     for (const packet of packets) {
-      // One of the packets may have closed the socket: nothing after it counts.
-      if (socket.getState() === 'closed') return
+      // One of the packets may have closed the socket, or dropped its connection: nothing after it counts.
+      if (socket.getState() === 'closed' || !socket.port.open) return
       this.#packet(packet, data)
     }
   }

@@ -64,6 +64,7 @@ export class ServerSocket extends StreamOwner implements ScServerSocket, Beating
   accessor authToken: ScAuthToken | null = null
   accessor signedAuthToken: string | null = null
   /** @internal Counts what was decided about its token. */ readonly authVersion: number = 0
+  /** @internal Its subscriptions have yet to be checked for a change of its token. */ readonly unchecked: boolean = false
   active = true
   data: any = undefined
   readonly remoteAddress: string | undefined

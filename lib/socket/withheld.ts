@@ -20,9 +20,12 @@ export class Withheld {
   get isEmpty (): boolean { return this.#channels.size === 0 }
   has (channel: string): boolean { return this.#channels.has(channel) }
 
-  /** From now on what comes is kept; what was kept stays. */
+  /** From now on what comes is kept; what was kept stays. So is what waits until the connection has room for it. */
   keep (channel: string): void {
-    if (!Array.isArray(this.#channels.get(channel))) this.#channels.set(channel, [])
+    if (Array.isArray(this.#channels.get(channel))) return
+    const latest = this.#port.takeLatest(channel)
+    this.#channels.set(channel, latest === undefined ? [] : [latest])
+    if (latest !== undefined) this.#port.hold(latest.bytes)
   }
 
   /** From now on what comes is dropped, and what was kept too. */

@@ -29,9 +29,11 @@ export interface SocketPort {
   send (data: string | Buffer): void
   /** Queues a publication of a channel. False when it was not, because the backlog is over its budget; `policy` says what happens then. */
   publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
+  /** Takes back the last publication of a channel that is kept until there is room. */
+  takeLatest (channel: string): SharedMessage | undefined
   /** Writes what is queued, then closes. The reason is cut to what a close frame holds. */
   close (code: number, reason: string): void
-  /** Drops the connection. */
+  /** Drops the connection, and what came of it and was not yet handed on. */
   terminate (): void
   /** Stops and continues reading: the sender's own TCP window fills up meanwhile. */
   pause (): void

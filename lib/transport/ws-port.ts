@@ -161,7 +161,7 @@ export class WsPort implements SocketPort, Flushable {
     }
     if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
     // A newer message must not be followed by an older one.
-    if (this.#latest !== null) this.#forgetLatest(channel)
+    if (this.#latest !== null) this.takeLatest(channel)
     const first = this.#single === null
     this.#enqueue(message, bytes)
     if (first) this.#flusher.add(this, false)
@@ -207,7 +207,7 @@ export class WsPort implements SocketPort, Flushable {
   #overBudget (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): void {
     if (policy === 'latest') {
       this.#latest ??= new Map()
-      this.#forgetLatest(channel)
+      this.takeLatest(channel)
       this.#latest.set(channel, message)
       this.#hold(message.bytes)
       this.#awaitDrain()
@@ -222,11 +222,12 @@ export class WsPort implements SocketPort, Flushable {
     this.#listener?.onBacklog(this.bufferedBytes, policy)
   }
 
-  #forgetLatest (channel: string): void {
+  takeLatest (channel: string): SharedMessage | undefined {
     const message = this.#latest?.get(channel)
-    if (message === undefined) return
+    if (message === undefined) return undefined
     this.#latest!.delete(channel)
     this.#hold(-message.bytes)
+    return message
   }
 
   #awaitDrain (): void {
@@ -348,6 +349,8 @@ export class WsPort implements SocketPort, Flushable {
   }
 
   terminate (): void {
+    // Its receiver may have more of the same segment.
+    this.#broken = true
     this.#ws.terminate()
     this.#letGo()
   }
