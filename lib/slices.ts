@@ -25,7 +25,12 @@ export class Slices {
     if (!this.#running) this.#work()
   }
 
-  #work (): void {
+  /** Does all of it now; nothing where it is called by a step. */
+  finish (): void {
+    if (!this.#running) this.#work(Infinity)
+  }
+
+  #work (end?: number): void {
     if (this.#turn === null) {
       this.#end = performance.now() + sliceTime
       this.#turn = setImmediate(() => {
@@ -34,7 +39,7 @@ export class Slices {
       })
     }
     this.#running = true
-    while (this.#at < this.#jobs.length && performance.now() < this.#end) {
+    while (this.#at < this.#jobs.length && performance.now() < (end ?? this.#end)) {
       const { guarded, step } = this.#jobs[this.#at]!
       let more = false
       try {

@@ -7,6 +7,7 @@ import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
 import { eventText, publishText } from '../protocol/packets.js'
+import { slices } from '../slices.js'
 import { SharedMessage } from '../transport/frames.js'
 
 /** A socket, as a channel sees it. */
@@ -40,6 +41,9 @@ export interface HubPort {
   deliverThroughHooks (subscriber: Subscriber, delivery: Delivery): void
 }
 
+/** Characters of JSON of publications that may wait for their slices. */
+const maxSlicedLength = 1024 * 1024
+
 class Entry {
   readonly members = new Set<Subscriber>()
   watcher: Watcher | null = null
@@ -63,6 +67,8 @@ export class Hub {
   deliveries = 0
   /** Deliveries that did not take place because the subscriber was too slow. */
   dropped = 0
+  /** Characters of JSON of the publications whose hooked recipients have not all been asked. */
+  #slicedLength = 0
 
   constructor (link: BrokerLink, port: HubPort) {
     this.#link = link
@@ -156,14 +162,26 @@ export class Hub {
       }
       return
     }
-    const delivery: Delivery = { channel, json, resolved, message }
-    for (const member of members) {
+    this.#fanOutThroughHooks([...members], { channel, json, resolved, message })
+  }
+
+  /** In slices, since each recipient may cost as much as the whole message; one publication after the other. */
+  #fanOutThroughHooks (members: Subscriber[], delivery: Delivery): void {
+    let at = 0
+    this.#slicedLength += delivery.json.length
+    slices.run(members[0]!, () => {
+      const member = members[at++]!
       try {
         this.#port.deliverThroughHooks(member, delivery)
       } catch (err) {
         member.fault(err)
       }
-    }
+      if (at < members.length) return true
+      this.#slicedLength -= delivery.json.length
+      return false
+    })
+    // More comes than the hooks can do: whoever sends it waits for them.
+    if (this.#slicedLength > maxSlicedLength) slices.finish()
   }
 
   #encode (channel: string, json: string): SharedMessage {

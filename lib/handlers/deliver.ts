@@ -32,21 +32,46 @@ export function deliverThroughHooks (context: HandlerContext, subscriber: Subscr
   deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery, 1), delivery.json)
 }
 
+/** What the hooks of one recipient see. Most of them never look at the data, so it is parsed when one does. */
+class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
+  useCache?: boolean = false
+  readonly #json: string
+  #data: unknown
+  /** Somebody looked at the data or replaced it. */
+  #touched = false
+
+  constructor (readonly socket: ServerSocket, readonly channel: string, readonly params: Readonly<Record<string, string>>, json: string) {
+    this.#json = json
+  }
+
+  get data (): any {
+    if (!this.#touched) {
+      try {
+        this.#data = this.#json === '' ? undefined : JSON.parse(this.#json)
+      } catch (err) {
+        throw scError('SC_ERR_MESSAGE', [`A publication on "${this.channel}" cannot be read: ${messageOf(err)}`])
+      }
+      this.#touched = true
+    }
+    return this.#data
+  }
+
+  set data (data: unknown) {
+    this.#data = data
+    this.#touched = true
+  }
+
+  /** Whether it may be another message now. */
+  get touched (): boolean { return this.#touched }
+}
+
 /** @param asked how often, with this time */
 function deliver (context: HandlerContext, socket: ServerSocket, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved } = delivery
   const { authToken } = socket
   if (socket.state !== 'open' || !socket.subscribed.has(channel)) return
   const { route, params } = resolved
-  let data: unknown
-  try {
-    if (json !== '') data = JSON.parse(json)
-  } catch (err) {
-    // Whoever published it is to blame, not the one it was for.
-    socket.host.warn(scError('SC_ERR_MESSAGE', [`A publication on "${channel}" cannot be read: ${messageOf(err)}`]), socket.log)
-    return
-  }
-  const request: PublishOutRequest<ScServerSocket> = { socket, channel, data, useCache: false, params }
+  const request = new OutgoingPublication(socket, channel, params, json)
   const blocked = (thrown: unknown): void => {
     // Leaving out recipients is what these hooks are for, and there are many.
     tellBlock(context, socket, 'publishOut', thrown, { level: 'debug', text: 'publication blocked', channel })
@@ -90,10 +115,10 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
 }
 
 /** What the hooks and the policy made of a publication; `null` when the recipient is gone. Throws what cannot be encoded. */
-function personalMessage (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): SharedMessage | null {
+function personalMessage (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
   if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return null
   // As on every line, `undefined` keeps what was there.
-  return request.useCache === true || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
+  return request.useCache === true || !request.touched || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
 }
 
 function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, own: SharedMessage): void {

@@ -260,7 +260,9 @@ t.test('an unreadable publication that waits behind a slow hook is left out, and
     control: memory.control.bind(memory),
     unsubscribe: memory.unsubscribe.bind(memory)
   })
-  const { port, sc } = await startApp(t, { broker }, (app) => { app.scHook('publishOut', slowly) })
+  const { port, sc } = await startApp(t, { broker }, (app) => {
+    app.scHook('publishOut', (request) => request.data === 0 ? undefined : slowly())
+  })
   const client = await RawClient.connect(t, port)
   await client.call('#subscribe', { channel: 'a' })
   inject('a', '1')
