@@ -37,6 +37,8 @@ export class Activity {
   #waitingPauses = false
   /** Reading pauses because the socket sent more than its rate. */
   #ratePauses = false
+  /** Reading pauses because a message with many packets is worked on. */
+  #workPauses = false
   /** Reading went on after a pause since the heartbeat last judged it: it gets one more round. */
   resumed = false
   #progressAt = 0
@@ -104,7 +106,7 @@ export class Activity {
 
   /** Nothing is read from the socket for now. */
   get paused (): boolean {
-    return this.#waitingPauses || this.#ratePauses
+    return this.#waitingPauses || this.#ratePauses || this.#workPauses
   }
 
   /** When something that reading waits for was last done, by `performance.now()`; `Infinity` while it waits for nothing. */
@@ -122,6 +124,18 @@ export class Activity {
     if (over && !this.paused) this.port.pause()
     this.#ratePauses = over
     if (!over) this.#resume()
+  }
+
+  /** Whether reading pauses until the packets of a message are done. */
+  get working (): boolean {
+    return this.#workPauses
+  }
+
+  set working (working: boolean) {
+    if (working === this.#workPauses) return
+    if (working && !this.paused) this.port.pause()
+    this.#workPauses = working
+    if (!working) this.#resume()
   }
 
   #pauseIfOver (): void {

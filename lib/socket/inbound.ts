@@ -10,6 +10,7 @@ import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { isCallId, parsePacket } from '../protocol/packets.js'
 import type { PortListener } from '../transport/port.js'
+import { slices } from '../slices.js'
 import { messageOf } from '../untrusted.js'
 import type { ServerSocket } from './socket.js'
 import { TokenBucket } from './token-bucket.js'
@@ -68,6 +69,17 @@ class ReadingPause extends Timed {
   }
 }
 
+/** An array of more packets is worked on in slices. */
+const manyPackets = 32
+
+/** An array of many packets that is worked on, and the messages that came behind it. */
+interface Work {
+  packets: unknown[]
+  at: number
+  data: string | Buffer
+  readonly behind: Array<{ readonly data: string | Buffer, readonly held: number }>
+}
+
 /** After so many messages in a row that cannot be read, the client is not one of ours. */
 const maxUnreadable = 3
 
@@ -83,6 +95,7 @@ export class Inbound implements PortListener {
   #bytesAt: number
   /** Subscribes that may still come without counting as messages. */
   #freeSubscribes: number
+  #work: Work | null = null
 
   constructor (socket: ServerSocket, port: InboundPort) {
     this.#socket = socket
@@ -143,6 +156,13 @@ export class Inbound implements PortListener {
     if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
     if (socket.observes('message')) socket.fireLocal('message', data)
     if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
+    if (this.#work === null) this.#message(data)
+    // What was read in one piece with the array before it.
+    else this.#work.behind.push({ data, held: socket.activity.holdBytes(data.length * 2) })
+  }
+
+  #message (data: string | Buffer): void {
+    const socket = this.#socket
 
     const { maxDepth, maxNodes, maxKeys } = socket.host.options
     if (maxKeys !== 0 && socket.host.plainJson && data.length > maxKeys && hasMoreKeys(data.toString(), maxKeys)) {
@@ -218,11 +238,46 @@ export class Inbound implements PortListener {
       socket.end(4413)
       return
     }
+    if (packets.length > manyPackets) {
+      this.#workOn(packets, data)
+      return
+    }
     for (const packet of packets) {
       // One of the packets may have closed the socket, or dropped its connection: nothing after it counts.
       if (socket.getState() === 'closed' || !socket.port.open) return
       this.#packet(packet, data)
     }
+  }
+
+  /** Little by little: each packet may have an application's hooks run. */
+  #workOn (packets: unknown[], data: string | Buffer): void {
+    const socket = this.#socket
+    if (this.#work !== null) {
+      Object.assign(this.#work, { packets, at: 0, data })
+      return
+    }
+    const work: Work = this.#work = { packets, at: 0, data, behind: [] }
+    const step = (): boolean => {
+      if (socket.getState() === 'closed') {
+        this.#work = null
+        return false
+      }
+      if (work.at < work.packets.length) {
+        this.#packet(work.packets[work.at++], work.data)
+        return true
+      }
+      const next = work.behind.shift()
+      if (next !== undefined) {
+        socket.activity.release(next.held)
+        this.#message(next.data)
+        return true
+      }
+      this.#work = null
+      socket.activity.working = false
+      return false
+    }
+    slices.run(socket, step)
+    if (this.#work !== null) socket.activity.working = true
   }
 
   #packet (value: unknown, data: string | Buffer): void {

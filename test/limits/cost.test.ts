@@ -70,6 +70,46 @@ t.test('compressed messages that a pause cannot hold back end the socket', async
   t.equal(sc.stats().rateLimited, 1)
 })
 
+t.test('an array of as many subscribes as are free is worked on in slices, in order with what comes behind it', async (t) => {
+  let turn = 0
+  const turns = new Map<number, number>()
+  const seen: string[] = []
+  const { port, nextSocket } = await serve(t, {}, (app) => {
+    app.scHook('subscribe', ({ channel }) => {
+      seen.push(channel)
+      turns.set(turn, (turns.get(turn) ?? 0) + 1)
+      for (const end = performance.now() + 0.3; performance.now() < end;);
+    })
+    app.scEvent('where', {}, () => seen.length)
+  })
+  const count = (): void => {
+    turn++
+    counting = setImmediate(count)
+  }
+  let counting = setImmediate(count)
+  t.teardown(() => clearImmediate(counting))
+  const connected = nextSocket()
+  const client = await NetClient.connect(t, port)
+  const socket = await connected
+  const channels = Array.from({ length: 400 }, (_, i) => `channel ${i}`)
+  const array = (names: string[]): Buffer => frame(JSON.stringify(names.map((channel, i) => ({ event: '#subscribe', data: { channel }, cid: i + 1_000 }))))
+  client.socket.write(Buffer.concat([array(channels.slice(0, 200)), frame('{"event":"where","cid":7}'), array(channels.slice(200)), frame('{"event":"where","cid":8}')]))
+  t.equal((await client.packetFrame((packet) => packet.rid === 7)).data, 200)
+  t.equal((await client.packetFrame((packet) => packet.rid === 8)).data, 400)
+  t.strictSame(seen, channels)
+  t.ok(Math.max(...turns.values()) < 40, `${Math.max(...turns.values())} of 400 at most in one turn`)
+  client.packet({ event: 'where', cid: 9 })
+  await client.packetFrame((packet) => packet.rid === 9)
+  t.pass('reading goes on')
+  const gone = once(socket as any, 'disconnect')
+  client.socket.write(array(Array.from({ length: 300 }, (_, i) => `more ${i}`)))
+  client.socket.destroy()
+  await gone
+  const before = seen.length
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  t.equal(seen.length, before, 'what is left of it ends with the connection')
+})
+
 t.test('compressed messages count by what it costs to inflate them, however little they hold', async (t) => {
   const codecEngine = countingCodec()
   const { port } = await serve(t, { perMessageDeflate: { threshold: 0 }, inboundRate: 0, codecEngine })
