@@ -83,7 +83,7 @@ export const errorTable = {
   SC_ERR_BROKER_BUSY: { name: 'BrokerError', message: 'The %s broker is busy: %s publishes are in flight' },
   SC_ERR_BROKER_DROPPED: { name: 'BrokerError', message: 'Dropped what came from the %s broker: %s', wire: 'The broker failed' },
   SC_ERR_BROKER_CONNECT: { name: 'BrokerError', message: "The %s broker cannot connect to %s: %s; with the broker's option connect: 'retry' the server starts without it", wire: 'The %s broker cannot connect' },
-  SC_ERR_BROKER_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
+  SC_ERR_PACKAGE: { name: 'InvalidOptionsError', message: '%s needs the package %s, which is not installed: npm install %s' },
   // Limits
   SC_ERR_CONNECTIONS: { name: 'ResourceLimitError', message: 'No more than %s connections; see the option %s', statusCode: 503 },
   SC_ERR_CONNECTION_SHARE: { name: 'ResourceLimitError', message: 'An address that has %s of %s connections gets no more while so few are left; see the options maxConnections and trustProxy', statusCode: 503 },

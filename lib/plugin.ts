@@ -89,4 +89,4 @@ function speaksHttp1 ({ server, initialConfig: { https } }: FastifyInstance): bo
 }
 
 /** The plugin: `fastify.register(scPlugin, options)`. */
-export const scPlugin = fp(scPluginFn, { fastify: '5.x', name: 'fastify-socketcluster' })
+export const scPlugin = fp(scPluginFn, { fastify: '>=5.8.1 <6', name: 'fastify-socketcluster' })

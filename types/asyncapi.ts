@@ -76,7 +76,7 @@ export interface AsyncApiDocument {
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * The AsyncAPI 3.1 document of what was declared with `scEvent` and `scChannel`; as YAML text with `{ yaml: true }`.
+     * The AsyncAPI 3.1 document of what was declared with `scEvent` and `scChannel`; as YAML text with `{ yaml: true }`, which needs the package `yaml`.
      *
      * @throws InvalidActionError before the application is ready
      */

@@ -2,7 +2,6 @@ import type { AddressInfo } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { stringify } from 'yaml'
 import type { AsyncApiDocument, ScAsyncApiOptions } from '../../types/asyncapi.js'
 import type { ScDeclarations } from '../../types/contracts.js'
 import '../../types/fastify.js'
@@ -10,17 +9,19 @@ import { scError } from '../errors.js'
 import { checkOptions } from './options.js'
 import { type ServerFacts, buildDocument } from './document.js'
 import { addPage } from './page.js'
+import { loadYaml } from './yaml.js'
 
 export type * from '../../types/asyncapi.js'
 
 async function asyncapiFn (fastify: FastifyInstance, options: ScAsyncApiOptions): Promise<void> {
   checkOptions(options)
   let declarations: ScDeclarations | null = null
+  const toYaml = await loadYaml()
 
   function asyncapi ({ yaml = false }: { yaml?: boolean } = {}): AsyncApiDocument | string {
     if (declarations === null) throw scError('SC_ERR_BEFORE_READY', ['asyncapi'])
     const document = buildDocument(declarations, options, facts(fastify))
-    return yaml ? stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 }) : document
+    return yaml ? toYaml(document) : document
   }
   fastify.decorate('asyncapi', asyncapi as FastifyInstance['asyncapi'])
   fastify.addHook('onReady', async () => {
@@ -47,6 +48,6 @@ function facts ({ scServer, server }: FastifyInstance): ServerFacts {
  * await app.register(scAsyncApi, { info: { title: 'Chat', version: '1.0.0' } })
  * ```
  */
-export const scAsyncApi = fp(asyncapiFn, { fastify: '5.x', name: 'fastify-socketcluster-asyncapi', dependencies: ['fastify-socketcluster'] })
+export const scAsyncApi = fp(asyncapiFn, { fastify: '>=5.8.1 <6', name: 'fastify-socketcluster-asyncapi', dependencies: ['fastify-socketcluster'] })
 
 export { scAsyncApi as default, scAsyncApi as 'module.exports' }

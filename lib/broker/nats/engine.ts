@@ -31,7 +31,7 @@ export class NatsEngine implements Engine {
       this.#connect = (await import('@nats-io/transport-node')).connect
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw err
-      throw scError('SC_ERR_BROKER_PACKAGE', ['natsBroker', '@nats-io/transport-node', '@nats-io/transport-node'], { cause: err })
+      throw scError('SC_ERR_PACKAGE', ['natsBroker', '@nats-io/transport-node', '@nats-io/transport-node'], { cause: err })
     }
   }
 

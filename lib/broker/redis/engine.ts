@@ -57,7 +57,7 @@ export class RedisEngine implements Engine {
       this.#Redis = (await import('ioredis')).Redis
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw err
-      throw scError('SC_ERR_BROKER_PACKAGE', ['redisBroker', 'ioredis', 'ioredis'], { cause: err })
+      throw scError('SC_ERR_PACKAGE', ['redisBroker', 'ioredis', 'ioredis'], { cause: err })
     }
   }
 
