@@ -6,7 +6,6 @@ import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
 import { ServerSocket, deliveryBytes } from '../socket/socket.js'
 import type { SharedMessage } from '../transport/frames.js'
-import { messageOf } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 import { tellBlock } from './refuse.js'
 
@@ -48,8 +47,9 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
     if (!this.#touched) {
       try {
         this.#data = this.#json === '' ? undefined : JSON.parse(this.#json)
-      } catch (err) {
-        throw scError('SC_ERR_MESSAGE', [`A publication on "${this.channel}" cannot be read: ${messageOf(err)}`])
+      } catch {
+        // The parser's own text would quote what was published.
+        throw scError('SC_ERR_MESSAGE', [`A publication on "${this.channel}" is no JSON`])
       }
       this.#touched = true
     }

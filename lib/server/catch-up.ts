@@ -6,7 +6,8 @@ import type { Revocation } from './revocations.js'
 /** What is needed of the cluster and of the revocations. */
 export interface CatchUpPort {
   query (nodeId: string, query: Query): Promise<unknown>
-  learn (entries: readonly Revocation[]): void
+  /** @param life seconds that the longest token lives, if the node says so */
+  learn (entries: readonly Revocation[], life: number | undefined): void
   failed (err: Error): void
 }
 
@@ -66,7 +67,7 @@ export class CatchUp {
       const piece = await this.#port.query(id, { revocations: { after, within: this.#within } })
       if (round !== this.#round) return
       if (!isPiece(piece)) throw new Error(`node ${id} answered with something else than revocations`)
-      this.#port.learn(piece.entries)
+      this.#port.learn(piece.entries, piece.life)
       if (piece.next === null || piece.next <= after) return
       after = piece.next
     }

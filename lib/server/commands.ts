@@ -30,7 +30,12 @@ const commandSchema = Type.Union([
 
 /** Asks for the revocations in force. */
 const querySchema = Type.Object({ revocations: Type.Object({ after: Type.Integer({ minimum: 0 }), within: Type.Optional(time) }) })
-const pieceSchema = Type.Object({ entries: Type.Array(revocation, { maxItems: maxPiece }), next: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]) })
+const pieceSchema = Type.Object({
+  entries: Type.Array(revocation, { maxItems: maxPiece }),
+  next: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
+  /** Seconds that the longest token lives that the node knows of. Nodes of an earlier version do not say. */
+  life: Type.Optional(time)
+})
 
 export type Filter = Static<typeof filter>
 export type Command = Static<typeof commandSchema>

@@ -48,7 +48,11 @@ export class Control implements ScCluster {
     })
     this.#catchUp = new CatchUp({
       query: (id, query) => this.#cluster.query(id, query),
-      learn: (entries) => this.#learn(entries),
+      learn: (entries, life) => {
+        // Else those of tokens that live longer than any that came here would count as over.
+        if (life !== undefined) port.revocations.outlive(life)
+        this.#learn(entries)
+      },
       failed: (err) => port.warn(scError('SC_ERR_CLUSTER', ['revocations', err.message], { cause: err }))
     })
   }
@@ -90,13 +94,11 @@ export class Control implements ScCluster {
     if (command.do === 'revoke') this.#remember(filter, command.at)
     let concerned = 0
     for (const socket of [...this.#port.sockets]) {
+      // It may be about to get another token. What fits without a connection is remembered, and refused when it is decided.
+      if (command.do === 'revoke' && filter.socketId === socket.id) supersedeAttempts(socket)
       if (!matches(filter, socket.id, socket.authToken)) continue
       if (command.do === 'revoke') {
-        if (socket.authToken === null) {
-          // It may be about to get one. Those of a user or an id are refused when they are decided.
-          if (command.filter.user === undefined && command.filter.jti === undefined) supersedeAttempts(socket)
-          continue
-        }
+        if (socket.authToken === null) continue
         socket.deauthenticate()
       } else if (command.do === 'disconnect') {
         socket.disconnect(command.code, command.reason)
@@ -136,7 +138,8 @@ export class Control implements ScCluster {
   #answer (query: unknown): Piece {
     if (!isQuery(query)) throw new Error('unknown query')
     const { after, within } = query.revocations
-    return this.#port.revocations.piece(after, maxPiece, within)
+    const { revocations } = this.#port
+    return { ...revocations.piece(after, maxPiece, within), life: revocations.longestLife }
   }
 
   #others (): string[] {

@@ -48,7 +48,7 @@ import { ExpiryWheel } from './expiry-wheel.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
 import { RateKeys } from './rate-keys.js'
-import { Revocations, claimText } from './revocations.js'
+import { Revocations, claimText, lifeOf } from './revocations.js'
 import { Server, type ServerPort } from './server.js'
 import { setAuthToken } from './tokens.js'
 
@@ -395,6 +395,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     const exp = socket.authToken?.exp
     if (typeof exp === 'number' && socket.state !== 'closed') this.#expiries.add(socket, exp * 1000)
     else this.#expiries.remove(socket)
+    if (socket.signedAuthToken !== null) this.revocations.outlive(lifeOf(socket.authToken!))
   }
 
   issuableFrom (sub: unknown): number | undefined {

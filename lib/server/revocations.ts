@@ -10,7 +10,8 @@ export interface Revocation {
 }
 
 interface Entry extends Revocation {
-  readonly until: number
+  /** Tokens that it means were issued before that, by this clock. */
+  readonly since: number
   /** When this process learned of it, for those that ask what they missed. */
   readonly learned: number
   readonly order: number
@@ -34,14 +35,14 @@ export function claimText (claim: unknown): string | undefined {
  */
 export class Revocations {
   /** Milliseconds that an entry is kept. */
-  readonly #keep: number
+  #keep: number
   readonly #tolerance: number
   /** The oldest first. */
   readonly #entries = new Map<string, Entry>()
   #order = 0
 
   /**
-   * @param longestLife seconds that a token may live
+   * @param longestLife seconds that a token may live, as far as is known; see `outlive`
    * @param tolerance seconds by which the clock of whoever issued a token may be ahead
    */
   constructor (longestLife: number, tolerance: number) {
@@ -50,6 +51,14 @@ export class Revocations {
   }
 
   get size (): number { return this.#entries.size }
+
+  /** Seconds that a token may live; what JSON has a number for. */
+  get longestLife (): number { return Math.min(this.#keep / 1000, Number.MAX_SAFE_INTEGER) }
+
+  /** There are tokens that live so many seconds: revocations are kept longer than that. */
+  outlive (life: number): void {
+    if (life * 1000 > this.#keep) this.#keep = life * 1000
+  }
 
   /** Remembers what a filter revokes from now on; `null` for one that means a connection, which ends with it. */
   add ({ jti, user, socketId }: RevokeFilter, now = Date.now()): Revocation | null {
@@ -68,10 +77,10 @@ export class Revocations {
     at = Math.min(at, now + maxLead)
     const key = keyOf({ user, jti })
     const before = this.#entries.get(key)
-    const until = Math.min(at, now) + this.#keep
-    if ((before !== undefined && before.at >= at) || until <= now) return false
+    const since = Math.min(at, now)
+    if ((before !== undefined && before.at >= at) || since + this.#keep <= now) return false
     this.#entries.delete(key)
-    this.#entries.set(key, { user, jti, at, until, learned: performance.now(), order: ++this.#order })
+    this.#entries.set(key, { user, jti, at, since, learned: performance.now(), order: ++this.#order })
     if (this.#entries.size > maxEntries) this.#entries.delete(this.#entries.keys().next().value!)
     return true
   }
@@ -104,10 +113,10 @@ export class Revocations {
    */
   piece (after: number, count: number, within = Infinity): { entries: Revocation[], next: number | null } {
     const now = Date.now()
-    const since = performance.now() - within
+    const from = performance.now() - within
     const entries: Revocation[] = []
-    for (const { user, jti, at, until, learned, order } of this.#entries.values()) {
-      if (order <= after || until <= now || learned < since) continue
+    for (const { user, jti, at, since, learned, order } of this.#entries.values()) {
+      if (order <= after || since + this.#keep <= now || learned < from) continue
       if (entries.length === count) return { entries, next: after }
       entries.push({ user, jti, at })
       after = order
@@ -116,11 +125,17 @@ export class Revocations {
   }
 
   #forget (now: number): void {
-    for (const [key, { until }] of this.#entries) {
-      if (until > now) break
+    for (const [key, { since }] of this.#entries) {
+      if (since + this.#keep > now) break
       this.#entries.delete(key)
     }
   }
+}
+
+/** Seconds that a signed token lives; as of now if it does not say when it was issued. */
+export function lifeOf ({ iat, exp }: ScAuthToken): number {
+  if (typeof exp !== 'number') return Infinity
+  return exp - (typeof iat === 'number' ? iat : Math.floor(Date.now() / 1000))
 }
 
 function keyOf ({ user, jti }: { user?: string, jti?: string }): string {

@@ -20,7 +20,7 @@ type Step =
   | { do: 'who' | 'remove' }
   /** What waits goes on. */
   | { do: 'go on' }
-  | { do: 'setAuthToken' | 'deauthenticate' | 'revoke current' | 'revoke candidate' | 'revoke socket' | 'expire' }
+  | { do: 'setAuthToken' | 'deauthenticate' | 'revoke current' | 'revoke candidate' | 'revoke candidate here' | 'revoke socket' | 'expire' }
 
 const token: fc.Arbitrary<Token> = fc.record({
   verified: fc.constantFrom('good', 'good', 'good', 'bad', 'early', 'slowly good', 'slowly good', 'slowly bad'),
@@ -30,7 +30,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('authenticate' as const), token }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constantFrom('who' as const, 'who' as const, 'remove' as const) }) },
   { weight: 6, arbitrary: fc.constant({ do: 'go on' as const }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constantFrom('setAuthToken', 'deauthenticate', 'revoke current', 'revoke candidate', 'revoke socket', 'expire') }) }
+  { weight: 5, arbitrary: fc.record({ do: fc.constantFrom('setAuthToken', 'deauthenticate', 'revoke current', 'revoke candidate', 'revoke candidate here', 'revoke socket', 'expire') }) }
 ) as fc.Arbitrary<Step>
 const sequence = fc.record({ version: fc.constantFrom(1 as const, 2 as const), handshake: fc.option(token), steps: fc.array(step, { maxLength: 16, size: 'max' }) })
 type Sequence = typeof sequence extends fc.Arbitrary<infer T> ? T : never
@@ -111,6 +111,8 @@ class Model {
 
   set (): void { this.#decide(`set ${++this.#sets}`) }
   deauthenticate (): void { this.#decide(null) }
+  /** Nothing is changed, and what is being decided does not count any more. */
+  supersede (): void { this.#decisions++ }
   revoke (user: string): void {
     this.revoked.add(user)
     if (this.user === user) this.#decide(null)
@@ -265,6 +267,12 @@ t.test('a socket\'s token follows its model', async (t) => {
             if (model.attempt === null) break
             await sc.revoke({ user: model.attempt.name })
             model.revoke(model.attempt.name)
+            break
+          case 'revoke candidate here':
+            if (model.attempt === null) break
+            await sc.revoke({ user: model.attempt.name, socketId: socket.id })
+            if (model.user === model.attempt.name) model.deauthenticate()
+            else model.supersede()
             break
           case 'revoke socket':
             await sc.revoke({ socketId: socket.id })

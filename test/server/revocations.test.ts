@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import jwt from 'jsonwebtoken'
 import fastifyJwt from '@fastify/jwt'
 import t from 'tap'
-import { Revocations } from '../../lib/server/revocations.js'
+import { Revocations, lifeOf } from '../../lib/server/revocations.js'
 import scPlugin from '../../lib/index.js'
 import { generations, startApp } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
@@ -130,4 +130,26 @@ t.test('a shared rate without a rate of its own; users by number share one', asy
   const flood = setInterval(() => a!.send({ event: 'x' }), 20)
   t.teardown(() => clearInterval(flood))
   t.equal((await a!.closed).code, 4429, 'who does not slow down is closed')
+})
+
+t.test('is in force as long as the longest token that is known of lives', (t) => {
+  const day = 86_400_000
+  const now = Date.now()
+  const revocations = new Revocations(86_400, 5)
+  revocations.outlive(lifeOf({ iat: 1_000, exp: 1_000 + 30 * 86_400 }))
+  revocations.outlive(60)
+  t.equal(revocations.longestLife, 30 * 86_400)
+  revocations.merge({ user: 'ada', at: now - 20 * day })
+  revocations.merge({ user: 'over', at: now - 31 * day })
+  // What is over is forgotten with the next one.
+  revocations.merge({ user: 'bob', at: now })
+  t.ok(revocations.has({ sub: 'ada', iat: Math.floor((now - 25 * day) / 1000) }))
+  t.notOk(revocations.has({ sub: 'over', iat: 1 }))
+  t.same(revocations.piece(0, 10).entries.map(({ user }) => user), ['ada', 'bob'])
+
+  // A token without an end.
+  revocations.outlive(lifeOf({ sub: 'ada' }))
+  t.ok(revocations.merge({ user: 'cat', at: 1 }))
+  t.equal(JSON.parse(JSON.stringify(revocations.longestLife)), Number.MAX_SAFE_INTEGER)
+  t.end()
 })
