@@ -38,6 +38,7 @@ export function presentError (error: unknown, origin: ErrorOrigin, declared?: De
 }
 
 function presentThrown (error: unknown): unknown {
+  if (isInstance(error, Error) && fromClients.has(error)) return undefined
   return read(error, 'expose') === true || isFastifyError(error) ? core(error) : undefined
 }
 
@@ -201,12 +202,16 @@ function plainData (value: unknown, ancestors: Set<object> = new Set()): unknown
   return copy
 }
 
+/** Errors that clients sent: whatever their fields say, nobody here made them to be shown to somebody else. */
+const fromClients = new WeakSet<Error>()
+
 /** The Error for an error that a client sent with its answer. */
 export function hydrateError (error: unknown): Error | null {
   if (error === undefined || error === null) return null
   if (typeof error !== 'object') return new Error(String(error))
   const { message, name, ...fields } = error as Record<string, unknown>
   const hydrated = new Error(typeof message === 'string' ? message : 'Invalid error message format')
+  fromClients.add(hydrated)
   if (typeof name === 'string') hydrated.name = name
   for (const key of Object.keys(fields)) {
     if (key !== 'stack' && !(key in hydrated)) Object.defineProperty(hydrated, key, { value: fields[key], enumerable: true, writable: true, configurable: true })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { Type } from 'typebox'
 import jwt from 'jsonwebtoken'
 import { ScError, ScRefusal, type ScServerSocket } from '../../lib/index.js'
+import { hydrateError } from '../../lib/protocol/wire-errors.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
 
@@ -30,6 +31,8 @@ class HttpClientError extends Error {
 const kept: Record<string, [make: () => unknown, passed?: object | string]> = {
   'a plain error': [() => new Error(secret), { message: secret }],
   'a text': [() => secret, secret],
+  // It says of itself that it may be shown, but whoever asked that client has not said so.
+  'what another client answered': [() => hydrateError({ name: 'FastifyError', message: secret, code: 'FST', statusCode: 404, expose: true }), { message: secret, code: 'FST', statusCode: 404 }],
   'a native one': [() => new TypeError(secret)],
   'an aggregate': [() => new AggregateError([new Error(secret)], secret)],
   'of the system': [() => Object.assign(new Error(secret), { code: 'ECONNREFUSED', errno: -111, syscall: 'connect', address: secret, port: 5432 })],
