@@ -1,30 +1,7 @@
-import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
-
-const here = dirname(fileURLToPath(import.meta.url))
-const typesDir = join(here, 'types')
-const require = createRequire(import.meta.url)
-
-interface Run {
-  code: number
-  output: string
-}
-
-/** Runs the compiler of an installed release. */
-function tsc (release: string, args: string[]): Promise<Run> {
-  const compiler = join(dirname(require.resolve(`${release}/package.json`)), 'bin/tsc')
-  // `env -u`: the test runner puts its hooks into the options of every child, and the newer compiler does not start with them.
-  return new Promise((resolve) => {
-    execFile('env', ['-u', 'NODE_OPTIONS', process.execPath, compiler, '--noEmit', ...args], { cwd: typesDir, maxBuffer: 1 << 24 }, (err, stdout, stderr) => {
-      resolve({ code: err === null ? 0 : Number(err.code), output: stdout + stderr })
-    })
-  })
-}
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { require, tsc, typesDir } from './helpers/tsc.js'
 
 const releases = { older: 'typescript-5', 'in use': 'typescript', newer: 'typescript-7' }
 
@@ -36,53 +13,6 @@ for (const [which, release] of Object.entries(releases)) {
     t.match(version, { older: /^5\.9/, 'in use': /^6\./, newer: /^7\./ }[which])
   })
 }
-
-/** What an application has: the package as it is published, and beside it what it and the application install. */
-async function install (t: Test): Promise<string> {
-  const root = join(here, '..')
-  const application = await mkdtemp(join(tmpdir(), 'fastify-socketcluster-'))
-  t.teardown(() => rm(application, { recursive: true, force: true }))
-  const modules = join(application, 'node_modules')
-  const target = join(modules, 'fastify-socketcluster')
-  await mkdir(target, { recursive: true })
-  await cp(join(root, 'dist'), join(target, 'dist'), { recursive: true })
-  await cp(join(root, 'package.json'), join(target, 'package.json'))
-  for (const name of await readdir(join(root, 'node_modules'))) {
-    if (!name.startsWith('.')) await symlink(join(root, 'node_modules', name), join(modules, name))
-  }
-  await writeFile(join(application, 'package.json'), JSON.stringify({ type: 'module' }))
-  await cp(join(typesDir, 'application.txt'), join(application, 'application.ts'))
-  await writeFile(join(application, 'tsconfig.json'), JSON.stringify({
-    compilerOptions: {
-      target: 'ES2022',
-      module: 'NodeNext',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      noPropertyAccessFromIndexSignature: true,
-      noImplicitOverride: true,
-      noUnusedLocals: true,
-      skipLibCheck: false,
-      types: ['node'],
-      noEmit: true
-    },
-    files: ['application.ts']
-  }))
-  return application
-}
-
-// What is published is checked as it is built: `npm test` builds before it runs the tests.
-t.test('an application with the strictest settings, and without skipLibCheck', async (t) => {
-  const application = await install(t)
-  for (const release of ['typescript-least', ...Object.values(releases)]) {
-    const { version } = require(`${release}/package.json`) as { version: string }
-    const { code, output } = await tsc(release, ['-p', application])
-    t.equal(code, 0, `checked by ${version}: ${output}`)
-  }
-  const readme = await readFile(join(here, '../README.md'), 'utf8')
-  const { version } = require('typescript-least/package.json') as { version: string }
-  t.match(readme, `TypeScript ${version.split('.').slice(0, 2).join('.')} or later`, 'the least one is the one of the README')
-})
 
 t.test('a wrong declaration is found', async (t) => {
   const project = join(typesDir, 'tsconfig.wrong.json')
