@@ -34,6 +34,7 @@ import { Inbound, type InboundPort } from '../socket/inbound.js'
 import { expireToken } from '../socket/authentication.js'
 import { ServerSocket } from '../socket/socket.js'
 import { readable } from '../untrusted.js'
+import { Deflate } from '../transport/deflate.js'
 import { Flusher } from '../transport/flusher.js'
 import { Heartbeat } from '../transport/heartbeat.js'
 import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
@@ -113,6 +114,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly #log: FastifyBaseLogger
   readonly #traffic: TrafficCounters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
   readonly #flusher = new Flusher()
+  readonly #deflate: Deflate | null
   readonly #heartbeat: Heartbeat
   readonly #closes = new Map<number, number>()
   readonly #expiries = new ExpiryWheel<ServerSocket>((socket) => { this.dropExpiredToken(socket) })
@@ -128,6 +130,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.auth = auth
     this.#log = fastify.log
     this.#codec = options.codecEngine ?? jsonCodec
+    this.#deflate = options.perMessageDeflate === false ? null : new Deflate(options.perMessageDeflate)
     this.server = new Server(this)
     this.events = new Events(this.server, (err, event) => this.#listenerFailed(err, event))
     this.scopes = new Scopes(fastify)
@@ -187,7 +190,8 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     }
     const crowds = this.admission.crowded(request.ip)
     if (crowds !== undefined) this.clients.oldestPending((socket) => crowds(socket.remoteAddress))?.end(1013)
-    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.#budget.holdings, this.options.maxBufferedBytes)
+    const deflate = this.#deflate?.serves(request.raw) === true ? this.#deflate : null
+    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.#budget.holdings, this.options.maxBufferedBytes, deflate)
     const socket = new ServerSocket(generateId(), this, port, request)
     port.attach(new Inbound(socket, this))
     try {

@@ -1,8 +1,12 @@
+import type { Deflate } from './deflate.js'
+
 // Server-to-client frames are not masked, so one frame can be built once and written to any number of
 // sockets (RFC 6455, section 5.2).
 
 const finText = 0x81
 const finBinary = 0x82
+/** RSV1: the payload is compressed (RFC 7692, section 6). */
+const deflated = 0x40
 
 /** The bytes a frame's header takes for a payload of this length. */
 export function headerLength (payloadLength: number): number {
@@ -28,9 +32,35 @@ export function writeHeader (target: Buffer, offset: number, payloadLength: numb
   return offset + 10
 }
 
+/** A frame of its own. */
+export function frameOf (data: string | Buffer, deflate: Deflate | null): Buffer {
+  const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length
+  if (deflate?.takes(length) === true) return deflatedFrame(data, deflate)
+  const frame = Buffer.allocUnsafe(headerLength(length) + length)
+  writeFrame(frame, 0, data, length)
+  return frame
+}
+
+/** Writes a frame at `offset` and returns where it ends. */
+export function writeFrame (target: Buffer, offset: number, data: string | Buffer, length: number): number {
+  const start = writeHeader(target, offset, length, typeof data !== 'string')
+  if (typeof data === 'string') target.write(data, start, 'utf8')
+  else data.copy(target, start)
+  return start + length
+}
+
+function deflatedFrame (data: string | Buffer, deflate: Deflate): Buffer {
+  const payload = deflate.compress(data)
+  const frame = Buffer.allocUnsafeSlow(headerLength(payload.length) + payload.length)
+  payload.copy(frame, writeHeader(frame, 0, payload.length, typeof data !== 'string'))
+  frame[0]! |= deflated
+  return frame
+}
+
 /** A message that many sockets get: its frame is built on first use and never changed. */
 export class SharedMessage {
   #frame: Buffer | null = null
+  #deflated: Buffer | null = null
   #headerLength = 0
   #bytes = -1
 
@@ -57,6 +87,11 @@ export class SharedMessage {
     if (typeof this.data === 'string') frame.write(this.data, start, 'utf8')
     else this.data.copy(frame, start)
     return (this.#frame = frame)
+  }
+
+  /** The frame for sockets with compression: made once, too. */
+  deflatedFrame (deflate: Deflate): Buffer {
+    return deflate.takes(this.bytes) ? (this.#deflated ??= deflatedFrame(this.data, deflate)) : this.frame
   }
 
   /** The payload alone, for sockets whose frames `ws` has to build. */

@@ -1,5 +1,6 @@
 import { type ServerOptions, WebSocketServer } from 'ws'
 import type { ResolvedOptions } from '../../types/options.js'
+import { negotiation } from './deflate.js'
 
 /** Makes the upgrades of one registration. It listens to nothing itself. */
 export function createWebSocketServer ({ maxPayload, perMessageDeflate, closeTimeout }: ResolvedOptions): WebSocketServer {
@@ -7,7 +8,7 @@ export function createWebSocketServer ({ maxPayload, perMessageDeflate, closeTim
   const options = {
     noServer: true,
     maxPayload,
-    perMessageDeflate: perMessageDeflate === true ? safeDeflate : perMessageDeflate,
+    perMessageDeflate: negotiation(perMessageDeflate),
     // A client that does not answer a close frame is dropped no later than by the drain.
     closeTimeout: Math.min(closeTimeout, 2_000),
     maxFragments: 256,
@@ -15,6 +16,3 @@ export function createWebSocketServer ({ maxPayload, perMessageDeflate, closeTim
   }
   return new WebSocketServer(options as ServerOptions)
 }
-
-/** Compression that cannot be made to hold much memory: no context is kept, and few messages are compressed at once. */
-const safeDeflate = { threshold: 1_024, serverNoContextTakeover: true, clientNoContextTakeover: true, concurrencyLimit: 4 }

@@ -2,8 +2,9 @@ import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import { truncateReason } from '../protocol/close-codes.js'
+import type { Deflate } from './deflate.js'
 import type { Flushable, Flusher } from './flusher.js'
-import { SharedMessage, headerLength, writeHeader } from './frames.js'
+import { SharedMessage, frameOf, headerLength, writeFrame } from './frames.js'
 import type { Holdings } from './holdings.js'
 import type { PortListener, SocketPort } from './port.js'
 
@@ -27,15 +28,17 @@ export interface TrafficCounters {
 /**
  * A connection of `ws`.
  *
- * Without extensions its frames are built here and written straight to the stream below `ws`, many at a time: `ws` writes
- * whole frames to the same stream synchronously, so the order between both is kept. Where an extension was negotiated, or
- * the stream is not a real one, `ws` sends.
+ * Its frames are built here, and compressed where that was negotiated, and written straight to the stream below `ws`, many at
+ * a time: `ws` writes whole frames to the same stream synchronously, so the order between both is kept. Where another
+ * extension was negotiated, or the stream is not a real one, `ws` sends.
  */
 export class WsPort implements SocketPort, Flushable {
   readonly compressed: boolean
   readonly #ws: WebSocket
   /** The stream below, when frames may be written to it directly. */
   readonly #stream: Duplex | null
+  /** Compresses, when the client can read that. */
+  readonly #deflate: Deflate | null
   readonly #flusher: Flusher
   readonly #counters: TrafficCounters
   readonly holdings: Holdings
@@ -58,10 +61,11 @@ export class WsPort implements SocketPort, Flushable {
   /** It failed or ended: whatever its receiver still makes of what came before is dropped. */
   #broken = false
 
-  constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number) {
+  constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number, deflate: Deflate | null = null) {
     this.#ws = ws
     this.compressed = ws.extensions !== ''
-    this.#stream = !this.compressed && stream !== undefined && typeof stream.cork === 'function' ? stream : null
+    this.#deflate = ws.extensions === 'permessage-deflate' ? deflate : null
+    this.#stream = (!this.compressed || this.#deflate !== null) && stream !== undefined && typeof stream.cork === 'function' ? stream : null
     this.#flusher = flusher
     this.#counters = counters
     this.holdings = holdings
@@ -279,7 +283,8 @@ export class WsPort implements SocketPort, Flushable {
     this.#counters.outboundMessages += queue === null ? 1 : queue.length
     if (this.#stream === null) this.#sendEach(queue ?? [single])
     else if (queue === null) this.#writeOne(this.#stream, single)
-    else this.#write(this.#stream, queue, flusher)
+    else if (this.#deflate === null) this.#write(this.#stream, queue, flusher)
+    else this.#writeDeflated(this.#stream, queue, flusher)
     const waiting = this.#heldBytes + this.#backlog()
     if (waiting !== this.#counted) this.#count(waiting - this.#counted)
     if (waiting !== 0) this.#listener?.onCongested()
@@ -298,9 +303,27 @@ export class WsPort implements SocketPort, Flushable {
   }
 
   #writeOne (stream: Duplex, item: Item): void {
-    const frame = item instanceof SharedMessage ? item.frame : frameOf(item)
+    const frame = this.#frameOf(item)
     this.#counters.outboundBytes += frame.length
     stream.write(frame)
+  }
+
+  #frameOf (item: Item): Buffer {
+    if (!(item instanceof SharedMessage)) return frameOf(item, this.#deflate)
+    return this.#deflate === null ? item.frame : item.deflatedFrame(this.#deflate)
+  }
+
+  #writeDeflated (stream: Duplex, queue: Item[], flusher: Flusher): void {
+    const frames = queue.map((item) => this.#frameOf(item))
+    const total = frames.reduce((sum, { length }) => sum + length, 0)
+    this.#counters.outboundBytes += total
+    if (total > joinLimit) {
+      stream.cork()
+      for (const frame of frames) stream.write(frame)
+      stream.uncork()
+    } else {
+      stream.write(flusher.join(frames))
+    }
   }
 
   #write (stream: Duplex, queue: Item[], flusher: Flusher): void {
@@ -321,7 +344,7 @@ export class WsPort implements SocketPort, Flushable {
     this.#counters.outboundBytes += total
     if (total > joinLimit) {
       stream.cork()
-      for (const item of queue) stream.write(item instanceof SharedMessage ? item.frame : frameOf(item))
+      for (const item of queue) stream.write(this.#frameOf(item))
       stream.uncork()
       return
     }
@@ -368,18 +391,4 @@ export class WsPort implements SocketPort, Flushable {
   resume (): void {
     this.#ws.resume()
   }
-}
-
-function writeFrame (target: Buffer, offset: number, data: string | Buffer, length: number): number {
-  const start = writeHeader(target, offset, length, typeof data !== 'string')
-  if (typeof data === 'string') target.write(data, start, 'utf8')
-  else data.copy(target, start)
-  return start + length
-}
-
-function frameOf (data: string | Buffer): Buffer {
-  const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length
-  const frame = Buffer.allocUnsafe(headerLength(length) + length)
-  writeFrame(frame, 0, data, length)
-  return frame
 }
