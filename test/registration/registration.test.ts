@@ -411,7 +411,7 @@ t.test('two registrations share nothing but the HTTP server', async (t) => {
   })
   const { port } = app.server.address() as AddressInfo
   const [first, second] = await Promise.all(['/one', '/two'].map((path) => RawClient.connect(t, port, { path })))
-  t.match(await first!.call('#subscribe', 'news'), { error: { message: 'not here' } })
+  t.ok('error' in await first!.call('#subscribe', 'news'))
   t.notOk('error' in await second!.call('#subscribe', 'news'))
   contexts[0]!.scServer.exchange.publish('news', 'of one')
   contexts[1]!.scServer.exchange.publish('news', 'of two')
