@@ -5,4 +5,4 @@ export type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T ext
 export declare function equal<A, B> (same: Equal<A, B>): void
 
 /** Compiles only when the value has exactly the type: `exactly<A>()(value)`. */
-export declare function exactly<A> (): <B>(value: B, ...same: Equal<A, B> extends true ? [] : ['the types differ', B]) => void
+export declare function exactly<A> (): <B>(value: B, ...same: [Equal<A, B>] extends [never] ? ['the types differ', B] : []) => void

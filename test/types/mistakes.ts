@@ -74,3 +74,10 @@ exactly<ScTypedClient<Contracts, CallbackSocket>>()(typedClient<Contracts>(old))
 exactly<ScTypedClient<Contracts, StreamSocket>>()(typedClient<Contracts>(untyped))
 exactly<ScTypedClient<Contracts, StreamSocket | CallbackSocket>>()(typedClient<Contracts>(either))
 exactly<string>()(typedClient<Contracts, typeof current>(current).socket.clientId)
+
+// The helper of these tests finds a difference.
+
+// @ts-expect-error not a string
+exactly<string>()(5)
+// @ts-expect-error not the same object
+exactly<{ a: string }>()({ a: 5 })
