@@ -3,7 +3,7 @@ import { inspect, type InspectOptions } from 'node:util'
 /**
  * Says what an object of a class looks like in a console, in a log line and as JSON: sockets and servers lead to keys, tokens
  * and headers, and are printed by accident in many ways. What must not be found by somebody who looks at the object's own
- * properties either belongs into `accessor` or private fields.
+ * properties either belongs into private fields.
  */
 export function printAs<T extends object> (type: abstract new (...args: any[]) => T, name: string, summary: (value: T) => object): void {
   const toJSON = function (this: T): object {

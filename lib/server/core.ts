@@ -103,12 +103,13 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly admission: Admission
   readonly control: Control
   readonly revocations: Revocations
-  accessor auth: AuthEngine
-  accessor signatureKey: AuthKey | null = null
-  accessor verificationKey: AuthKey | null = null
   userProperty = 'user'
   ready = false
   draining = false
+  // No properties of the object itself: whoever walks through those finds no key.
+  #auth: AuthEngine
+  #signatureKey: AuthKey | null = null
+  #verificationKey: AuthKey | null = null
   #codec: CodecEngine
   #drained: Promise<void> | null = null
   readonly #log: FastifyBaseLogger
@@ -127,7 +128,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
 
   constructor (fastify: FastifyInstance, options: ResolvedOptions, auth: AuthEngine) {
     this.#options = options
-    this.auth = auth
+    this.#auth = auth
     this.#log = fastify.log
     this.#codec = options.codecEngine ?? jsonCodec
     this.#deflate = options.perMessageDeflate === false ? null : new Deflate(options.perMessageDeflate)
@@ -301,6 +302,12 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   get host (): SocketHost<ServerSocket> { return this }
   get options (): ResolvedOptions { return this.#options }
   get root () { return this.scopes.root }
+  get auth (): AuthEngine { return this.#auth }
+  set auth (engine: AuthEngine) { this.#auth = engine }
+  get signatureKey (): AuthKey | null { return this.#signatureKey }
+  set signatureKey (key: AuthKey | null) { this.#signatureKey = key }
+  get verificationKey (): AuthKey | null { return this.#verificationKey }
+  set verificationKey (key: AuthKey | null) { this.#verificationKey = key }
   get codec (): CodecEngine { return this.#codec }
   set codec (codec: CodecEngine) { this.#codec = codec }
   get plainJson (): boolean { return this.#codec === jsonCodec }

@@ -61,8 +61,6 @@ export class ServerSocket extends StreamOwner implements ScServerSocket, Beating
   state: SocketState = 'connecting'
   // Written by `authentication.ts` only.
   readonly authState: AuthState = 'unauthenticated'
-  accessor authToken: ScAuthToken | null = null
-  accessor signedAuthToken: string | null = null
   /** @internal Counts what was decided about its token. */ readonly authVersion: number = 0
   /** @internal Its subscriptions have yet to be checked for a change of its token. */ readonly unchecked: boolean = false
   active = true
@@ -75,7 +73,7 @@ export class ServerSocket extends StreamOwner implements ScServerSocket, Beating
   /** @internal Whether its `#handshake` came. */ handshaking = false
   /** @internal Ends the connection when the handshake takes too long. */ handshakeWait: Timed | null = null
   /** @internal */ dialect: Dialect
-  /** @internal By channel; with `data` only where it may be needed again. */ accessor subscribed = new Map<string, KeptSubscription>()
+  /** @internal By channel; with `data` only where it may be needed again. */ get subscribed (): Map<string, KeptSubscription> { return this.#subscribed }
   /** @internal Bytes of memory that those data take. */ subscriptionData = 0
   /** @internal Made with the first `#authenticate`. */ authAttempts: TokenBucket | null = null
   /** @internal Channels for which the broker is being asked; they count towards the limit. */ joining = 0
@@ -83,13 +81,18 @@ export class ServerSocket extends StreamOwner implements ScServerSocket, Beating
   /** @internal Actions on one channel, in order. */ readonly lanes: Lanes
   /** @internal What is under way. */ readonly activity: Activity
   /** @internal The server is about to close it: what it asks for now is not begun. */ retiring = false
-  /** @internal Channels whose messages are held back. */ accessor withheld: Withheld | null = null
+  /** @internal Channels whose messages are held back. */ get withheld (): Withheld | null { return this.#withheld }
+  set withheld (withheld: Withheld | null) { this.#withheld = withheld }
   #deliveryLanes: Lanes | null = null
   #calls: Calls | null = null
   #batch: PacketBatch | null = null
   #log: FastifyBaseLogger | null = null
 
-  // These lead to keys, headers and claims, and are no properties of the object itself: whoever walks through those finds none.
+  // These hold or lead to keys, headers and claims, and are no properties of the object itself: whoever walks through those finds none.
+  #authToken: ScAuthToken | null = null
+  #signedAuthToken: string | null = null
+  readonly #subscribed = new Map<string, KeptSubscription>()
+  #withheld: Withheld | null = null
   readonly #host: SocketHost<ServerSocket>
   readonly #fastifyRequest: FastifyRequest
 
@@ -139,6 +142,11 @@ export class ServerSocket extends StreamOwner implements ScServerSocket, Beating
   }
 
   get channelSubscriptionsCount (): number { return this.subscribed.size }
+
+  get authToken (): ScAuthToken | null { return this.#authToken }
+  set authToken (claims: ScAuthToken | null) { this.#authToken = claims }
+  get signedAuthToken (): string | null { return this.#signedAuthToken }
+  set signedAuthToken (signed: string | null) { this.#signedAuthToken = signed }
 
   getState (): SocketState { return this.state }
   getBytesReceived (): number { return this.bytesReceived }
