@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import { memoryBroker, scPlugin, type Broker, type ScPluginOptions, type ScStats } from '../../lib/index.js'
+import { ScRefusal, memoryBroker, scPlugin, type Broker, type ScPluginOptions, type ScStats } from '../../lib/index.js'
 
 export const authKey = 'a secret of tests that has more than thirty-two bytes'
 
@@ -146,7 +146,7 @@ const servers = {} as Record<ServerName, FastifyInstance>
 if (process.env.HOSTILE_SERVER !== undefined) {
   await start('main', {}, (app) => {
     app.scHook('subscribe', ({ socket, channel }) => {
-      if (channel.startsWith('private/') && channel !== `private/${String(socket.authToken?.sub)}`) throw new Error('not yours')
+      if (channel.startsWith('private/') && channel !== `private/${String(socket.authToken?.sub)}`) throw new ScRefusal('not yours')
     })
   })
   await start('open', { inboundRate: 0, maxPayload: 2 * 1024 * 1024, socketChannelLimit: 50, authenticateRate: 0, broker: countingBroker(0) })

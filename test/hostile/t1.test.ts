@@ -782,7 +782,7 @@ const rows: Row[] = [
         t.ok(logged.some((line) => line.includes(error.id)), 'the log has it under the same id')
         if (/throws$|rejects$/.test(mistake)) t.match(logged.find((line) => line.includes(error.id)), /hunter2/)
       }
-      t.match((await client.call('throws a circle')).error, { name: 'CircularError', message: 'circular' })
+      t.match((await client.call('throws a circle')).error, { name: 'Error', message: 'Internal error' })
       t.match((await client.call('fails with a circle')).error, { message: 'circular' })
     }
   },
