@@ -9,7 +9,7 @@ export interface Memory {
   bytes: number
   heldBytes: number
   connections: number
-  inboundMessages: number
+  inboundBytes: number
 }
 
 /** What is not done before the connection is gone, as a handler that waits for a database. */
@@ -52,8 +52,8 @@ async function measure (collect: boolean): Promise<Memory> {
     globalThis.gc!()
   }
   const { heapUsed, external } = process.memoryUsage()
-  const { heldBytes, clients, pendingClients, inboundMessages } = sc.stats()
-  return { bytes: heapUsed + external, heldBytes, connections: clients + pendingClients, inboundMessages }
+  const { heldBytes, clients, pendingClients, inboundBytes } = sc.stats()
+  return { bytes: heapUsed + external, heldBytes, connections: clients + pendingClients, inboundBytes }
 }
 
 process.on('disconnect', () => process.exit())

@@ -120,13 +120,17 @@ async function startServer (test: Tap.Test): Promise<{ port: number, ask: Ask, m
 
 type Measure = (collect: boolean) => Promise<Memory>
 
-/** What is measured when the server has nothing more to do. */
+/** Milliseconds between two looks, and how many must see the same: whoever reads no faster than a rate has pauses. */
+const look = { every: 60, same: 5 }
+
+/** What is measured when the server has nothing more to read. Pongs have no bytes. */
 async function settled (memory: Measure, done: (now: Memory) => boolean): Promise<Memory> {
-  for (let before = -1, i = 0; i < 1_000; i++) {
+  for (let before = -1, same = 0, i = 0; i < 1_000; i++) {
     const now = await memory(false)
-    if (now.inboundMessages === before && done(now)) break
-    before = now.inboundMessages
-    await sleep(30)
+    same = now.inboundBytes === before && done(now) ? same + 1 : 0
+    if (same === look.same) break
+    before = now.inboundBytes
+    await sleep(look.every)
   }
   return memory(true)
 }
