@@ -64,8 +64,9 @@ for (const [name, message] of Object.entries(kinds)) {
     t.teardown(() => clearInterval(timer))
     const code = await closed
     const before = decoded
-    // A disconnect is what it asks for, and what ends the others is a rate.
-    if (!name.startsWith('#disconnect')) t.ok([4429, 4400].includes(code), `closed with ${String(code)}`)
+    // A disconnect is what it asks for, and what ends the others is a rate. Too many pings in one read end at once.
+    const expected = name === 'websocket ping' ? [4429, 1006] : [4429, 4400]
+    if (!name.startsWith('#disconnect')) t.ok(expected.includes(code), `closed with ${String(code)}`)
     // The flood goes on.
     await client.closed
     t.equal(decoded, before, 'after the close nothing is decoded')
