@@ -46,9 +46,10 @@ function testOn (release) {
   const dir = mkdtempSync(join(tmpdir(), 'sc-nodes-'))
   Object.assign(env, { TAP_REPORTER: process.stdout.isTTY ? 'terse' : 'min', TAP_OUTPUT_FILE: join(dir, 'results.tap') })
   const exitCode = run('node_modules/tap/dist/esm/run.mjs', '--disable-coverage', ...files.length > 0 ? files : quick)
-  const { pass, fail } = readTotals(env.TAP_OUTPUT_FILE) ?? { pass: 0, fail: 0 }
+  const { pass, fail, failed: names } = readTotals(env.TAP_OUTPUT_FILE) ?? { pass: 0, fail: 0, failed: [] }
   rmSync(dir, { recursive: true, force: true })
   const failed = exitCode === 0 ? fail : Math.max(fail, 1)
+  for (const line of names) console.log(`failed: Node.js ${release}: ${line}`)
   console.log(`Node.js ${version(node)}: ${pass} passed and ${failed} failed in ${Math.round((Date.now() - started) / 1_000)} s`)
   return { pass, fail: failed }
 }

@@ -13,5 +13,25 @@ export function readTotals (file) {
   if (line === undefined) return null
   const count = (name) => Number(line.match(new RegExp(`\\b${name}: (\\d+)`))?.[1] ?? 0)
   const skipped = Array.from(text.matchAll(/^ *ok \d+ (?:- )?(.* # SKIP.*)$/gm), (match) => match[1])
-  return { pass: count('pass'), fail: count('fail'), skip: count('skip'), todo: count('todo'), skipped }
+  return { pass: count('pass'), fail: count('fail'), skip: count('skip'), todo: count('todo'), skipped, failed: failuresOf(text) }
+}
+
+/** What failed, each as "file > test > assertion": TAP tells a test's own result after those of its parts, less indented. */
+function failuresOf (text) {
+  const failures = []
+  let parts = []
+  for (const [, indent, description] of text.matchAll(/^( *)not ok \d+(?: - )?(.*)$/gm)) {
+    if (/ # (TODO|SKIP)\b/i.test(description)) continue
+    const name = description.replace(/ # time=.*| *\{$/g, '')
+    const inside = parts.filter((part) => part.depth > indent.length)
+    for (const part of inside) {
+      part.depth = indent.length
+      part.path.unshift(name)
+    }
+    if (inside.length === 0) parts.push({ depth: indent.length, path: [name] })
+    if (indent.length > 0) continue
+    failures.push(...parts.map(({ path }) => path.join(' > ')))
+    parts = []
+  }
+  return failures
 }

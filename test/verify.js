@@ -53,10 +53,11 @@ function summarize (exitCode, results) {
     console.log('It stopped before the tests had run')
     return exitCode || 1
   }
-  const { pass, fail, skip, todo, skipped } = results
+  const { pass, fail, skip, todo, skipped, failed } = results
   if (todo > 0) console.log(`${todo} marked as todo`)
   for (const line of skipped) console.log(`skipped: ${line}`)
   if (skip > 0) console.log(`${skip} skipped, though everything they need is there`)
+  for (const line of failed) console.log(`failed: ${line}`)
   console.log(`${pass} passed, ${fail} failed`)
   return exitCode !== 0 ? exitCode : fail + skip === 0 ? 0 : 1
 }
