@@ -31,7 +31,7 @@ import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
-import { expireToken } from '../socket/authentication.js'
+import { expireToken, supersedeAttempts } from '../socket/authentication.js'
 import { ServerSocket } from '../socket/socket.js'
 import { readable } from '../untrusted.js'
 import { Deflate } from '../transport/deflate.js'
@@ -42,14 +42,14 @@ import { Clients } from './clients.js'
 import { Admission } from './admission.js'
 import { addressKey } from './addresses.js'
 import { BufferBudget } from './buffer-budget.js'
-import { Control } from './control.js'
+import { Control } from '../cluster/control.js'
 import { drainSockets } from './drain.js'
 import { Events } from './events.js'
 import { ExpiryWheel } from './expiry-wheel.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
 import { RateKeys } from './rate-keys.js'
-import { Revocations, claimText, lifeOf } from './revocations.js'
+import { Revocations, claimText, lifeOf } from '../cluster/revocations.js'
 import { Server, type ServerPort } from './server.js'
 import { setAuthToken } from './tokens.js'
 
@@ -101,7 +101,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly link: BrokerLink
   readonly counters: ActionCounters = { blocked: 0, invalid: 0, rateLimited: 0, faults: 0 }
   readonly admission: Admission
-  readonly control: Control
+  readonly control: Control<ServerSocket>
   readonly revocations: Revocations
   userProperty = 'user'
   ready = false
@@ -158,7 +158,13 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.exchange = new Exchange(this.link, this.hub, this)
     this.admission = new Admission(options)
     this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
-    this.control = new Control(this.link, { sockets: this.clients.all, revocations: this.revocations, stats: () => this.stats(), warn: (err) => this.warn(err) })
+    this.control = new Control<ServerSocket>(this.link, {
+      sockets: this.clients.all,
+      revocations: this.revocations,
+      supersede: supersedeAttempts,
+      stats: () => this.stats(),
+      warn: (err) => this.warn(err)
+    })
     this.#rateKeys = new RateKeys(options.inboundKeyRate, options.inboundKeyBurst)
     this.#budget = new BufferBudget(options.maxTotalBufferedBytes, this.clients.all, (socket, bufferedBytes) => {
       this.backlog(socket, bufferedBytes, 'disconnect')

@@ -17,7 +17,7 @@ import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { Clients } from './clients.js'
-import type { Control } from './control.js'
+import type { Control } from '../cluster/control.js'
 import type { Events } from './events.js'
 import type { LegacyMiddleware } from './legacy-middleware.js'
 
@@ -26,7 +26,7 @@ export interface ServerPort {
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
   readonly clients: Clients
-  readonly control: Control
+  readonly control: Pick<Control, 'revoke' | 'disconnect' | 'kickOut' | keyof ScCluster>
   readonly events: Events
   readonly middleware: LegacyMiddleware
   readonly link: { readonly state: BrokerState }

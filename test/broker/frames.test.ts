@@ -1,6 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { decodeFrame, encodeFrame, maxFrameMessages } from '../../lib/broker/frames.js'
+import { decodeFrame, encodeFrame, maxFrameMessages } from '../../lib/broker/remote/frames.js'
 import { subjectToken } from '../../lib/broker/nats/subjects.js'
 import { readSlots, slotOf } from '../../lib/broker/redis/slots.js'
 

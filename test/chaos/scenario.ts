@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Broker } from '../../types/broker.js'
 import { BrokerLink } from '../../lib/broker/link.js'
-import type { RemoteBrokerOptions } from '../../lib/broker/remote-options.js'
+import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
 import { natsBroker } from '../../lib/broker/nats/index.js'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { TcpProxy } from '../helpers/proxy.js'

@@ -1,6 +1,6 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
 import { scError } from '../../errors.js'
-import type { Engine, EngineSession, SessionEvents } from '../engine.js'
+import type { Engine, EngineSession, SessionEvents } from '../remote/engine.js'
 import { NatsSession } from './session.js'
 import { subjectToken } from './subjects.js'
 

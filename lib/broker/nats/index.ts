@@ -1,11 +1,11 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
 import type { Broker } from '../../../types/broker.js'
 import { scError, typeName } from '../../errors.js'
-import { RemoteBroker } from '../remote.js'
-import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote-options.js'
+import { RemoteBroker } from '../remote/broker.js'
+import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote/options.js'
 import { NatsEngine } from './engine.js'
 
-export type { RemoteBrokerOptions } from '../remote-options.js'
+export type { RemoteBrokerOptions } from '../remote/options.js'
 
 /** Where NATS is, and how to deal with it. */
 export interface NatsBrokerOptions extends RemoteBrokerOptions {

@@ -1,5 +1,5 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
-import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
+import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
 
 /** One life of a connection to NATS. */
 export class NatsSession implements EngineSession {

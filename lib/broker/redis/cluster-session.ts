@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
+import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
 import { connect, publishFrames, tellLoss, type FrameCommand } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 

@@ -1,6 +1,6 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { scError } from '../../errors.js'
-import type { Engine, EngineSession, SessionEvents } from '../engine.js'
+import type { Engine, EngineSession, SessionEvents } from '../remote/engine.js'
 import { openClusterSession } from './cluster-session.js'
 import { openSession } from './session.js'
 import type { MasterAddress } from './slots.js'

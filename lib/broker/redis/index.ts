@@ -1,11 +1,11 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { Broker } from '../../../types/broker.js'
 import { scError, typeName } from '../../errors.js'
-import { RemoteBroker } from '../remote.js'
-import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote-options.js'
+import { RemoteBroker } from '../remote/broker.js'
+import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote/options.js'
 import { RedisEngine } from './engine.js'
 
-export type { RemoteBrokerOptions } from '../remote-options.js'
+export type { RemoteBrokerOptions } from '../remote/options.js'
 
 /**
  * Where Redis is, in one of four ways, and how to deal with it. Without any, it is `redis://127.0.0.1:6379`.

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { EngineSession, OutboundFrame, SessionEvents } from '../engine.js'
+import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
 
 /** Connects one client to publish with and one to subscribe with; a subscribed one may not publish everywhere. */
 export async function openSession (make: () => Redis, events: SessionEvents): Promise<EngineSession> {

@@ -1,4 +1,4 @@
-import type { BrokerOrder, MaybePromise } from '../../types/broker.js'
+import type { BrokerOrder, MaybePromise } from '../../../types/broker.js'
 
 /** A frame on its way out. The session calls `settle` once, when the engine accepted the frame or will not. */
 export interface OutboundFrame {

@@ -1,9 +1,9 @@
-import type { Broker, BrokerCounters, BrokerNode, BrokerOrder, BrokerSink } from '../../types/broker.js'
-import { ScError, scError } from '../errors.js'
+import type { Broker, BrokerCounters, BrokerNode, BrokerOrder, BrokerSink } from '../../../types/broker.js'
+import { ScError, scError } from '../../errors.js'
 import type { Engine, EngineSession, OutboundFrame } from './engine.js'
 import { decodeFrame, encodeFrame, idPattern, maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
 import { OwnFrames } from './own-frames.js'
-import type { ResolvedRemoteOptions } from './remote-options.js'
+import type { ResolvedRemoteOptions } from './options.js'
 import { Seal, isSealed } from './seal.js'
 
 /** Topics in one call when everything is subscribed again, and how many such calls may be in flight. */

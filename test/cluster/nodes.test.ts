@@ -1,7 +1,7 @@
 import t from 'tap'
 import { once, EventEmitter } from 'node:events'
 import type { Broker, BrokerState } from '../../types/broker.js'
-import { Cluster, type ClusterOptions } from '../../lib/broker/cluster.js'
+import { Cluster, type ClusterOptions } from '../../lib/cluster/cluster.js'
 import { BrokerLink } from '../../lib/broker/link.js'
 import { memoryBroker } from '../../lib/broker/memory.js'
 import { natsBroker } from '../../lib/broker/nats/index.js'

@@ -1,8 +1,8 @@
 import type { BrokerState } from '../../types/broker.js'
 import type { ClusterAnswers, ClusterStats, NodeAnswer } from '../../types/cluster.js'
-import { type ClusterMessage, conformCounts, longestInterval, maxErrorLength, maxNodes, readClusterMessage, shortestInterval } from './cluster-messages.js'
-import { idPattern } from './frames.js'
-import type { BrokerLink } from './link.js'
+import { type ClusterMessage, conformCounts, longestInterval, maxErrorLength, maxNodes, readClusterMessage, shortestInterval } from './messages.js'
+import { idPattern } from '../broker/remote/frames.js'
+import type { BrokerLink } from '../broker/link.js'
 
 /** What a cluster needs of the server above it. Times are milliseconds. */
 export interface ClusterOptions<Stats extends object> {

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Cluster } from '../../lib/broker/cluster.js'
-import type { Engine, EngineSession, OutboundFrame, SessionEvents } from '../../lib/broker/engine.js'
+import { Cluster } from '../../lib/cluster/cluster.js'
+import type { Engine, EngineSession, OutboundFrame, SessionEvents } from '../../lib/broker/remote/engine.js'
 import { BrokerLink } from '../../lib/broker/link.js'
-import { RemoteBroker } from '../../lib/broker/remote.js'
-import { resolveRemoteOptions } from '../../lib/broker/remote-options.js'
+import { RemoteBroker } from '../../lib/broker/remote/broker.js'
+import { resolveRemoteOptions } from '../../lib/broker/remote/options.js'
 
 /** How many nodes have at least one of a channel's subscribers, when they are spread evenly. */
 const nodesOfChannel = (nodes: number, subscribers: number): number => nodes * (1 - (1 - 1 / nodes) ** subscribers)

@@ -1,4 +1,4 @@
-import { scError, typeName } from '../errors.js'
+import { scError, typeName } from '../../errors.js'
 
 /** Options that every broker with an engine of its own has. Times are milliseconds. */
 export interface RemoteBrokerOptions {

@@ -1,13 +1,12 @@
+import type { ScAuthToken } from '../../types/auth.js'
 import type { RevokeFilter, ScCluster } from '../../types/server.js'
 import type { ClusterStats } from '../../types/cluster.js'
 import type { ScStats } from '../../types/stats.js'
 import type { BrokerState } from '../../types/broker.js'
-import { Cluster } from '../broker/cluster.js'
+import { Cluster } from './cluster.js'
 import type { BrokerLink } from '../broker/link.js'
 import { scError, typeName } from '../errors.js'
 import { ifRejects } from '../promises.js'
-import { supersedeAttempts } from '../socket/authentication.js'
-import type { ServerSocket } from '../socket/socket.js'
 import { CatchUp } from './catch-up.js'
 import { type Command, type Filter, type Piece, isCommand, isQuery, maxPiece, maxText } from './commands.js'
 import { type Revocation, type Revocations, claimText, matches } from './revocations.js'
@@ -15,24 +14,37 @@ import { type Revocation, type Revocations, claimText, matches } from './revocat
 /** Milliseconds that a lost connection may have gone unnoticed. */
 const unnoticed = 120_000
 
-export interface ControlPort {
-  readonly sockets: Iterable<ServerSocket>
+/** What commands need of a socket. */
+export interface CommandedSocket {
+  readonly id: string
+  readonly authToken: ScAuthToken | null
+  deauthenticate (): void
+  disconnect (code?: number, reason?: string): void
+  isSubscribed (channel: string): boolean
+  kickOut (channel: string, message?: string): void
+}
+
+/** What commands need of the server. */
+export interface ControlPort<Socket extends CommandedSocket = CommandedSocket> {
+  readonly sockets: Iterable<Socket>
   readonly revocations: Revocations
+  /** What is being decided about the socket's token does not count any more. */
+  supersede (socket: Socket): void
   stats (): ScStats
   warn (err: unknown): void
 }
 
 /** Commands about sockets, wherever in the cluster they are. Each returns how many sockets it concerned. */
-export class Control implements ScCluster {
+export class Control<Socket extends CommandedSocket = CommandedSocket> implements ScCluster {
   readonly nodeId: string
-  readonly #port: ControlPort
+  readonly #port: ControlPort<Socket>
   readonly #cluster: Cluster<ScStats>
   readonly #catchUp: CatchUp
   /** When the engine was lost; `null` while it is there, or was never. */
   #lostAt: number | null = null
   #wasUp = false
 
-  constructor (link: BrokerLink, port: ControlPort) {
+  constructor (link: BrokerLink, port: ControlPort<Socket>) {
     this.#port = port
     this.nodeId = link.node.id
     this.#cluster = new Cluster<ScStats>(link, {
@@ -95,7 +107,7 @@ export class Control implements ScCluster {
     let concerned = 0
     for (const socket of [...this.#port.sockets]) {
       // It may be about to get another token. What fits without a connection is remembered, and refused when it is decided.
-      if (command.do === 'revoke' && filter.socketId === socket.id) supersedeAttempts(socket)
+      if (command.do === 'revoke' && filter.socketId === socket.id) this.#port.supersede(socket)
       if (!matches(filter, socket.id, socket.authToken)) continue
       if (command.do === 'revoke') {
         if (socket.authToken === null) continue
