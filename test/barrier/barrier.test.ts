@@ -8,46 +8,84 @@ import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { type Broker, memoryBroker, type ScPluginOptions, type ScServerSocket } from '../../lib/index.js'
 import { startApp } from '../helpers/app.js'
-import { RawClient } from '../helpers/raw.js'
+import { type Cleanup, NetClient, RawClient, frame } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
 
 // Every way from the event loop into a socket's code, with code behind it that throws: it ends that socket with 1011, once in
-// the log, counted, and nobody else.
+// the log, counted, and nobody else. The last tests see that there is a row for each guard in the code.
 
 const thrower = (): never => { throw new Error('sabotage') }
 
 interface Entry {
+  /** The file whose guard catches it: a guard that is missing must not go unnoticed because one around it caught. */
+  by: string
   options?: ScPluginOptions
-  /** Makes something behind the entry throw, and has the event loop enter. */
-  enter (socket: any, client: RawClient, others: RawClient): unknown
+  /** Makes something behind the entry throw, and has the event loop enter. @returns whose fault it is, if it is not this socket's */
+  enter (socket: any, client: RawClient, others: RawClient, at: { t: Cleanup, port: number }): unknown
   /** Before the handshake. */
   pending?: boolean
   /** The socket is closed already when code of it throws: nothing is left to be ended. */
   after?: true
 }
 
+/** Somebody else than the client of the row. */
+class Other {
+  constructor (readonly socket: ScServerSocket, readonly closed: Promise<{ code: number }>) {}
+}
+
+const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
+
+/** Where in the code a fault is told, as `file:line`: the guards, and those who pass it on. */
+function faultCalls (): string[] {
+  return readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).flatMap((file) =>
+    readFileSync(join(lib, file), 'utf8').split('\n').flatMap((line, i) => /\.fault\((?!this\.makeError)/.test(line) ? [`${file}:${i + 1}`] : []))
+}
+
+const calls = new Set(faultCalls())
+const seen = new Set<string>()
+
+/** Which of them are on the stack, the guard last. */
+function callsOnStack (): string[] {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 50
+  const { stack } = new Error()
+  Error.stackTraceLimit = limit
+  return [...stack!.matchAll(/lib\/([\w/-]+\.ts:\d+)/g)].map(([, at]) => at!).filter((at) => calls.has(at))
+}
+
+let guard: string | undefined
+subscribe('sc:socket:fault', () => {
+  const stack = callsOnStack()
+  for (const at of stack) seen.add(at)
+  guard ??= stack.at(-1)
+})
+
 const slowly = async (): Promise<void> => { await sleep(5) }
 
 const entries: Record<string, Entry> = {
   'a message': {
+    by: 'transport/ws-port.ts',
     enter (socket, client) {
       socket.observes = thrower
       client.send({ event: 'x' })
     }
   },
   'a websocket ping': {
+    by: 'transport/ws-port.ts',
     enter (socket, client) {
       Object.defineProperty(socket, 'lastSeen', { get: () => performance.now(), set: thrower })
       client.ws.ping()
     }
   },
   'a timer of the handshake': {
+    by: 'deadlines.ts',
     pending: true,
     options: { handshakeTimeout: 100 },
     enter (socket) { socket.disconnect = thrower }
   },
-  'a heartbeat': { options: { pingInterval: 100, pingTimeout: 1_000 }, enter (socket) { socket.ping = thrower } },
+  'a heartbeat': { by: 'transport/heartbeat.ts', options: { pingInterval: 100, pingTimeout: 1_000 }, enter (socket) { socket.ping = thrower } },
   'a missing heartbeat': {
+    by: 'transport/heartbeat.ts',
     options: { pingInterval: 200, pingTimeout: 1_500 },
     enter (socket, client) {
       socket.pingTimedOut = thrower
@@ -56,6 +94,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'the flush of what was sent': {
+    by: 'transport/flusher.ts',
     enter (socket) {
       const { flush } = socket.port
       socket.port.flush = function () { socket.port.flush = flush; throw new Error('sabotage') }
@@ -63,6 +102,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'the flush of publications': {
+    by: 'transport/flusher.ts',
     async enter (socket, client, other) {
       await client.call('#subscribe', { channel: 'all' })
       await other.call('#subscribe', { channel: 'all' })
@@ -73,6 +113,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a fan-out': {
+    by: 'exchange/hub.ts',
     async enter (socket, client, other) {
       await client.call('#subscribe', { channel: 'all' })
       await other.call('#subscribe', { channel: 'all' })
@@ -82,6 +123,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a fan-out through hooks, before them': {
+    by: 'exchange/hub.ts',
     async enter (socket, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
@@ -91,6 +133,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a fan-out through hooks, after them': {
+    by: 'socket/lanes.ts',
     async enter (socket, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
@@ -100,6 +143,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'the end of a token': {
+    by: 'server/expiry-wheel.ts',
     enter (socket) {
       socket.setAuthToken({ sub: 'ann', exp: Math.floor(Date.now() / 1000) + 1 })
       const { fireLocal } = socket
@@ -107,6 +151,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'the budget of all backlogs': {
+    by: 'server/buffer-budget.ts',
     enter (socket) {
       socket.host.congested(socket)
       socket.port.recount = () => {
@@ -116,6 +161,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'packets in a batch': {
+    by: 'socket/packet-batch.ts',
     options: { pubSubBatchDuration: 10 },
     enter (socket) {
       socket.sendObject({ event: 'x' }, { batch: true })
@@ -129,15 +175,17 @@ const entries: Record<string, Entry> = {
     }
   },
   'what waits for an action on its channel': {
+    by: 'socket/lanes.ts',
     async enter (socket, client) {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
       client.send({ event: '#unsubscribe', data: { channel: 'slow' }, cid: 92 })
       while (socket.lanes.pending < 2) await sleep(1)
-      const { subscribed } = socket
-      Object.defineProperty(socket, 'subscribed', { value: Object.assign(Object.create(subscribed), { has: thrower, keys: () => [][Symbol.iterator](), set: () => {}, get: () => undefined, values: () => [][Symbol.iterator]() }) })
+      const { sendAck } = socket
+      socket.sendAck = (rid: unknown, data: unknown) => rid === 92 ? thrower() : sendAck.call(socket, rid, data)
     }
   },
   'an answer that was awaited': {
+    by: 'barrier.ts',
     async enter (socket, client) {
       client.send({ event: 'slow echo', cid: 90 })
       await once(socket, 'slow echo')
@@ -145,6 +193,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a hook that was awaited': {
+    by: 'barrier.ts',
     async enter (socket, client) {
       const { hasListeners } = socket
       client.send({ event: 'through slow hooks', cid: 90 })
@@ -153,6 +202,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a verification that was awaited': {
+    by: 'socket/lanes.ts',
     async enter (socket, client) {
       const { sendAck } = socket
       socket.sendAck = (rid: unknown, data: unknown) => rid === 90 ? thrower() : sendAck.call(socket, rid, data)
@@ -160,22 +210,189 @@ const entries: Record<string, Entry> = {
     }
   },
   'a close': {
+    by: 'transport/ws-port.ts',
     after: true,
     enter (socket, client) {
       socket.closeStreams = thrower
       client.ws.close(4100)
     }
+  },
+  'an upgrade': {
+    by: 'server/core.ts',
+    async enter (socket, _client, _other, { t, port }) {
+      const { host } = socket
+      const { fire } = host
+      let opened: any
+      host.fire = (event: string, ...args: unknown[]) => {
+        if (event === 'handshake') opened = args[0]
+        return event === 'handshake' ? thrower() : fire.call(host, event, ...args)
+      }
+      const { closed } = await RawClient.open(t, port)
+      delete host.fire
+      return new Other(opened, closed)
+    }
+  },
+  'an error of the connection': {
+    by: 'transport/ws-port.ts',
+    async enter (socket, _client, _other, { t, port }) {
+      const connecting = once(socket.server, 'connection') as Promise<[any]>
+      const client = await NetClient.connect(t, port)
+      const [opened] = await connecting
+      opened.emitError = () => {
+        delete opened.emitError
+        thrower()
+      }
+      client.socket.write(frame('not masked', { masked: false }))
+      // ws itself has closed it.
+      const { code } = await client.closeFrame()
+      return new Other(opened, Promise.resolve({ code: code === 1002 ? 1011 : code }))
+    }
+  },
+  'many packets in an array': {
+    by: 'slices.ts',
+    async enter (socket, client, other) {
+      const { fireLocal } = socket
+      socket.fireLocal = (event: string, ...args: unknown[]) => event === 'raw' ? thrower() : fireLocal.call(socket, event, ...args)
+      client.send(Array.from({ length: 40 }, () => ({})))
+      await client.closed
+      other.send([...Array.from({ length: 40 }, () => ({})), { event: 'nobody', cid: 900 }])
+      await other.answer(900)
+    }
+  },
+  'a gap': {
+    by: 'exchange/hub.ts',
+    async enter (socket, client, other) {
+      await client.call('#subscribe', { channel: 'all' })
+      await other.call('#subscribe', { channel: 'all' })
+      socket.deliver = thrower
+      socket.host.hub.announceGap('gap', 'all')
+      await other.event('gap')
+    }
+  },
+  'the action on a channel that was awaited': {
+    by: 'socket/lanes.ts',
+    async enter (socket, client) {
+      client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
+      while (socket.lanes.pending < 1) await sleep(1)
+      socket.sendAck = thrower
+    }
+  },
+  'room in the budget of all': {
+    by: 'server/buffer-budget.ts',
+    options: { maxTotalBufferedBytes: 1_000_000 },
+    enter (socket) {
+      socket.terminate = thrower
+      socket.port.hold(2_000_000)
+    }
+  },
+  'a backlog that drains': {
+    by: 'transport/ws-port.ts',
+    options: { slowConsumerPolicy: 'latest', maxBufferedBytes: 300_000 },
+    async enter (socket, client) {
+      await client.call('#subscribe', { channel: 'all' })
+      client.ws.pause()
+      const { port } = socket
+      while (socket.server.stats().slowConsumers === 0) await socket.exchange.publish('all', 'x'.repeat(100_000))
+      const { holdings } = port
+      const add = (bytes: number): void => {
+        // What it lets go of when the stream has drained.
+        if (bytes < 0) {
+          port.holdings = holdings
+          thrower()
+        }
+        holdings.add(bytes)
+      }
+      port.holdings = { add }
+      client.ws.resume()
+    }
+  },
+  'a pause of reading': {
+    by: 'deadlines.ts',
+    options: { inboundByteRate: 10_000, inboundByteBurst: 2_000 },
+    async enter (socket, client) {
+      client.send({ event: 'x', data: 'x'.repeat(3_000) })
+      while (!socket.activity.overRate) await sleep(1)
+      const { activity } = socket
+      Object.defineProperty(activity, 'overRate', {
+        configurable: true,
+        get: () => true,
+        set () {
+          delete activity.overRate
+          activity.overRate = false
+          thrower()
+        }
+      })
+    }
+  },
+  'the time of a listener that answers nobody': {
+    by: 'deadlines.ts',
+    options: { handlerTimeout: 50 },
+    async enter (socket, client) {
+      client.send({ event: 'never' })
+      await once(socket, 'never')
+      socket.activity.forget = thrower
+    }
+  },
+  'the time of a listener': {
+    by: 'deadlines.ts',
+    options: { handlerTimeout: 50 },
+    enter (socket, client) {
+      socket.sendErrorAck = thrower
+      client.send({ event: 'never', cid: 90 })
+    }
+  },
+  'the time of a declared event': {
+    by: 'deadlines.ts',
+    options: { handlerTimeout: 50 },
+    enter (socket, client) {
+      socket.sendErrorAck = thrower
+      client.send({ event: 'declared', cid: 90 })
+    }
+  },
+  'the time of a subscription that waits for the broker': {
+    by: 'deadlines.ts',
+    options: { subscribeTimeout: 50 },
+    enter (socket) {
+      const wait = socket.host.brokerWaits.begin(socket, 'x')
+      wait.end = () => {
+        delete wait.end
+        thrower()
+      }
+    }
+  },
+  'the channels of one that closes': {
+    by: 'server/core.ts',
+    after: true,
+    async enter (socket, client) {
+      await client.call('#subscribe', { channel: 'all' })
+      socket.removeSubscription = thrower
+      client.ws.close(4100)
+    }
+  },
+  'the end of one that closes': {
+    by: 'socket/socket.ts',
+    after: true,
+    enter (socket, client) {
+      const { release } = socket.host
+      socket.host.release = (closing: unknown, code: number) => {
+        release.call(socket.host, closing, code)
+        if (closing === socket) thrower()
+      }
+      client.ws.close(4100)
+    }
   }
 }
 
-for (const [name, { options = {}, enter, pending = false, after }] of Object.entries(entries)) {
+for (const [name, { by, options = {}, enter, pending = false, after }] of Object.entries(entries)) {
   t.test(name, { timeout: 8_000, skip: process.env.ONLY !== undefined && process.env.ONLY !== name }, async (t) => {
     const { port, sc, logs, warnings } = await startApp(t, { authVerifyAsync: true, ...options }, (app) => {
       if (name.includes('hooks')) app.scHook('publishOut', slowly)
       app.scHook('subscribe', async ({ channel }) => { if (channel === 'slow') await sleep(20) })
       app.scHook('emit', ({ event }) => event === 'through slow hooks' ? slowly() : undefined)
       app.scHook('authenticate', slowly)
+      app.scEvent('declared', {}, () => new Promise(() => {}))
     })
+    guard = undefined
     const uncaught: unknown[] = []
     const onUncaught = (err: unknown): void => { uncaught.push(err) }
     process.on('uncaughtException', onUncaught)
@@ -187,14 +404,18 @@ for (const [name, { options = {}, enter, pending = false, after }] of Object.ent
 
     const opening = once(sc, pending ? 'handshake' : 'connection')
     const client = pending ? await RawClient.open(t, port) : await RawClient.connect(t, port)
-    const [socket] = await opening as [ScServerSocket]
-    socket.on('slow echo', async () => { await sleep(20) })
+    const [first] = await opening as [ScServerSocket]
+    first.on('slow echo', async () => { await sleep(20) })
+    first.on('never', () => new Promise<void>(() => {}))
     const other = await RawClient.connect(t, port)
-    await enter(socket, client, other)
-    const { code } = await client.closed
+    const entered = await enter(first, client, other, { t, port })
+    const { socket, closed } = entered instanceof Other ? entered : new Other(first, client.closed)
+    const { code } = await closed
     if (after !== true) t.equal(code, 1011)
     while (faults.length === 0) await sleep(1)
     t.equal(faults[0].socket, socket)
+    const caught = guard as string | undefined
+    t.equal(caught?.replace(/:\d+$/, ''), by, `caught at ${caught ?? 'no guard'}`)
     t.equal(sc.stats().faults, faults.length)
     const lines = logs.filter(({ msg }) => msg === 'a fault ends the socket')
     t.equal(lines.length, faults.length)
@@ -290,12 +511,16 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'transport/heartbeat.ts': 1,
     'transport/ws-port.ts': 7
   }
-  const root = fileURLToPath(new URL('../../lib', import.meta.url))
   const found: Record<string, number> = {}
-  for (const file of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+  for (const file of readdirSync(lib, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts') || !/^(?:[^/]+|(?:exchange|handlers|lifecycle|server|socket|transport)\/[^/]+)$/.test(file)) continue
-    const count = readFileSync(join(root, file), 'utf8').match(/\b(?:setTimeout|setInterval|setImmediate|nextTick|queueMicrotask)\(|\b(?:ws|#ws|stream|#stream)\.(?:on|once)\(/g)?.length ?? 0
+    const count = readFileSync(join(lib, file), 'utf8').match(/\b(?:setTimeout|setInterval|setImmediate|nextTick|queueMicrotask)\(|\b(?:ws|#ws|stream|#stream)\.(?:on|once)\(/g)?.length ?? 0
     if (count !== 0) found[file] = count
   }
   t.same(found, known)
+})
+
+t.test('there is a row for each guard: whoever adds one adds the fault that it catches', async (t) => {
+  t.ok(calls.size > 25, `${calls.size} calls of fault()`)
+  t.strictSame([...calls].filter((at) => !seen.has(at)), [], 'in each of them a fault was seen')
 })
