@@ -1,0 +1,195 @@
+import { scError } from '../../errors.js'
+import { asError } from '../../untrusted.js'
+import type { Engine, EngineSession } from './engine.js'
+import type { ResolvedRemoteOptions } from './options.js'
+
+/** What the connection tells. */
+export interface ConnectionPort {
+  message (topic: string, text: string): void
+  /**
+   * Subscribes everything on a session that is being opened; when it settles the engine is up.
+   * @param progress to be called at each answer of the engine
+   */
+  prepare (session: EngineSession, progress: () => void): Promise<void>
+  /** There is a session. */
+  up (): void
+  /** It is not the first one: what was published in between is lost. */
+  again (): void
+  /** The session is gone: whatever waits for it must fail. Also at the end. */
+  gone (): void
+  /** The engine cannot be reached. Also after each attempt that failed. */
+  down (cause: Error): void
+  /** Called before the end while there is a session: what is on its way may still go out. */
+  finish (): Promise<void>
+}
+
+type ConnectionOptions = Pick<ResolvedRemoteOptions, 'connect' | 'connectTimeout' | 'timeout' | 'retryDelay' | 'maxRetryDelay'>
+
+/** One session with the engine after the other: opens the next one when one was lost, for ever, with growing pauses. */
+export class Connection {
+  readonly #engine: Engine
+  readonly #options: ConnectionOptions
+  readonly #port: ConnectionPort
+  #session: EngineSession | null = null
+  #cause = new Error('not connected')
+  #stopped = false
+  #wasUp = false
+  /** Makes the session that is being opened fail. */
+  #abortOpening: ((err: Error) => void) | null = null
+  #openingCount = 0
+  #retry: { timer: NodeJS.Timeout, wake: () => void } | null = null
+
+  constructor (engine: Engine, options: ConnectionOptions, port: ConnectionPort) {
+    this.#engine = engine
+    this.#options = options
+    this.#port = port
+  }
+
+  /** The session in use; `null` while the engine is down. */
+  get session (): EngineSession | null { return this.#session }
+
+  /** Why there is no session. */
+  get cause (): Error { return this.#cause }
+
+  get stopped (): boolean { return this.#stopped }
+
+  /** Rejects when the engine is not there, and must be by the option `connect`. */
+  async start (): Promise<void> {
+    await this.#engine.load()
+    try {
+      await this.#connect()
+    } catch (err) {
+      if (this.#options.connect === 'required') {
+        await this.stop()
+        throw scError('SC_ERR_BROKER_CONNECT', [this.#engine.name, this.#engine.address, asError(err).message], { cause: err })
+      }
+      this.#down(asError(err))
+      this.#reconnect()
+    }
+  }
+
+  /** The session in use is of no use any more. */
+  lost (cause: Error): void {
+    if (this.#stopped) return
+    const session = this.#session
+    this.#openingCount++
+    this.#cause = cause
+    this.#session = null
+    this.#port.gone()
+    if (session !== null) closeQuietly(session)
+    this.#port.down(cause)
+    this.#reconnect()
+  }
+
+  async stop (): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#cause = new Error('stopped')
+    if (this.#retry !== null) {
+      clearTimeout(this.#retry.timer)
+      this.#retry.wake()
+    }
+    this.#abortOpening?.(this.#cause)
+    const session = this.#session
+    if (session !== null) await this.#port.finish()
+    this.#session = null
+    this.#port.gone()
+    await session?.close()
+  }
+
+  /** Opens a session and has everything subscribed. Resolves when the engine is up. */
+  async #connect (): Promise<void> {
+    let session: EngineSession | null = null
+    // A session that was given up may still speak.
+    const opening = ++this.#openingCount
+    let dead: Error | null = null
+    let fail!: (err: Error) => void
+    const failed = new Promise<never>((_resolve, reject) => {
+      fail = (err) => {
+        dead ??= err
+        reject(err)
+      }
+    })
+    failed.catch(() => {})
+    this.#abortOpening = fail
+    const { connectTimeout } = this.#options
+    let timer = setTimeout(() => fail(new Error(`no connection within ${connectTimeout} ms; see the option connectTimeout`)), connectTimeout)
+    try {
+      const opened = this.#engine.open({
+        message: (topic, text) => { if (opening === this.#openingCount && !this.#stopped) this.#port.message(topic, text) },
+        lost: (cause) => {
+          if (opening !== this.#openingCount) return
+          if (session !== null && this.#session === session) this.lost(cause)
+          else fail(cause)
+        }
+      }, connectTimeout)
+      // Also when it comes after it was given up.
+      opened.then((late) => { if (opening !== this.#openingCount || this.#stopped) closeQuietly(late) }, () => {})
+      session = await Promise.race([opened, failed])
+      clearTimeout(timer)
+      // However many channels there are, the engine must never be silent for longer than this.
+      let progress = performance.now()
+      const patience = this.#options.timeout * 2
+      timer = setInterval(() => {
+        if (performance.now() - progress > patience) fail(new Error(`no answer within ${patience} ms; see the option timeout`))
+      }, patience / 2)
+      await Promise.race([this.#port.prepare(session, () => { progress = performance.now() }), failed])
+      throwIf(dead)
+    } catch (err) {
+      this.#openingCount++
+      if (session !== null) closeQuietly(session)
+      throw err
+    } finally {
+      clearTimeout(timer)
+      this.#abortOpening = null
+    }
+    this.#session = session
+    this.#wasUp = true
+    this.#port.up()
+  }
+
+  #down (cause: Error): void {
+    this.#cause = cause
+    this.#port.down(cause)
+  }
+
+  /** Tries to connect until it works, for ever. */
+  async #reconnect (): Promise<void> {
+    const { retryDelay, maxRetryDelay } = this.#options
+    for (let attempt = 0; !this.#stopped; attempt++) {
+      const longest = Math.min(maxRetryDelay, retryDelay * 2 ** Math.min(attempt, 20))
+      await this.#wait(longest / 2 + Math.random() * longest / 2)
+      if (this.#stopped) return
+      try {
+        const before = this.#wasUp
+        await this.#connect()
+        if (before) this.#port.again()
+        return
+      } catch (err) {
+        if (!this.#stopped) this.#down(asError(err))
+      }
+    }
+  }
+
+  #wait (delay: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#retry = null
+        resolve()
+      }
+      this.#retry = { timer: setTimeout(wake, delay), wake }
+    })
+  }
+}
+
+function throwIf (err: Error | null): void {
+  if (err !== null) throw err
+}
+
+async function closeQuietly (session: EngineSession): Promise<void> {
+  try {
+    await session.close()
+  } catch {
+    // It is of no use any more, and there is nobody to tell.
+  }
+}

@@ -1,0 +1,64 @@
+import type { BrokerCounters, BrokerSink } from '../../../types/broker.js'
+import type { Envelope } from './envelope.js'
+import type { ReadFrame } from './frames.js'
+import type { Topics } from './topics.js'
+
+/** What the inbox needs to read, and whom it tells. */
+export interface InboxPort {
+  readonly nodeId: string
+  /** The node's own topic, and that of all nodes. */
+  readonly ownTopic: string
+  readonly allTopic: string
+  readonly envelope: Pick<Envelope, 'open' | 'isTrusted'>
+  readonly topics: Pick<Topics, 'channelOf'>
+  readonly sink: Pick<BrokerSink, 'publication' | 'control' | 'dropped'>
+  /** A probe of this node is back. */
+  probeReturned (): void
+}
+
+/** What comes from the engine: opened, checked for where it came, and handed on message by message. */
+export class Inbox {
+  readonly #port: InboxPort
+  readonly #counters: Pick<BrokerCounters, 'framesIn' | 'messagesIn' | 'framesDropped'>
+
+  constructor (port: InboxPort, counters: Pick<BrokerCounters, 'framesIn' | 'messagesIn' | 'framesDropped'>) {
+    this.#port = port
+    this.#counters = counters
+  }
+
+  receive (topic: string, text: string): void {
+    const { envelope, topics, sink, ownTopic, allTopic } = this.#port
+    this.#counters.framesIn++
+    const frame = envelope.open(topic, text)
+    if (typeof frame === 'string') {
+      this.#drop(frame)
+      return
+    }
+    const channel = topics.channelOf(topic)
+    if (channel !== undefined) {
+      if (frame.kind !== 'm') {
+        this.#drop('frames of a kind that does not belong to a channel')
+        return
+      }
+      this.#counters.messagesIn += frame.messages.length
+      const trusted = envelope.isTrusted(topic, text, frame)
+      for (const message of frame.messages) sink.publication(channel, message, trusted)
+    } else if (topic === ownTopic || topic === allTopic) {
+      this.#control(topic, frame)
+    }
+    // Else: the channel was unsubscribed a moment ago.
+  }
+
+  #control (topic: string, { kind, nodeId, messages }: ReadFrame): void {
+    const { sink, ownTopic } = this.#port
+    const own = nodeId === this.#port.nodeId
+    if (kind === 'p' && own && topic === ownTopic) this.#port.probeReturned()
+    else if (kind !== 'c') this.#drop("frames of a kind that does not belong to a node's own topic")
+    else if (!own) for (const message of messages) sink.control(message, nodeId)
+  }
+
+  #drop (reason: string): void {
+    this.#counters.framesDropped++
+    this.#port.sink.dropped?.(reason)
+  }
+}
