@@ -1,0 +1,90 @@
+import type { Broker, MaybePromise } from '../../types/broker.js'
+import { scError } from '../errors.js'
+import type { EngineState } from './engine-state.js'
+import { maxPublicationLength } from './publication.js'
+
+/** The publishes that one promise of the broker answers. */
+interface Flight {
+  readonly accepted: Promise<void>
+  count: number
+  size: number
+}
+
+/** How many publishes may wait for the engine's word, and how many characters of them. */
+export interface PublishLimits {
+  readonly maxInFlight: number
+  readonly maxInFlightBytes: number
+}
+
+/** Publishes, and counts those that wait for the engine's word: one fails at once while the engine is down, or when too many wait. */
+export class Publishing {
+  readonly #broker: Broker
+  readonly #state: EngineState
+  readonly #maxInFlight: number
+  readonly #maxInFlightBytes: number
+  #inFlight = 0
+  #inFlightBytes = 0
+  #lastFlight: Flight | null = null
+  #refused = 0
+
+  constructor (broker: Broker, state: EngineState, { maxInFlight, maxInFlightBytes }: PublishLimits) {
+    this.#broker = broker
+    this.#state = state
+    this.#maxInFlight = maxInFlight
+    this.#maxInFlightBytes = maxInFlightBytes
+  }
+
+  /** Publishes that wait for the engine's word. */
+  get inFlight (): number { return this.#inFlight }
+
+  /** Publishes refused because the engine was down or busy, or because they were too large. */
+  get refused (): number { return this.#refused }
+
+  publish (channel: string, data: string): MaybePromise<void> {
+    if (this.#state.current === 'down') return this.#refuse(() => this.#state.error())
+    if (this.#inFlight >= this.#maxInFlight || this.#inFlightBytes >= this.#maxInFlightBytes) {
+      return this.#refuse(() => scError('SC_ERR_BROKER_BUSY', [this.#broker.name, this.#inFlight]))
+    }
+    if (data.length > maxPublicationLength && this.#broker.shared) {
+      return this.#refuse(() => scError('SC_ERR_BROKER', [`A message between processes may have at most ${maxPublicationLength} characters of JSON, got ${data.length}`]))
+    }
+    const accepted = this.#broker.publish(channel, data)
+    if (accepted === undefined) return
+    this.#inFlight++
+    this.#inFlightBytes += data.length
+    const flight = this.#lastFlight
+    if (flight !== null && flight.accepted === accepted) {
+      flight.count++
+      flight.size += data.length
+    } else {
+      this.#track({ accepted, count: 1, size: data.length })
+    }
+    return accepted
+  }
+
+  #refuse (make: () => Error): Promise<never> {
+    this.#refused++
+    return Promise.reject(withoutStack(make))
+  }
+
+  #track (flight: Flight): void {
+    this.#lastFlight = flight
+    const landed = (): void => {
+      this.#inFlight -= flight.count
+      this.#inFlightBytes -= flight.size
+      if (this.#lastFlight === flight) this.#lastFlight = null
+    }
+    flight.accepted.then(landed, landed)
+  }
+}
+
+/** Makes an error for a refusal: tens of thousands a second must cost little, and their stack would tell nothing. */
+function withoutStack (make: () => Error): Error {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = limit
+  }
+}

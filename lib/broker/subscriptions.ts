@@ -1,0 +1,212 @@
+import type { Broker, MaybePromise } from '../../types/broker.js'
+import type { EngineState } from './engine-state.js'
+import { brokerError } from './errors.js'
+
+/** Channels in one call of a broker's `subscribe` or `unsubscribe`. */
+const batchSize = 512
+
+/** Where a channel of a broker between processes stands. */
+interface Interest {
+  readonly channel: string
+  /** Somebody on this node wants it. */
+  held: boolean
+  /** The engine confirmed it. */
+  active: boolean
+  /** A call of the broker for this channel is queued or in flight. */
+  busy: boolean
+  /** Settles when the channel is active, or can't be. */
+  waiting: Deferred | null
+}
+
+interface Deferred {
+  readonly promise: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (err: unknown) => void
+}
+
+/**
+ * Which channels this node wants, and what of them the broker between processes was asked for: subscribed on first and
+ * unsubscribed some time after last interest, one call per channel in flight, calls of a tick in one batch.
+ */
+export class Subscriptions {
+  readonly #broker: Broker
+  readonly #state: EngineState
+  readonly #unsubscribeDelay: number
+  readonly #warn: (err: Error) => void
+  readonly #interests = new Map<string, Interest>()
+  /** Released channels with the time at which the engine is to be unsubscribed, earliest first. */
+  readonly #releases = new Map<Interest, number>()
+  #releaseTimer: NodeJS.Timeout | null = null
+  #queue: Interest[] = []
+  #tick: NodeJS.Immediate | null = null
+
+  /**
+   * @param unsubscribeDelay milliseconds between the last release of a channel and its unsubscribe
+   * @param warn told of an unsubscribe that failed
+   */
+  constructor (broker: Broker, state: EngineState, unsubscribeDelay: number, warn: (err: Error) => void) {
+    this.#broker = broker
+    this.#state = state
+    this.#unsubscribeDelay = unsubscribeDelay
+    this.#warn = warn
+  }
+
+  /** A channel has its first subscriber. Returns nothing when the engine delivers it already, else a promise of the engine's word. */
+  hold (channel: string): MaybePromise<void> {
+    let interest = this.#interests.get(channel)
+    if (interest === undefined) {
+      if (this.#state.current === 'down') return Promise.reject(this.#state.error())
+      interest = { channel, held: true, active: false, busy: false, waiting: null }
+      this.#interests.set(channel, interest)
+    } else {
+      interest.held = true
+      this.#releases.delete(interest)
+      if (interest.active && !interest.busy) return
+    }
+    interest.waiting ??= deferred()
+    // A call in flight looks at `held` when it is done.
+    if (!interest.busy) this.#queueSubscribe(interest)
+    return interest.waiting.promise
+  }
+
+  /** A channel lost its last subscriber. */
+  release (channel: string): void {
+    const interest = this.#interests.get(channel)
+    if (interest === undefined || !interest.held) return
+    interest.held = false
+    if (interest.active && !interest.busy) this.#scheduleRelease(interest)
+  }
+
+  /** Holds that wait fail; no timer is left. To be called when the state says that it is stopped. */
+  stop (): void {
+    if (this.#releaseTimer !== null) clearTimeout(this.#releaseTimer)
+    if (this.#tick !== null) clearImmediate(this.#tick)
+    this.#releaseTimer = null
+    this.#tick = null
+    this.#queue = []
+    this.#releases.clear()
+    const error = this.#state.error()
+    for (const interest of this.#interests.values()) settle(interest, error)
+    this.#interests.clear()
+  }
+
+  #queueSubscribe (interest: Interest): void {
+    interest.busy = true
+    this.#queue.push(interest)
+    this.#tick ??= setImmediate(() => this.#flushSubscribes())
+  }
+
+  #flushSubscribes (): void {
+    this.#tick = null
+    const queue = this.#queue
+    this.#queue = []
+    for (let at = 0; at < queue.length; at += batchSize) this.#subscribe(queue.slice(at, at + batchSize))
+  }
+
+  #subscribe (batch: Interest[]): void {
+    const done = (): void => {
+      if (this.#state.stopped) return
+      for (const interest of batch) this.#subscribed(interest)
+    }
+    const failed = (err: unknown): void => {
+      if (this.#state.stopped) return
+      for (const interest of batch) this.#interests.delete(interest.channel)
+      const error = brokerError(err)
+      for (const interest of batch) settle(interest, error)
+    }
+    call(() => this.#broker.subscribe(batch.map((interest) => interest.channel)), done, failed)
+  }
+
+  #subscribed (interest: Interest): void {
+    interest.busy = false
+    interest.active = true
+    settle(interest)
+    if (!interest.held) this.#scheduleRelease(interest)
+  }
+
+  #scheduleRelease (interest: Interest): void {
+    // Taken out first, so that the map stays ordered by time.
+    this.#releases.delete(interest)
+    this.#releases.set(interest, performance.now() + this.#unsubscribeDelay)
+    this.#releaseTimer ??= this.#releaseIn(this.#unsubscribeDelay)
+  }
+
+  #releaseIn (delay: number): NodeJS.Timeout {
+    const timer = setTimeout(() => this.#flushReleases(), delay)
+    timer.unref()
+    return timer
+  }
+
+  #flushReleases (): void {
+    this.#releaseTimer = null
+    const now = performance.now()
+    let batch: Interest[] = []
+    for (const [interest, due] of this.#releases) {
+      // A millisecond of grace: timers are whole milliseconds.
+      if (due > now + 1) {
+        this.#releaseTimer = this.#releaseIn(Math.max(1, due - now))
+        break
+      }
+      this.#releases.delete(interest)
+      interest.busy = true
+      if (batch.push(interest) === batchSize) {
+        this.#unsubscribe(batch)
+        batch = []
+      }
+    }
+    if (batch.length > 0) this.#unsubscribe(batch)
+  }
+
+  #unsubscribe (batch: Interest[]): void {
+    const done = (): void => {
+      if (this.#state.stopped) return
+      for (const interest of batch) this.#unsubscribed(interest)
+    }
+    const failed = (err: unknown): void => {
+      if (this.#state.stopped) return
+      if (this.#state.current === 'up') this.#warn(brokerError(err))
+      done()
+    }
+    call(() => this.#broker.unsubscribe(batch.map((interest) => interest.channel)), done, failed)
+  }
+
+  #unsubscribed (interest: Interest): void {
+    interest.busy = false
+    interest.active = false
+    if (interest.held) this.#queueSubscribe(interest)
+    else this.#interests.delete(interest.channel)
+  }
+}
+
+/** A broker may answer at once, later, or throw. */
+function call (ask: () => MaybePromise<void>, done: () => void, failed: (err: unknown) => void): void {
+  let result: MaybePromise<void>
+  try {
+    result = ask()
+  } catch (err) {
+    failed(err)
+    return
+  }
+  if (result === undefined) done()
+  else result.then(done, failed)
+}
+
+function settle (interest: Interest, err?: Error): void {
+  const waiting = interest.waiting
+  interest.waiting = null
+  if (waiting === null) return
+  if (err === undefined) waiting.resolve()
+  else waiting.reject(err)
+}
+
+function deferred (): Deferred {
+  let resolve!: () => void
+  let reject!: (err: unknown) => void
+  const promise = new Promise<void>((_resolve, _reject) => {
+    resolve = _resolve
+    reject = _reject
+  })
+  // The caller of `hold` may be gone by then; its own chain still reports a rejection nobody handles.
+  promise.catch(() => {})
+  return { promise, resolve, reject }
+}
