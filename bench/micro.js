@@ -13,7 +13,7 @@ const { runHooks } = await import('../dist/lib/lifecycle/run.js')
 const { defaultOptions } = await import('../dist/lib/options.js')
 const { isLocalEvent } = await import('../dist/lib/protocol/names.js')
 const { Inbound } = await import('../dist/lib/socket/inbound.js')
-const { ServerSocket } = await import('../dist/lib/socket/socket.js')
+const { createSession } = await import('../dist/lib/socket/socket.js')
 const { Deadlines } = await import('../dist/lib/deadlines.js')
 const { compileValidator } = await import('../dist/lib/contracts/validators.js')
 const { compileSerializer } = await import('../dist/lib/contracts/serializers.js')
@@ -49,7 +49,7 @@ const noHooks = []
 function wayIn (dispatch) {
   const options = { ...defaultOptions, inboundRate: 1e9, inboundBurst: 1e9, inboundByteRate: 1e12, inboundByteBurst: 1e12 }
   const port = { open: true, bufferedBytes: 0, send () {}, publish: () => true, close () {}, terminate () {}, pause () {}, resume () {} }
-  const socket = new ServerSocket('id', { options, codec: jsonCodec, plainJson: true }, port, { ip: '127.0.0.1', raw: {} })
+  const socket = createSession('id', { options, codec: jsonCodec, plainJson: true }, port, { ip: '127.0.0.1', raw: {} })
   socket.state = 'open'
   return new Inbound(socket, { dispatch, dropExpiredToken () {}, countInvalid () {}, takeShared: () => 0, rateLimited () {}, backlog () {}, congested () {}, message () {} })
 }

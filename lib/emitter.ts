@@ -30,6 +30,9 @@ export abstract class Emitter {
   /** Gets what a listener threw or rejected with. */
   protected abstract onListenerError (err: unknown, event: string): void
 
+  /** Who listeners are called for: their `this`. */
+  protected get receiver (): unknown { return this }
+
   on (event: string, listener: Listener): this {
     return this.#add(event, listener, false)
   }
@@ -118,7 +121,7 @@ export abstract class Emitter {
   protected fire (event: string, args: unknown[], toObject?: (...args: any[]) => unknown): void {
     this.forEachListener(event, (listener) => {
       try {
-        promiseOf(listener.apply(this, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))
+        promiseOf(listener.apply(this.receiver, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))
       } catch (err) {
         this.onListenerError(err, event)
       }

@@ -8,7 +8,7 @@ import { runHooks, withDeadline } from '../lifecycle/run.js'
 import { withHidden } from '../printing.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { type TokenChange, announceLoss, announceToken, removeToken, replaceToken } from '../socket/authentication.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
@@ -36,48 +36,48 @@ interface Candidate {
 }
 
 /** `#authenticate`: the token is verified, then passes the `authenticate` hooks. */
-export const handleAuthenticate: PacketHandler = (context, socket, packet) => {
+export const handleAuthenticate: PacketHandler = (context, session, packet) => {
   const { authenticateRate } = context.host.options
   if (authenticateRate !== 0) {
-    socket.authAttempts ??= new TokenBucket(authenticateRate / 60, Math.max(1, authenticateRate), socket.lastSeen)
-    const retryAfter = socket.authAttempts.take(socket.lastSeen)
+    session.authAttempts ??= new TokenBucket(authenticateRate / 60, Math.max(1, authenticateRate), session.lastSeen)
+    const retryAfter = session.authAttempts.take(session.lastSeen)
     if (retryAfter !== 0) {
       context.counters.rateLimited++
-      refuseInvalid(context, socket, packet.cid, scError('SC_ERR_AUTH_RATE', [retryAfter], { retryAfter }))
-      socket.end(4429)
+      refuseInvalid(context, session, packet.cid, scError('SC_ERR_AUTH_RATE', [retryAfter], { retryAfter }))
+      session.end(4429)
       return
     }
   }
   const conclude = (verdict: Verdict): void => {
-    if (socket.state === 'closed') return
-    settle(socket, verdict)
+    if (session.state === 'closed') return
+    settle(session, verdict)
     if (packet.cid === undefined) return
     const refused = verdict.kind === 'refused' ? verdict : null
     const shown = refused?.shown
-    const status = { isAuthenticated: socket.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
+    const status = { isAuthenticated: session.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
     if (refused?.isBadToken === true) {
-      socket.sendErrorAck(packet.cid, shown, socket.dialect.authStatusWithError ? status : undefined)
+      session.sendErrorAck(packet.cid, shown, session.dialect.authStatusWithError ? status : undefined)
     } else {
-      socket.sendAck(packet.cid, status)
+      session.sendAck(packet.cid, status)
     }
   }
-  const verdict = authenticate(context, socket, packet.data)
+  const verdict = authenticate(context, session, packet.data)
   if (verdict instanceof Promise) return verdict.then(conclude)
   conclude(verdict)
 }
 
 /** `#removeAuthToken`: the client dropped its token. */
-export const handleRemoveAuthToken: PacketHandler = (_context, socket) => {
-  socket.deauthenticateSelf()
+export const handleRemoveAuthToken: PacketHandler = (_context, session) => {
+  session.deauthenticateSelf()
 }
 
 /** Fires the events of a verdict, and tells the client of a bad token. */
-export function settle (socket: ServerSocket, verdict: Verdict): void {
+export function settle (session: Session, verdict: Verdict): void {
   if (verdict.kind === 'accepted') {
-    announceToken(socket, verdict.change)
-  } else if (verdict.kind === 'refused' && socket.authToken === null) {
-    if (verdict.isBadToken || verdict.change.oldToken !== null) announceLoss(socket, verdict.change)
-    if (verdict.isBadToken && socket.authToken === null) socket.transmit('#removeAuthToken')
+    announceToken(session, verdict.change)
+  } else if (verdict.kind === 'refused' && session.authToken === null) {
+    if (verdict.isBadToken || verdict.change.oldToken !== null) announceLoss(session, verdict.change)
+    if (verdict.isBadToken && session.authToken === null) session.transmit('#removeAuthToken')
   }
 }
 
@@ -85,11 +85,11 @@ export function settle (socket: ServerSocket, verdict: Verdict): void {
  * Verifies a token. Its claims become those of the socket when they have passed the `authenticate` hooks, not before.
  * Never throws nor rejects because of the token. No promise is made as long as the engine and the hooks need none.
  */
-export function authenticate (context: HandlerContext, socket: ServerSocket, signedToken: unknown): Verdict | Promise<Verdict> {
-  const { authVersion: version } = socket
+export function authenticate (context: HandlerContext, session: Session, signedToken: unknown): Verdict | Promise<Verdict> {
+  const { authVersion: version } = session
   const failed = (err: unknown): Verdict => {
     const { authError, isBadToken } = toAuthError(err)
-    return refuse(context, socket, version, signedToken, authError, isBadToken)
+    return refuse(context, session, version, signedToken, authError, isBadToken)
   }
   let verified: ScAuthToken | Promise<ScAuthToken>
   try {
@@ -98,7 +98,7 @@ export function authenticate (context: HandlerContext, socket: ServerSocket, sig
     }
     const { authVerifyAsync } = context.host.options
     verified = verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
-      async: authVerifyAsync, algorithms: context.verifyAlgorithms, socket
+      async: authVerifyAsync, algorithms: context.verifyAlgorithms, socket: session.socket
     })
   } catch (err) {
     return failed(err)
@@ -111,7 +111,7 @@ export function authenticate (context: HandlerContext, socket: ServerSocket, sig
     } catch (err) {
       return failed(err)
     }
-    return pass(context, socket, { claims, signedToken: signedToken as string, version })
+    return pass(context, session, { claims, signedToken: signedToken as string, version })
   }
   if (!(verified instanceof Promise)) return check(verified)
   const { hooks } = context.deadlines
@@ -120,31 +120,31 @@ export function authenticate (context: HandlerContext, socket: ServerSocket, sig
 }
 
 /** The user that a hook of the handshake's request verified. */
-export function authenticateUser (context: HandlerContext, socket: ServerSocket, claims: ScAuthToken): Verdict | Promise<Verdict> {
-  return pass(context, socket, { claims, signedToken: null, version: socket.authVersion })
+export function authenticateUser (context: HandlerContext, session: Session, claims: ScAuthToken): Verdict | Promise<Verdict> {
+  return pass(context, session, { claims, signedToken: null, version: session.authVersion })
 }
 
 /** Claims that are known to be good still have to pass the revocations and the `authenticate` hooks. */
-function pass (context: HandlerContext, socket: ServerSocket, candidate: Candidate): Verdict | Promise<Verdict> {
+function pass (context: HandlerContext, session: Session, candidate: Candidate): Verdict | Promise<Verdict> {
   const { claims, signedToken, version } = candidate
   // The user of a request has no token that the client could forget.
   const isBadToken = signedToken !== null
-  const revoked = (): Verdict => refuse(context, socket, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
-  if (socket.state === 'closed' || socket.authVersion !== version) return superseded
+  const revoked = (): Verdict => refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
+  if (session.state === 'closed' || session.authVersion !== version) return superseded
   if (context.isRevoked(claims)) return revoked()
   const { hooks, instance } = context.root
   const accept = (): Verdict => {
-    if (socket.state === 'closed' || socket.authVersion !== version) return superseded
+    if (session.state === 'closed' || session.authVersion !== version) return superseded
     // Hooks may have taken their time.
     if (context.isRevoked(claims)) return revoked()
     if (isAuthTokenExpired(claims)) {
-      return refuse(context, socket, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
+      return refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
     }
-    return { kind: 'accepted', change: replaceToken(socket, claims, signedToken) }
+    return { kind: 'accepted', change: replaceToken(session, claims, signedToken) }
   }
-  const blocked = (thrown: unknown): Verdict => block(context, socket, candidate, thrown)
+  const blocked = (thrown: unknown): Verdict => block(context, session, candidate, thrown)
   try {
-    const running = runHooks('authenticate', hooks.authenticate, instance, withHidden({ socket }, { authToken: claims, signedAuthToken: signedToken }), context.deadlines.hooks)
+    const running = runHooks('authenticate', hooks.authenticate, instance, withHidden({ socket: session.socket }, { authToken: claims, signedAuthToken: signedToken }), context.deadlines.hooks)
     if (running !== undefined) return running.then(accept, blocked)
   } catch (thrown) {
     return blocked(thrown)
@@ -153,28 +153,28 @@ function pass (context: HandlerContext, socket: ServerSocket, candidate: Candida
 }
 
 /** An `authenticate` hook refused. */
-function block (context: HandlerContext, socket: ServerSocket, { signedToken, version }: Candidate, thrown: unknown): Verdict {
-  const { error: authError, shown, detail } = tellBlock(context, socket, 'authenticate', thrown)
+function block (context: HandlerContext, session: Session, { signedToken, version }: Candidate, thrown: unknown): Verdict {
+  const { error: authError, shown, detail } = tellBlock(context, session, 'authenticate', thrown)
   const isBadToken = detail !== undefined ? detail === true : read(authError, 'isBadToken') === true
-  if (socket.authVersion !== version) return superseded
-  const change = removeToken(socket)
-  if (isBadToken) announceBadToken(context, socket, authError as Error, signedToken)
+  if (session.authVersion !== version) return superseded
+  const change = removeToken(session)
+  if (isBadToken) announceBadToken(context, session, authError as Error, signedToken)
   return { kind: 'refused', change, authError, shown, isBadToken }
 }
 
 /** The token itself is not good. */
-function refuse (context: HandlerContext, socket: ServerSocket, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
-  if (socket.authVersion !== version) return superseded
-  const change = removeToken(socket)
+function refuse (context: HandlerContext, session: Session, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
+  if (session.authVersion !== version) return superseded
+  const change = removeToken(session)
   if (signedToken !== null && signedToken !== undefined) {
-    socket.emitError(authError)
-    if (isBadToken) announceBadToken(context, socket, authError, typeof signedToken === 'string' ? signedToken : null)
+    session.emitError(authError)
+    if (isBadToken) announceBadToken(context, session, authError, typeof signedToken === 'string' ? signedToken : null)
   }
   return { kind: 'refused', change, authError, shown: authError, isBadToken }
 }
 
-function announceBadToken (context: HandlerContext, socket: ServerSocket, authError: Error, signedAuthToken: string | null): void {
+function announceBadToken (context: HandlerContext, session: Session, authError: Error, signedAuthToken: string | null): void {
   const status = withHidden({ authError }, { signedAuthToken })
-  socket.fireLocal('badAuthToken', status)
-  context.host.fire('badSocketAuthToken', socket, status)
+  session.fireLocal('badAuthToken', status)
+  context.host.fire('badSocketAuthToken', session.socket, status)
 }

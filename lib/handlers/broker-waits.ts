@@ -1,5 +1,5 @@
 import { type Deadlines, Timed } from '../deadlines.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 
 /** Subscriptions of all sockets that may wait for the broker. Each takes about 1 KB. */
 const maxWaiting = 50_000
@@ -19,14 +19,14 @@ export class BrokerWait extends Timed {
   ended: Exclude<WaitEnd, 'up'> | null = null
   #wake: ((why: WaitEnd) => void) | null = null
 
-  constructor (readonly waits: BrokerWaits, readonly socket: ServerSocket, readonly channel: string) {
+  constructor (readonly waits: BrokerWaits, readonly session: Session, readonly channel: string) {
     super()
   }
 
   /** Settles when the broker is up again, or the wait is over. The socket is read on meanwhile. */
   untilUp (): Promise<WaitEnd> {
     if (this.ended !== null) return Promise.resolve(this.ended)
-    const { activity } = this.socket
+    const { activity } = this.session
     activity.excuse()
     return new Promise((resolve) => {
       this.#wake = (why) => {
@@ -52,7 +52,7 @@ export class BrokerWait extends Timed {
   }
 
   fault (err: unknown): void {
-    this.socket.fault(err)
+    this.session.fault(err)
   }
 }
 
@@ -62,9 +62,9 @@ export class BrokerWait extends Timed {
  */
 export class BrokerWaits {
   readonly #deadlines: Deadlines
-  readonly #bySocket = new Map<ServerSocket, Map<string, BrokerWait>>()
+  readonly #bySocket = new Map<Session, Map<string, BrokerWait>>()
   /** Unsubscribes that are queued behind subscribes of the same channel: those have no reason to wait. */
-  readonly #leaving = new Map<ServerSocket, Map<string, Leaving>>()
+  readonly #leaving = new Map<Session, Map<string, Leaving>>()
   #size = 0
 
   /** @param deadlines how long each may wait; a duration of 0 means not at all */
@@ -77,19 +77,19 @@ export class BrokerWaits {
   }
 
   /** @returns null when this subscription must not wait */
-  begin (socket: ServerSocket, channel: string): BrokerWait | null {
-    if (this.#deadlines.duration === 0 || this.#size >= maxWaiting || socket.state !== 'open' || !this.#mayWait(socket, channel)) return null
-    const wait = new BrokerWait(this, socket, channel)
-    let channels = this.#bySocket.get(socket)
-    if (channels === undefined) this.#bySocket.set(socket, channels = new Map())
+  begin (session: Session, channel: string): BrokerWait | null {
+    if (this.#deadlines.duration === 0 || this.#size >= maxWaiting || session.state !== 'open' || !this.#mayWait(session, channel)) return null
+    const wait = new BrokerWait(this, session, channel)
+    let channels = this.#bySocket.get(session)
+    if (channels === undefined) this.#bySocket.set(session, channels = new Map())
     channels.set(channel, wait)
     this.#size++
     this.#deadlines.add(wait)
     return wait
   }
 
-  #mayWait (socket: ServerSocket, channel: string): boolean {
-    const leaving = this.#leaving.get(socket)?.get(channel)
+  #mayWait (session: Session, channel: string): boolean {
+    const leaving = this.#leaving.get(session)?.get(channel)
     if (leaving === undefined) return true
     leaving.gaveUp = true
     return false
@@ -98,34 +98,34 @@ export class BrokerWaits {
   /** The subscription is there, or failed. */
   done (wait: BrokerWait): void {
     wait.cancel()
-    const channels = this.#bySocket.get(wait.socket)
+    const channels = this.#bySocket.get(wait.session)
     if (channels?.get(wait.channel) !== wait) return
     channels.delete(wait.channel)
     this.#size--
-    if (channels.size === 0) this.#bySocket.delete(wait.socket)
+    if (channels.size === 0) this.#bySocket.delete(wait.session)
   }
 
   /** An unsubscribe came that has to wait for its turn: what waits before it need not. */
-  leaving (socket: ServerSocket, channel: string): void {
-    let channels = this.#leaving.get(socket)
-    if (channels === undefined) this.#leaving.set(socket, channels = new Map())
+  leaving (session: Session, channel: string): void {
+    let channels = this.#leaving.get(session)
+    if (channels === undefined) this.#leaving.set(session, channels = new Map())
     const leaving = channels.get(channel) ?? { count: 0, gaveUp: false }
     leaving.count++
     channels.set(channel, leaving)
-    const wait = this.#bySocket.get(socket)?.get(channel)
+    const wait = this.#bySocket.get(session)?.get(channel)
     if (wait === undefined) return
     leaving.gaveUp = true
     wait.end('left')
   }
 
   /** Its turn has come. @returns whether a subscription was given up for it */
-  left (socket: ServerSocket, channel: string): boolean {
-    const channels = this.#leaving.get(socket)
+  left (session: Session, channel: string): boolean {
+    const channels = this.#leaving.get(session)
     const leaving = channels?.get(channel)
     if (channels === undefined || leaving === undefined) return false
     const { gaveUp } = leaving
     leaving.gaveUp = false
-    if (--leaving.count === 0 && channels.delete(channel) && channels.size === 0) this.#leaving.delete(socket)
+    if (--leaving.count === 0 && channels.delete(channel) && channels.size === 0) this.#leaving.delete(session)
     return gaveUp
   }
 
@@ -134,9 +134,9 @@ export class BrokerWaits {
     for (const channels of [...this.#bySocket.values()]) for (const wait of [...channels.values()]) wait.wake()
   }
 
-  closed (socket: ServerSocket): void {
-    this.#leaving.delete(socket)
-    const channels = this.#bySocket.get(socket)
+  closed (session: Session): void {
+    this.#leaving.delete(session)
+    const channels = this.#bySocket.get(session)
     if (channels === undefined) return
     for (const wait of [...channels.values()]) wait.end('closed')
   }

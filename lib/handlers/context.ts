@@ -7,12 +7,12 @@ import type { Exchange } from '../exchange/exchange.js'
 import type { Hub } from '../exchange/hub.js'
 import type { Scope } from '../lifecycle/scope.js'
 import type { SocketHost } from '../socket/host.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import type { BrokerWaits } from './broker-waits.js'
 
 /** What the packet handlers work with. The server gives it to them. */
 export interface HandlerContext {
-  readonly host: SocketHost<ServerSocket>
+  readonly host: SocketHost<Session>
   readonly contracts: Contracts
   /** The hooks of the context that registered the plugin. */
   readonly root: Scope
@@ -27,7 +27,7 @@ export interface HandlerContext {
   readonly verifyAlgorithms: string[] | undefined
   readonly counters: ActionCounters
   /** The handshake succeeded: the socket is a client from now on. */
-  opened (socket: ServerSocket, status: ConnectStatus): void
+  opened (session: Session, status: ConnectStatus): void
   /** Whether a token was revoked although its signature holds. */
   isRevoked (token: ScAuthToken): boolean
 }
@@ -45,4 +45,4 @@ export interface ActionCounters {
  * @param expired present when the socket's token ran out before this packet
  * @returns a promise when it is not decided yet who the socket is: what the client sends next waits for it. It never rejects.
  */
-export type PacketHandler = (context: HandlerContext, socket: ServerSocket, packet: EventPacket, expired: Error | undefined) => void | Promise<void>
+export type PacketHandler = (context: HandlerContext, session: Session, packet: EventPacket, expired: Error | undefined) => void | Promise<void>

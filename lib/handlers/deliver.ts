@@ -4,7 +4,7 @@ import type { Delivery, Subscriber } from '../exchange/hub.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
-import { ServerSocket, deliveryBytes } from '../socket/socket.js'
+import { Session, deliveryBytes } from '../socket/session.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { HandlerContext } from './context.js'
 import { tellBlock } from './refuse.js'
@@ -20,15 +20,15 @@ const maxAsked = 3
  * a copy of its own; one that is left as it was goes out as the shared message.
  */
 export function deliverThroughHooks (context: HandlerContext, subscriber: Subscriber, delivery: Delivery): void {
-  const socket = subscriber as ServerSocket
+  const session = subscriber as Session
   // Slow hooks must not let a later message overtake an earlier one.
-  const { deliveryLanes } = socket
-  if (deliveryLanes.pending >= maxPendingDeliveries || (deliveryLanes.pending !== 0 && !socket.port.hasRoom(deliveryBytes(delivery.json.length)))) {
+  const { deliveryLanes } = session
+  if (deliveryLanes.pending >= maxPendingDeliveries || (deliveryLanes.pending !== 0 && !session.port.hasRoom(deliveryBytes(delivery.json.length)))) {
     context.hub.dropped++
-    context.host.overrun(socket, context.hub.policyOf(delivery.resolved))
+    context.host.overrun(session, context.hub.policyOf(delivery.resolved))
     return
   }
-  deliveryLanes.run(delivery.channel, () => deliver(context, socket, delivery, 1), delivery.json)
+  deliveryLanes.run(delivery.channel, () => deliver(context, session, delivery, 1), delivery.json)
 }
 
 /** What the hooks of one recipient see. Most of them never look at the data, so it is parsed when one does. */
@@ -39,7 +39,7 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
   /** Somebody looked at the data or replaced it. */
   #touched = false
 
-  constructor (readonly socket: ServerSocket, readonly channel: string, readonly params: Readonly<Record<string, string>>, json: string) {
+  constructor (readonly socket: ScServerSocket, readonly channel: string, readonly params: Readonly<Record<string, string>>, json: string) {
     this.#json = json
   }
 
@@ -66,28 +66,28 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
 }
 
 /** @param asked how often, with this time */
-function deliver (context: HandlerContext, socket: ServerSocket, delivery: Delivery, asked: number): void | Promise<void> {
+function deliver (context: HandlerContext, session: Session, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved } = delivery
-  const { authToken } = socket
-  if (socket.state !== 'open' || !socket.subscribed.has(channel)) return
+  const { authToken } = session
+  if (session.state !== 'open' || !session.subscribed.has(channel)) return
   const { route, params } = resolved
-  const request = new OutgoingPublication(socket, channel, params, json)
+  const request = new OutgoingPublication(session.socket, channel, params, json)
   const blocked = (thrown: unknown): void => {
     // Leaving out recipients is what these hooks are for, and there are many.
-    tellBlock(context, socket, 'publishOut', thrown, { level: 'debug', text: 'publication blocked', channel })
+    tellBlock(context, session, 'publishOut', thrown, { level: 'debug', text: 'publication blocked', channel })
   }
-  const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, socket, delivery, message) }
+  const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, session, delivery, message) }
   /** After hooks that took their time: who they said yes to may be somebody else by now, or gone from the channel. */
   const decided = (message: SharedMessage | null): void | Promise<void> => {
-    if (message === null || (socket.authToken === authToken && socket.subscribed.has(channel))) return passed(message)
-    if (asked < maxAsked) return deliver(context, socket, delivery, asked + 1)
+    if (message === null || (session.authToken === authToken && session.subscribed.has(channel))) return passed(message)
+    if (asked < maxAsked) return deliver(context, session, delivery, asked + 1)
     context.hub.dropped++
   }
   const stopped = (thrown: unknown): null => {
     blocked(thrown)
     return null
   }
-  const personal = (): SharedMessage | null => personalMessage(context, socket, delivery, request)
+  const personal = (): SharedMessage | null => personalMessage(context, session, delivery, request)
   let message: SharedMessage | null
   try {
     const running = runHooks('publishOut', route.hooks.publishOut, route.instance, request, context.deadlines.hooks)
@@ -115,16 +115,16 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
 }
 
 /** What the hooks and the policy made of a publication; `null` when the recipient is gone. Throws what cannot be encoded. */
-function personalMessage (context: HandlerContext, socket: ServerSocket, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
-  if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return null
+function personalMessage (context: HandlerContext, session: Session, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
+  if (session.state !== 'open' || !session.subscribed.has(delivery.channel)) return null
   // As on every line, `undefined` keeps what was there.
   return request.useCache === true || !request.touched || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
 }
 
-function send (context: HandlerContext, socket: ServerSocket, delivery: Delivery, own: SharedMessage): void {
+function send (context: HandlerContext, session: Session, delivery: Delivery, own: SharedMessage): void {
   // Looked at in the turn in which it is queued: each step before may have been another.
-  if (socket.state !== 'open' || !socket.subscribed.has(delivery.channel)) return
+  if (session.state !== 'open' || !session.subscribed.has(delivery.channel)) return
   const { hub } = context
-  if (socket.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
+  if (session.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
   else hub.dropped++
 }

@@ -8,39 +8,39 @@ import { runHooks } from '../lifecycle/run.js'
 import { printAs } from '../printing.js'
 import { promiseOf } from '../promises.js'
 import { Owed } from '../socket/activity.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { fail, refuse, refuseBlocked } from './refuse.js'
 import { Response } from './response.js'
 
 /** An application's event: `emit` hooks, then the declared route, or else the socket's own listeners. */
-export const handleEvent: PacketHandler = (context, socket, packet, expired) => {
+export const handleEvent: PacketHandler = (context, session, packet, expired) => {
   const route = context.contracts.event(packet.event)
   const scope = route ?? context.root
   const hooks = scope.hooks.emit
   if (hooks.length === 0) {
-    proceed(context, socket, packet, route, packet.data, expired)
+    proceed(context, session, packet, route, packet.data, expired)
     return
   }
-  const request: EmitRequest<ScServerSocket> = { socket, event: packet.event, data: packet.data, authTokenExpiredError: expired }
+  const request: EmitRequest<ScServerSocket> = { socket: session.socket, event: packet.event, data: packet.data, authTokenExpiredError: expired }
   let running: void | Promise<void>
   try {
     running = runHooks('emit', hooks, scope.instance, request, context.deadlines.hooks)
   } catch (err) {
-    refuseBlocked(context, socket, 'emit', err, packet.cid)
+    refuseBlocked(context, session, 'emit', err, packet.cid)
     return
   }
   if (running === undefined) {
-    proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
+    proceed(context, session, packet, route, replaced(request.data, packet.data), expired)
     return
   }
-  const waiting = socket.activity.beginWaiting(packet.data)
-  follow(socket, running, () => {
-    socket.activity.endWaiting(waiting)
-    proceed(context, socket, packet, route, replaced(request.data, packet.data), expired)
+  const waiting = session.activity.beginWaiting(packet.data)
+  follow(session, running, () => {
+    session.activity.endWaiting(waiting)
+    proceed(context, session, packet, route, replaced(request.data, packet.data), expired)
   }, (err) => {
-    socket.activity.endWaiting(waiting)
-    refuseBlocked(context, socket, 'emit', err, packet.cid)
+    session.activity.endWaiting(waiting)
+    refuseBlocked(context, session, 'emit', err, packet.cid)
   })
 }
 
@@ -49,34 +49,34 @@ function replaced (assigned: unknown, data: unknown): unknown {
   return assigned === undefined ? data : assigned
 }
 
-function proceed (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute | undefined, data: unknown, expired: Error | undefined): void {
+function proceed (context: HandlerContext, session: Session, packet: EventPacket, route: EventRoute | undefined, data: unknown, expired: Error | undefined): void {
   // A hook took its time and the connection went away meanwhile.
-  if (socket.state === 'closed') return
-  if (route !== undefined) runRoute(context, socket, packet, route, data, expired)
-  else callListeners(context, socket, packet, data)
+  if (session.state === 'closed') return
+  if (route !== undefined) runRoute(context, session, packet, route, data, expired)
+  else callListeners(context, session, packet, data)
 }
 
 // Listeners of the socket, as in SocketCluster.
 
-function callListeners (context: HandlerContext, socket: ServerSocket, packet: EventPacket, data: unknown): void {
+function callListeners (context: HandlerContext, session: Session, packet: EventPacket, data: unknown): void {
   const { event, cid } = packet
-  const stream = cid === undefined ? socket.activeReceiver(event) : socket.activeProcedure(event)
-  if (!socket.hasListeners(event) && stream === undefined) {
-    if (cid !== undefined) refuse(socket, cid, scError('SC_ERR_EVENT_UNKNOWN', [event]), 'deliberate')
+  const stream = cid === undefined ? session.activeReceiver(event) : session.activeProcedure(event)
+  if (!session.hasListeners(event) && stream === undefined) {
+    if (cid !== undefined) refuse(session, cid, scError('SC_ERR_EVENT_UNKNOWN', [event]), 'deliberate')
     return
   }
-  const response = cid === undefined ? null : new Response(socket, cid, event, data)
+  const response = cid === undefined ? null : new Response(session, cid, event, data)
   const respond = response === null ? nothing : (err?: unknown, answer?: unknown) => response.respond(err, answer)
-  socket.eachListener(event, (listener) => {
+  session.eachListener(event, (listener) => {
     const failed = (err: unknown): void => {
-      if (response === null) socket.host.warn(err, socket.log)
+      if (response === null) session.host.warn(err, session.log)
       else response.fail(err)
     }
     try {
-      const running = promiseOf(listener.call(socket, data, respond))
+      const running = promiseOf(listener.call(session.socket, data, respond))
       if (running === undefined) return
-      const wait = response === null ? new UnansweredWait(context, socket, data) : null
-      follow(socket, running, (answer) => {
+      const wait = response === null ? new UnansweredWait(context, session, data) : null
+      follow(session, running, (answer) => {
         wait?.end()
         // An async handler that takes `res` may still use it; one that does not has nothing more to say.
         if (response !== null && !response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
@@ -95,21 +95,21 @@ function callListeners (context: HandlerContext, socket: ServerSocket, packet: E
   // Its data count with the answer that is owed.
   stream?.write(response, undefined)
   if (response.sent) return
-  socket.activity.keep(response, data)
+  session.activity.keep(response, data)
   context.deadlines.handlers.add(response)
 }
 
 /** An asynchronous handler of an event that nobody waits for: what it keeps counts until it is done, or its time is over. */
 class UnansweredWait extends Owed {
-  constructor (context: HandlerContext, readonly socket: ServerSocket, data: unknown) {
+  constructor (context: HandlerContext, readonly session: Session, data: unknown) {
     super()
-    socket.activity.keep(this, data)
+    session.activity.keep(this, data)
     context.deadlines.handlers.add(this)
   }
 
   end (): void {
     this.cancel()
-    this.socket.activity.forget(this)
+    this.session.activity.forget(this)
   }
 
   expire (): void {
@@ -117,7 +117,7 @@ class UnansweredWait extends Owed {
   }
 
   fault (err: unknown): void {
-    this.socket.fault(err)
+    this.session.fault(err)
   }
 }
 
@@ -128,6 +128,7 @@ function nothing (): void {}
 /** The run of one declared event. */
 class RouteRun extends Owed implements EventContext {
   readonly #context: HandlerContext
+  readonly #session: Session
   #abort: AbortController | null = null
   settled = false
   /** It holds up reading while its hooks are asked: the bytes that wait with it. */
@@ -139,32 +140,35 @@ class RouteRun extends Owed implements EventContext {
 
   constructor (
     context: HandlerContext,
-    readonly socket: ServerSocket,
+    session: Session,
     readonly packet: EventPacket,
     readonly route: EventRoute,
     readonly eventRequest: EventRequest<ScServerSocket>
   ) {
     super()
     this.#context = context
+    this.#session = session
   }
 
   get context (): HandlerContext { return this.#context }
+  get session (): Session { return this.#session }
+  get socket (): ScServerSocket { return this.#session.socket }
   get event (): string { return this.packet.event }
   get config (): unknown { return this.route.config }
-  get log (): ServerSocket['log'] { return this.socket.log }
+  get log (): ScServerSocket['log'] { return this.session.log }
 
   get signal (): AbortSignal {
     if (this.#abort === null) {
       this.#abort = new AbortController()
-      if (this.settled || this.socket.state === 'closed') this.#abort.abort()
-      else this.socket.once('close', this.#onClose)
+      if (this.settled || this.session.state === 'closed') this.#abort.abort()
+      else this.session.once('close', this.#onClose)
     }
     return this.#abort.signal
   }
 
   endWaiting (): void {
     if (this.waiting === null) return
-    this.socket.activity.endWaiting(this.waiting)
+    this.session.activity.endWaiting(this.waiting)
     this.waiting = null
   }
 
@@ -173,9 +177,9 @@ class RouteRun extends Owed implements EventContext {
     this.settled = true
     this.endWaiting()
     this.cancel()
-    this.socket.activity.forget(this)
-    this.socket.activity.endOwing()
-    if (this.#abort !== null) this.socket.off('close', this.#onClose)
+    this.session.activity.forget(this)
+    this.session.activity.endOwing()
+    if (this.#abort !== null) this.session.off('close', this.#onClose)
   }
 
   expire (): void {
@@ -185,22 +189,22 @@ class RouteRun extends Owed implements EventContext {
   }
 
   fault (err: unknown): void {
-    this.socket.fault(err)
+    this.session.fault(err)
   }
 }
 
 printAs(RouteRun, 'EventContext', ({ event, socket }) => ({ event, socket }))
 
-function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
-  const request: EventRequest<ScServerSocket> = { socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
-  const run = new RouteRun(context, socket, packet, route, request)
-  socket.activity.beginOwing()
+function runRoute (context: HandlerContext, session: Session, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
+  const request: EventRequest<ScServerSocket> = { socket: session.socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
+  const run = new RouteRun(context, session, packet, route, request)
+  session.activity.beginOwing()
   try {
     const running = validate(run)
     if (running !== undefined) {
       limit(run)
-      if (!run.handlerCalled && !run.settled) run.waiting = socket.activity.beginWaiting(data)
-      follow(socket, running, nothing, (err) => failRoute(run, err))
+      if (!run.handlerCalled && !run.settled) run.waiting = session.activity.beginWaiting(data)
+      follow(session, running, nothing, (err) => failRoute(run, err))
     }
   } catch (err) {
     failRoute(run, err)
@@ -210,7 +214,7 @@ function runRoute (context: HandlerContext, socket: ServerSocket, packet: EventP
 /** It goes on asynchronously. */
 function limit (run: RouteRun): void {
   if (run.settled) return
-  if (run.handlerCalled && run.heldBytes === 0) run.socket.activity.keep(run, run.eventRequest.data)
+  if (run.handlerCalled && run.heldBytes === 0) run.session.activity.keep(run, run.eventRequest.data)
   if (run.list === null) run.context.deadlines.of(run.route.timeout).add(run)
 }
 
@@ -255,7 +259,7 @@ function ownPreHandlers (run: RouteRun): void | Promise<void> {
 function handle (run: RouteRun): void | Promise<void> {
   const { route, eventRequest: request } = run
   if (run.settled) return
-  if (run.socket.state === 'closed') {
+  if (run.session.state === 'closed') {
     run.settle()
     return
   }
@@ -272,12 +276,12 @@ function handle (run: RouteRun): void | Promise<void> {
 
 function answered (run: RouteRun, answer: unknown): void | Promise<void> {
   if (run.settled) return
-  const { packet, route, socket } = run
+  const { packet, route, session } = run
   if (packet.cid !== undefined) {
     if (route.serialize === null) {
-      socket.sendAck(packet.cid, answer)
+      session.sendAck(packet.cid, answer)
     } else {
-      socket.sendJsonAck(packet.cid, route.serialize(answer))
+      session.sendJsonAck(packet.cid, route.serialize(answer))
     }
   }
   run.settle()
@@ -289,12 +293,12 @@ function answered (run: RouteRun, answer: unknown): void | Promise<void> {
 
 function failRoute (run: RouteRun, error: unknown): void {
   if (run.settled) {
-    run.socket.host.warn(error, run.socket.log)
+    run.session.host.warn(error, run.session.log)
     return
   }
   run.settle()
-  const { packet, route, socket } = run
-  fail(socket, packet.cid, error, run.invalid ? 'own' : 'thrown', route.errors)
+  const { packet, route, session } = run
+  fail(session, packet.cid, error, run.invalid ? 'own' : 'thrown', route.errors)
   if (route.hooks.onError.length === 0) return
   run.eventRequest.error = error
   after(run, 'onError', route.hooks.onError)
@@ -302,11 +306,11 @@ function failRoute (run: RouteRun, error: unknown): void {
 
 /** Hooks that observe: the client has its answer, so what they throw is a warning. */
 function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: ReadonlyArray<(this: any, request: any) => unknown>): void {
-  const { context, eventRequest: request, route, socket } = run
+  const { context, eventRequest: request, route, session } = run
   try {
     const running = runHooks(line, hooks, route.instance, request, context.deadlines.hooks)
-    if (running !== undefined) follow(socket, running, nothing, (err) => socket.host.warn(err, socket.log))
+    if (running !== undefined) follow(session, running, nothing, (err) => session.host.warn(err, session.log))
   } catch (err) {
-    socket.host.warn(err, socket.log)
+    session.host.warn(err, session.log)
   }
 }

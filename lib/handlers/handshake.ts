@@ -7,77 +7,77 @@ import { runHooks } from '../lifecycle/run.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { read } from '../untrusted.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { type Verdict, authenticate, authenticateUser, settle } from './authenticate.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuseBlocked, refuseInvalid } from './refuse.js'
 
 /** `#handshake`: `handshakeSC` hooks → token → the socket is open → events → ack. */
-export const handleHandshake: PacketHandler = (context, socket, packet) => {
-  if (socket.handshaking) {
-    refuseInvalid(context, socket, packet.cid, scError('SC_ERR_SECOND_HANDSHAKE'))
+export const handleHandshake: PacketHandler = (context, session, packet) => {
+  if (session.handshaking) {
+    refuseInvalid(context, session, packet.cid, scError('SC_ERR_SECOND_HANDSHAKE'))
     return
   }
-  socket.handshaking = true
-  if (packet.cid === undefined && socket.dialect.handshakeNeedsCid) {
-    refuseInvalid(context, socket, undefined, scError('SC_ERR_HANDSHAKE_CID'))
-    socket.end(4008)
+  session.handshaking = true
+  if (packet.cid === undefined && session.dialect.handshakeNeedsCid) {
+    refuseInvalid(context, session, undefined, scError('SC_ERR_HANDSHAKE_CID'))
+    session.end(4008)
     return
   }
   const { hooks, instance } = context.root
   try {
-    const running = runHooks('handshakeSC', hooks.handshakeSC, instance, { socket }, context.deadlines.hooks)
+    const running = runHooks('handshakeSC', hooks.handshakeSC, instance, { socket: session.socket }, context.deadlines.hooks)
     if (running !== undefined) {
-      return running.then(() => checkToken(context, socket, packet), (thrown: unknown) => reject(context, socket, packet, thrown))
+      return running.then(() => checkToken(context, session, packet), (thrown: unknown) => reject(context, session, packet, thrown))
     }
   } catch (thrown) {
-    reject(context, socket, packet, thrown)
+    reject(context, session, packet, thrown)
     return
   }
-  return checkToken(context, socket, packet)
+  return checkToken(context, session, packet)
 }
 
 // No promise is made as long as the hooks and the auth engine need none.
 
-function checkToken (context: HandlerContext, socket: ServerSocket, packet: EventPacket): void | Promise<void> {
-  if (socket.state === 'closed') return
-  const verdict = authenticateHandshake(context, socket, packet)
-  if (verdict instanceof Promise) return verdict.then((decided) => open(context, socket, packet, decided))
-  open(context, socket, packet, verdict)
+function checkToken (context: HandlerContext, session: Session, packet: EventPacket): void | Promise<void> {
+  if (session.state === 'closed') return
+  const verdict = authenticateHandshake(context, session, packet)
+  if (verdict instanceof Promise) return verdict.then((decided) => open(context, session, packet, decided))
+  open(context, session, packet, verdict)
 }
 
-function open (context: HandlerContext, socket: ServerSocket, packet: EventPacket, verdict: Verdict | null): void {
-  if (socket.state === 'closed') return
-  if (verdict?.kind === 'refused') settle(socket, verdict)
+function open (context: HandlerContext, session: Session, packet: EventPacket, verdict: Verdict | null): void {
+  if (session.state === 'closed') return
+  if (verdict?.kind === 'refused') settle(session, verdict)
 
   const { pingTimeout } = context.host.options
-  const status: ConnectStatus = { id: socket.id, pingTimeout, isAuthenticated: socket.authToken !== null }
+  const status: ConnectStatus = { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null }
   if (verdict?.kind === 'refused') status.authError = verdict.authError as Error
-  context.opened(socket, status)
+  context.opened(session, status)
   // A listener of those events may have ended it.
-  if (socket.state as string !== 'open') return
-  if (verdict?.kind === 'accepted') settle(socket, verdict)
-  if (packet.cid === undefined || socket.state as string !== 'open') return
+  if (session.state as string !== 'open') return
+  if (verdict?.kind === 'accepted') settle(session, verdict)
+  if (packet.cid === undefined || session.state as string !== 'open') return
   const authError = verdict?.kind === 'refused' ? dehydrateError(verdict.shown) : undefined
-  socket.sendAck(packet.cid, { id: socket.id, pingTimeout, isAuthenticated: socket.authToken !== null, authError })
+  session.sendAck(packet.cid, { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null, authError })
 }
 
 /** The token of the client, or one that a `handshakeSC` hook set, or else the user that a hook of the upgrade verified. */
-function authenticateHandshake (context: HandlerContext, socket: ServerSocket, packet: EventPacket): Verdict | Promise<Verdict> | null {
+function authenticateHandshake (context: HandlerContext, session: Session, packet: EventPacket): Verdict | Promise<Verdict> | null {
   // A hook called `setAuthToken`: the claims are the application's own, so there is nothing to verify, and its events are out.
-  if (socket.authToken !== null) return null
+  if (session.authToken !== null) return null
   const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken
-  if (signedToken !== undefined && signedToken !== null) return authenticate(context, socket, signedToken)
+  if (signedToken !== undefined && signedToken !== null) return authenticate(context, session, signedToken)
   const { authFromRequest } = context.host.options
-  const user = authFromRequest ? handshakeUser(socket.fastifyRequest, context.userProperty) : null
-  return user === null ? null : authenticateUser(context, socket, user)
+  const user = authFromRequest ? handshakeUser(session.fastifyRequest, context.userProperty) : null
+  return user === null ? null : authenticateUser(context, session, user)
 }
 
-function reject (context: HandlerContext, socket: ServerSocket, packet: EventPacket, thrown: unknown): void {
+function reject (context: HandlerContext, session: Session, packet: EventPacket, thrown: unknown): void {
   const { error, detail } = toBlock('handshakeSC', thrown)
   const code = closeCode(error, detail)
-  refuseBlocked(context, socket, 'handshakeSC', thrown, packet.cid, { code })
-  socket.disconnect(code)
+  refuseBlocked(context, session, 'handshakeSC', thrown, packet.cid, { code })
+  session.disconnect(code)
 }
 
 /** The close code of a rejected handshake: `err.statusCode`, or the second argument of `next`, or 4008. */

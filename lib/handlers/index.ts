@@ -22,12 +22,12 @@ const reserved: ReadonlyMap<string, PacketHandler> = new Map([
 ])
 
 /** Hands a packet to its handler. */
-export const dispatch: PacketHandler = (context, socket, packet, expired) => {
+export const dispatch: PacketHandler = (context, session, packet, expired) => {
   if (!isReservedEvent(packet.event)) {
-    handleEvent(context, socket, packet, expired)
+    handleEvent(context, session, packet, expired)
     return
   }
   const handler = reserved.get(packet.event)
-  if (handler !== undefined) return handler(context, socket, packet, expired)
-  refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+  if (handler !== undefined) return handler(context, session, packet, expired)
+  refuseInvalid(context, session, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
 }

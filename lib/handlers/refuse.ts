@@ -4,7 +4,7 @@ import { toBlock, type Block } from '../lifecycle/block.js'
 import { ScError, ScRefusal } from '../errors.js'
 import { type FailureKind, type LogLevel, logHidden, writeLine } from '../log.js'
 import { type DeclaredErrors, type ErrorOrigin, dehydrateError, internalError, presentError } from '../protocol/wire-errors.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { isInstance } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 
@@ -14,25 +14,25 @@ import type { HandlerContext } from './context.js'
  */
 
 /** In development the client gets the whole of it. */
-function hidden (socket: ServerSocket, error: unknown, errorId: string): unknown {
-  return (socket.host.options.exposeErrors ? dehydrateError(error) : undefined) ?? internalError(errorId)
+function hidden (session: Session, error: unknown, errorId: string): unknown {
+  return (session.host.options.exposeErrors ? dehydrateError(error) : undefined) ?? internalError(errorId)
 }
 
 /** Answers an action with an error that the application or a rule chose. It is logged only when the client may not see it. */
-export function refuse (socket: ServerSocket, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, data?: unknown): void {
-  const shown = presentError(error, origin) ?? hidden(socket, error, logHidden(socket.log, error))
-  if (cid !== undefined) socket.sendErrorAck(cid, shown, data)
+export function refuse (session: Session, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, data?: unknown): void {
+  const shown = presentError(error, origin) ?? hidden(session, error, logHidden(session.log, error))
+  if (cid !== undefined) session.sendErrorAck(cid, shown, data)
 }
 
 /**
  * An action failed by what was thrown, or by a rule of its contract: a `warning`, a log line, and the answer.
  * @param declared the errors that the event's contract declares
  */
-export function fail (socket: ServerSocket, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors, data?: unknown): void {
+export function fail (session: Session, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors, data?: unknown): void {
   let shown = presentError(error, origin, declared)
-  if (shown === undefined) shown = hidden(socket, error, socket.host.warnHidden(error, socket.log))
-  else socket.host.warn(error, socket.log, kindOf(error, origin))
-  if (cid !== undefined) socket.sendErrorAck(cid, shown, data)
+  if (shown === undefined) shown = hidden(session, error, session.host.warnHidden(error, session.log))
+  else session.host.warn(error, session.log, kindOf(error, origin))
+  if (cid !== undefined) session.sendErrorAck(cid, shown, data)
 }
 
 /** Of an error that the client sees. Those of the library know themselves. */
@@ -50,38 +50,38 @@ export interface ToldBlock extends Block {
  * Hooks blocked an action: it is counted, logged, and a warning of the server unless it is silent.
  * @param log how a refusal is logged; a mistake of the application is an error in any case
  */
-export function tellBlock (context: HandlerContext, socket: ServerSocket, line: string, thrown: unknown, log: { level: LogLevel, text: string, channel?: string } = { level: 'info', text: 'action blocked' }): ToldBlock {
+export function tellBlock (context: HandlerContext, session: Session, line: string, thrown: unknown, log: { level: LogLevel, text: string, channel?: string } = { level: 'info', text: 'action blocked' }): ToldBlock {
   const block = toBlock(line, thrown)
   const { error, origin } = block
   const { level, text, channel } = log
   context.counters.blocked++
-  if (!block.silent && socket.host.options.middlewareEmitWarnings) socket.host.fire('warning', error)
-  if (diagnostics.blocked.hasSubscribers) diagnostics.blocked.publish({ socket, line, error })
+  if (!block.silent && session.host.options.middlewareEmitWarnings) session.host.fire('warning', error)
+  if (diagnostics.blocked.hasSubscribers) diagnostics.blocked.publish({ socket: session.socket, line, error })
   const shown = presentError(error, origin)
-  if (shown === undefined) return { ...block, shown: hidden(socket, error, logHidden(socket.log, error, { line, channel })) }
-  writeLine(socket.log, level, text, { line, channel, err: error })
+  if (shown === undefined) return { ...block, shown: hidden(session, error, logHidden(session.log, error, { line, channel })) }
+  writeLine(session.log, level, text, { line, channel, err: error })
   return { ...block, shown }
 }
 
 /** Refuses an action that hooks blocked. */
-export function refuseBlocked (context: HandlerContext, socket: ServerSocket, line: string, thrown: unknown, cid: CallId | undefined, data?: unknown): Block {
-  const block = tellBlock(context, socket, line, thrown)
-  if (cid !== undefined) socket.sendErrorAck(cid, block.shown, data)
+export function refuseBlocked (context: HandlerContext, session: Session, line: string, thrown: unknown, cid: CallId | undefined, data?: unknown): Block {
+  const block = tellBlock(context, session, line, thrown)
+  if (cid !== undefined) session.sendErrorAck(cid, block.shown, data)
   return block
 }
 
 /** Refuses an action that broke a rule of the protocol or a limit. */
-export function refuseInvalid (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, error: Error): void {
+export function refuseInvalid (context: HandlerContext, session: Session, cid: CallId | undefined, error: Error): void {
   context.counters.invalid++
-  if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket, error })
+  if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket: session.socket, error })
   const shown = presentError(error, 'own')
   if (shown === undefined) {
     // A validator of the application threw.
-    socket.fireLocal('error', error)
-    const errorId = socket.host.warnHidden(error, socket.log)
-    if (cid !== undefined) socket.sendErrorAck(cid, hidden(socket, error, errorId))
+    session.fireLocal('error', error)
+    const errorId = session.host.warnHidden(error, session.log)
+    if (cid !== undefined) session.sendErrorAck(cid, hidden(session, error, errorId))
     return
   }
-  socket.emitError(error, isInstance(error, ScError) ? undefined : 'mistake')
-  if (cid !== undefined) socket.sendErrorAck(cid, shown)
+  session.emitError(error, isInstance(error, ScError) ? undefined : 'mistake')
+  if (cid !== undefined) session.sendErrorAck(cid, shown)
 }

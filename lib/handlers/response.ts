@@ -1,28 +1,32 @@
 import type { CallId } from '../../types/protocol.js'
-import type { ScProcedureRequest } from '../../types/server.js'
+import type { ScProcedureRequest, ScServerSocket } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { Owed } from '../socket/activity.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { fail, refuse } from './refuse.js'
 
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
 export class Response extends Owed implements ScProcedureRequest {
   sent = false
+  readonly #session: Session
 
-  constructor (readonly socket: ServerSocket, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
+  constructor (session: Session, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
     super()
-    socket.activity.beginOwing()
+    this.#session = session
+    session.activity.beginOwing()
   }
+
+  get socket (): ScServerSocket { return this.#session.socket }
 
   end (data?: unknown): void {
     this.#once()
-    this.socket.sendAck(this.id, data)
+    this.#session.sendAck(this.id, data)
   }
 
   error (error: unknown, data?: unknown): void {
     this.#once()
-    refuse(this.socket, this.id, error, 'deliberate', data)
+    refuse(this.#session, this.id, error, 'deliberate', data)
   }
 
   /** @throws InvalidActionError when it was answered already */
@@ -34,31 +38,31 @@ export class Response extends Owed implements ScProcedureRequest {
   #settle (): void {
     this.sent = true
     this.cancel()
-    this.socket.activity.forget(this)
-    this.socket.activity.endOwing()
+    this.#session.activity.forget(this)
+    this.#session.activity.endOwing()
   }
 
   /** The handler threw: an answer if none was given yet. */
   fail (error: unknown): void {
     if (this.sent) {
-      this.socket.host.warn(error, this.socket.log)
+      this.#session.host.warn(error, this.#session.log)
       return
     }
     this.#settle()
-    fail(this.socket, this.id, error, 'thrown')
+    fail(this.#session, this.id, error, 'thrown')
   }
 
   expire (): void {
     if (this.sent) return
-    const { handlerTimeout } = this.socket.host.options
+    const { handlerTimeout } = this.#session.host.options
     const error = scError('SC_ERR_HANDLER_TIMEOUT', [this.procedure, handlerTimeout])
     this.#settle()
-    this.socket.sendErrorAck(this.id, error)
-    this.socket.host.warn(error, this.socket.log)
+    this.#session.sendErrorAck(this.id, error)
+    this.#session.host.warn(error, this.#session.log)
   }
 
   fault (err: unknown): void {
-    this.socket.fault(err)
+    this.#session.fault(err)
   }
 
   /** As the callback of SocketCluster: `res(err, data)`; `res(1234, 'text')` is an error with a code. */

@@ -6,7 +6,7 @@ import { scError, typeName } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { memorySize } from '../protocol/memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
 import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
@@ -16,28 +16,28 @@ import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
 const maxSubscriptionData = 32_768
 
 /** `#subscribe`: `subscribe` hooks → the channel's policy → broker → events → ack. */
-export const handleSubscribe: PacketHandler = (context, socket, packet, expired) => {
+export const handleSubscribe: PacketHandler = (context, session, packet, expired) => {
   // The bare name is read into the same form, so that it passes the same checks.
   const { channel, waitForAuth, data, batch } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions>
-  if (socket.state !== 'open') {
-    refuseInvalid(context, socket, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+  if (session.state !== 'open') {
+    refuseInvalid(context, session, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
     return
   }
   const { maxChannelNameLength } = context.host.options
   if (!isChannelName(channel, maxChannelNameLength)) {
-    refuseInvalid(context, socket, packet.cid, channelNameError(channel, maxChannelNameLength, '#subscribe'))
+    refuseInvalid(context, session, packet.cid, channelNameError(channel, maxChannelNameLength, '#subscribe'))
     return
   }
   const mistaken = notBoolean('waitForAuth', waitForAuth) ?? notBoolean('batch', batch)
   if (mistaken !== undefined) {
-    refuseInvalid(context, socket, packet.cid, mistaken)
+    refuseInvalid(context, session, packet.cid, mistaken)
     return
   }
   const options: SubscriptionOptions = { channel }
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  socket.lanes.run(channel, () => subscribe(context, socket, packet, options, expired), packet.data)
+  session.lanes.run(channel, () => subscribe(context, session, packet, options, expired), packet.data)
 }
 
 /** They are kept with the subscription, so they may be nothing that is larger. */
@@ -46,35 +46,35 @@ function notBoolean (name: string, value: unknown): Error | undefined {
   return scError('SC_ERR_SUBSCRIBE_OPTION', [name, typeName(value)])
 }
 
-function subscribe (context: HandlerContext, socket: ServerSocket, packet: EventPacket, options: SubscriptionOptions, expired: Error | undefined): void | Promise<void> {
-  if (socket.state !== 'open') return
+function subscribe (context: HandlerContext, session: Session, packet: EventPacket, options: SubscriptionOptions, expired: Error | undefined): void | Promise<void> {
+  if (session.state !== 'open') return
   const { channel } = options
   if (options.waitForAuth === true && expired !== undefined) {
-    refuse(socket, packet.cid, expired, 'deliberate')
+    refuse(session, packet.cid, expired, 'deliberate')
     return
   }
   const resolved = context.contracts.channel(channel)
-  const refusal = limitReached(context, socket, channel) ?? dataTooLarge(socket, options, resolved) ?? resolved.error ??
+  const refusal = limitReached(context, session, channel) ?? dataTooLarge(session, options, resolved) ?? resolved.error ??
     (resolved.route.clientSubscribe ? undefined : scError('SC_ERR_CHANNEL_REFUSED', ['subscribe to', channel]))
   if (refusal !== undefined) {
-    refuseInvalid(context, socket, packet.cid, refusal)
+    refuseInvalid(context, session, packet.cid, refusal)
     return
   }
-  const request = subscribeRequest(socket, options, resolved, expired, false)
-  const { authorizations } = socket
+  const request = subscribeRequest(session, options, resolved, expired, false)
+  const { authorizations } = session
   const passed = (): void | Promise<void> => {
     if (request.data !== undefined && request.data !== options.data) {
       options.data = request.data
       // What a hook assigned is kept too.
-      const tooLarge = dataTooLarge(socket, options, resolved)
+      const tooLarge = dataTooLarge(session, options, resolved)
       if (tooLarge !== undefined) {
-        refuseInvalid(context, socket, packet.cid, tooLarge)
+        refuseInvalid(context, session, packet.cid, tooLarge)
         return
       }
     }
-    return join(context, socket, packet.cid, options, authorizations)
+    return join(context, session, packet.cid, options, authorizations)
   }
-  const blocked = (err: unknown): void => { refuseBlocked(context, socket, 'subscribe', err, packet.cid) }
+  const blocked = (err: unknown): void => { refuseBlocked(context, session, 'subscribe', err, packet.cid) }
   try {
     const running = authorizeSubscription(context, resolved, request)
     if (running !== undefined) return running.then(passed, blocked)
@@ -86,9 +86,9 @@ function subscribe (context: HandlerContext, socket: ServerSocket, packet: Event
 }
 
 /** Distinct channels count: one that the socket is in already is no more. */
-function limitReached (context: HandlerContext, socket: ServerSocket, channel: string): Error | undefined {
+function limitReached (context: HandlerContext, session: Session, channel: string): Error | undefined {
   const { socketChannelLimit } = context.host.options
-  if (socketChannelLimit === 0 || socket.subscribed.size + socket.joining < socketChannelLimit || socket.subscribed.has(channel)) return
+  if (socketChannelLimit === 0 || session.subscribed.size + session.joining < socketChannelLimit || session.subscribed.has(channel)) return
   return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
 }
 
@@ -99,14 +99,14 @@ export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChann
 }
 
 /** Data of guarded subscriptions is kept, to be shown to the hooks again; it must not be a way to fill the server's memory. */
-function dataTooLarge (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
+function dataTooLarge (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
   if (options.data === undefined || !isGuarded(options, resolved)) return
-  if (socket.subscriptionData + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
+  if (session.subscriptionData + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
-export function subscribeRequest (socket: ServerSocket, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
+export function subscribeRequest (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
   const { channel, waitForAuth, data } = options
-  return { socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
+  return { socket: session.socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
 }
 
 /** The hooks and the policy that say who may be in a channel; throws or rejects with the block. */
@@ -120,77 +120,77 @@ export function authorizeSubscription (context: HandlerContext, resolved: Resolv
   return running.then(ask)
 }
 
-function join (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void | Promise<void> {
+function join (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void | Promise<void> {
   const { channel } = options
-  if (socket.state !== 'open') return
-  if (socket.subscribed.has(channel)) {
-    acknowledge(socket, cid, options)
+  if (session.state !== 'open') return
+  if (session.subscribed.has(channel)) {
+    acknowledge(session, cid, options)
     return
   }
   // Hooks of several channels may have been under way at once.
-  const refusal = limitReached(context, socket, channel) ?? dataTooLarge(socket, options, context.contracts.channel(channel))
+  const refusal = limitReached(context, session, channel) ?? dataTooLarge(session, options, context.contracts.channel(channel))
   if (refusal !== undefined) {
-    refuseInvalid(context, socket, cid, refusal)
+    refuseInvalid(context, session, cid, refusal)
     return
   }
-  return ask(context, socket, cid, options, authorizations, null)
+  return ask(context, session, cid, options, authorizations, null)
 }
 
 /** @param waited absent the first time */
-function ask (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number, waited: BrokerWait | null): void | Promise<void> {
+function ask (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number, waited: BrokerWait | null): void | Promise<void> {
   const { channel } = options
-  const joined = context.hub.join(channel, socket)
+  const joined = context.hub.join(channel, session)
   if (joined === undefined) {
     if (waited !== null) context.brokerWaits.done(waited)
-    subscribed(context, socket, cid, options, authorizations)
+    subscribed(context, session, cid, options, authorizations)
     return
   }
-  socket.joining++
+  session.joining++
   return joined.then(() => {
-    socket.joining--
+    session.joining--
     if (waited !== null) context.brokerWaits.done(waited)
     // Gone while the broker was asked: the subscription must not come to life.
-    if (socket.state !== 'open') context.hub.leave(channel, socket)
-    else subscribed(context, socket, cid, options, authorizations)
+    if (session.state !== 'open') context.hub.leave(channel, session)
+    else subscribed(context, session, cid, options, authorizations)
   }, (err: unknown) => {
-    const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(socket, channel) : null
+    const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(session, channel) : null
     if (wait === null) {
-      socket.joining--
+      session.joining--
       if (waited !== null) context.brokerWaits.done(waited)
-      failed(socket, cid, channel, err, false)
+      failed(session, cid, channel, err, false)
       return
     }
     // It counts towards the limit of channels while it waits.
     return wait.untilUp().then((why) => {
-      socket.joining--
-      if (why === 'up') return ask(context, socket, cid, options, authorizations, wait)
+      session.joining--
+      if (why === 'up') return ask(context, session, cid, options, authorizations, wait)
       context.brokerWaits.done(wait)
-      if (why !== 'closed') failed(socket, cid, channel, err, why === 'left')
+      if (why !== 'closed') failed(session, cid, channel, err, why === 'left')
     })
   })
 }
 
 /** @param left the client itself gave it up: that is no trouble to tell anybody of */
-function failed (socket: ServerSocket, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
+function failed (session: Session, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
   const error = left ? scError('SC_ERR_UNSUBSCRIBED', [channel]) : scError('SC_ERR_SUBSCRIBE', [channel, messageOf(err)], { cause: err })
-  if (!left) socket.emitError(error)
-  if (cid !== undefined) socket.sendErrorAck(cid, error)
+  if (!left) session.emitError(error)
+  if (cid !== undefined) session.sendErrorAck(cid, error)
 }
 
-function subscribed (context: HandlerContext, socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {
+function subscribed (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {
   const { channel } = options
   // The hooks said yes to what the socket was before.
-  const changed = socket.authorizations !== authorizations
-  socket.addSubscription(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
-  if (changed) context.host.withhold(socket)
-  socket.fireLocal('subscribe', channel, options)
-  context.host.fire('subscription', socket, channel, options)
-  acknowledge(socket, cid, options)
-  if (changed) context.host.revalidate(socket)
+  const changed = session.authorizations !== authorizations
+  session.addSubscription(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
+  if (changed) context.host.withhold(session)
+  session.fireLocal('subscribe', channel, options)
+  context.host.fire('subscription', session.socket, channel, options)
+  acknowledge(session, cid, options)
+  if (changed) context.host.revalidate(session)
 }
 
-function acknowledge (socket: ServerSocket, cid: CallId | undefined, options: SubscriptionOptions): void {
+function acknowledge (session: Session, cid: CallId | undefined, options: SubscriptionOptions): void {
   if (cid === undefined) return
-  if (options.batch === true) socket.sendObject({ rid: cid }, { batch: true })
-  else socket.sendAck(cid, undefined)
+  if (options.batch === true) session.sendObject({ rid: cid }, true)
+  else session.sendAck(cid, undefined)
 }

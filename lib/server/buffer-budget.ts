@@ -1,4 +1,4 @@
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { Holdings } from '../transport/holdings.js'
 
 /** Milliseconds between two looks at what the operating system took meanwhile. */
@@ -13,9 +13,9 @@ const roomFactor = 7 / 8
 export class BufferBudget {
   readonly holdings: Holdings
   readonly #limit: number
-  readonly #sockets: ReadonlySet<ServerSocket>
-  readonly #onOver: (socket: ServerSocket, heldBytes: number) => void
-  readonly #congested = new Set<ServerSocket>()
+  readonly #sockets: ReadonlySet<Session>
+  readonly #onOver: (socket: Session, heldBytes: number) => void
+  readonly #congested = new Set<Session>()
   #timer: NodeJS.Timeout | null = null
   #makingRoom = false
 
@@ -24,7 +24,7 @@ export class BufferBudget {
    * @param sockets all there are
    * @param onOver ends the socket that holds most
    */
-  constructor (limit: number, sockets: ReadonlySet<ServerSocket>, onOver: (socket: ServerSocket, heldBytes: number) => void) {
+  constructor (limit: number, sockets: ReadonlySet<Session>, onOver: (socket: Session, heldBytes: number) => void) {
     this.#limit = limit
     this.#sockets = sockets
     this.#onOver = onOver
@@ -32,12 +32,12 @@ export class BufferBudget {
   }
 
   /** The operating system did not take everything. */
-  add (socket: ServerSocket): void {
+  add (socket: Session): void {
     this.#congested.add(socket)
     this.#timer ??= setInterval(() => this.recount(), interval).unref()
   }
 
-  remove (socket: ServerSocket): void {
+  remove (socket: Session): void {
     if (this.#congested.delete(socket) && this.#congested.size === 0) this.stop()
   }
 

@@ -1,11 +1,12 @@
 import { inspect } from 'node:util'
-import type { ServerSocket } from '../socket/socket.js'
+import type { ScServerSocket } from '../../types/server.js'
+import type { Session } from '../socket/session.js'
 
 /** Who is connected. */
 export class Clients {
-  readonly #open = new Map<string, ServerSocket>()
-  readonly #pending = new Map<string, ServerSocket>()
-  readonly #all = new Set<ServerSocket>()
+  readonly #open = new Map<string, Session>()
+  readonly #pending = new Map<string, Session>()
+  readonly #all = new Set<Session>()
   /** Open sockets by id. */
   readonly open = viewOf(this.#open)
   /** Sockets that have not shaken hands yet, by id. */
@@ -14,25 +15,25 @@ export class Clients {
   get openCount (): number { return this.#open.size }
   get pendingCount (): number { return this.#pending.size }
   /** All sockets, first connected first. */
-  get all (): ReadonlySet<ServerSocket> { return this.#all }
+  get all (): ReadonlySet<Session> { return this.#all }
 
-  addPending (socket: ServerSocket): void {
+  addPending (socket: Session): void {
     this.#all.add(socket)
     this.#pending.set(socket.id, socket)
   }
 
-  moveToOpen (socket: ServerSocket): void {
+  moveToOpen (socket: Session): void {
     this.#pending.delete(socket.id)
     this.#open.set(socket.id, socket)
   }
 
-  isPending (socket: ServerSocket): boolean {
+  isPending (socket: Session): boolean {
     return this.#pending.has(socket.id)
   }
 
   /** The first connected of the pending ones that fit, rather one that has not even begun its handshake. */
-  oldestPending (fits: (socket: ServerSocket) => boolean): ServerSocket | undefined {
-    let begun: ServerSocket | undefined
+  oldestPending (fits: (socket: Session) => boolean): Session | undefined {
+    let begun: Session | undefined
     for (const socket of this.#pending.values()) {
       if (!fits(socket)) continue
       if (!socket.handshaking) return socket
@@ -41,7 +42,7 @@ export class Clients {
     return begun
   }
 
-  remove (socket: ServerSocket): void {
+  remove (socket: Session): void {
     this.#all.delete(socket)
     if (!this.#pending.delete(socket.id)) this.#open.delete(socket.id)
   }
@@ -51,12 +52,12 @@ export class Clients {
  * A map as the plain object without prototype that SocketCluster's users know: live, and read-only. An object with a
  * property for each socket would make every connection several microseconds dearer.
  */
-function viewOf (sockets: ReadonlyMap<string, ServerSocket>): Readonly<Record<string, ServerSocket>> {
+function viewOf (sockets: ReadonlyMap<string, Session>): Readonly<Record<string, ScServerSocket>> {
   const target = Object.create(null) as Record<string | symbol, unknown>
   // A console looks at the target instead of asking the proxy.
-  target[inspect.custom] = () => Object.fromEntries(sockets)
-  const get = (key: string | symbol): ServerSocket | undefined => typeof key === 'string' ? sockets.get(key) : undefined
-  return new Proxy(target as Record<string, ServerSocket>, {
+  target[inspect.custom] = () => Object.fromEntries([...sockets].map(([id, { socket }]) => [id, socket]))
+  const get = (key: string | symbol): ScServerSocket | undefined => typeof key === 'string' ? sockets.get(key)?.socket : undefined
+  return new Proxy(target as Record<string, ScServerSocket>, {
     get: (_target, key) => get(key),
     has: (_target, key) => get(key) !== undefined,
     ownKeys: () => [...sockets.keys()],

@@ -32,7 +32,8 @@ import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
 import { expireToken, supersedeAttempts } from '../socket/authentication.js'
-import { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
+import { createSession } from '../socket/socket.js'
 import { readable } from '../untrusted.js'
 import { Deflate } from '../transport/deflate.js'
 import { Flusher } from '../transport/flusher.js'
@@ -71,7 +72,7 @@ function attempt (action: () => void): boolean {
 
 /** Ends a connection whose handshake takes too long. */
 class HandshakeWait extends Timed {
-  constructor (readonly socket: ServerSocket) {
+  constructor (readonly socket: Session) {
     super()
   }
 
@@ -85,7 +86,7 @@ class HandshakeWait extends Timed {
 }
 
 /** Everything of one registration, put together: what the layers below ask of the server, they ask of this. */
-export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, InboundPort, HubPort, ExchangePort, ServerPort {
+export class ServerCore implements SocketHost<Session>, HandlerContext, InboundPort, HubPort, ExchangePort, ServerPort {
   // What has keys is no property of the object itself.
   readonly #options: ResolvedOptions
   readonly server: Server
@@ -101,7 +102,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly link: BrokerLink
   readonly counters: ActionCounters = { blocked: 0, invalid: 0, rateLimited: 0, faults: 0 }
   readonly admission: Admission
-  readonly control: Control<ServerSocket>
+  readonly control: Control<Session>
   readonly revocations: Revocations
   userProperty = 'user'
   ready = false
@@ -118,7 +119,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   readonly #deflate: Deflate | null
   readonly #heartbeat: Heartbeat
   readonly #closes = new Map<number, number>()
-  readonly #expiries = new ExpiryWheel<ServerSocket>((socket) => { this.dropExpiredToken(socket) })
+  readonly #expiries = new ExpiryWheel<Session>((socket) => { this.dropExpiredToken(socket) })
   readonly #budget: BufferBudget
   readonly #rateKeys: RateKeys
   #eventLoop: IntervalHistogram | null = null
@@ -158,7 +159,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.exchange = new Exchange(this.link, this.hub, this)
     this.admission = new Admission(options)
     this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
-    this.control = new Control<ServerSocket>(this.link, {
+    this.control = new Control<Session>(this.link, {
       sockets: this.clients.all,
       revocations: this.revocations,
       supersede: supersedeAttempts,
@@ -199,14 +200,14 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     if (crowds !== undefined) this.clients.oldestPending((socket) => crowds(socket.remoteAddress))?.end(1013)
     const deflate = this.#deflate?.serves(request.raw) === true ? this.#deflate : null
     const port = new WsPort(ws, request.raw.socket, this.#flusher, this.#traffic, this.#budget.holdings, this.options.maxBufferedBytes, deflate)
-    const socket = new ServerSocket(generateId(), this, port, request)
+    const socket = createSession(generateId(), this, port, request)
     port.attach(new Inbound(socket, this))
     try {
       this.clients.addPending(socket)
       this.admission.connected(socket.remoteAddress)
       socket.handshakeWait = new HandshakeWait(socket)
       this.deadlines.handshakes.add(socket.handshakeWait)
-      this.fire('handshake', socket)
+      this.fire('handshake', socket.socket)
     } catch (err) {
       this.fault(socket, err)
     }
@@ -305,7 +306,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
 
   // What sockets and handlers ask for
 
-  get host (): SocketHost<ServerSocket> { return this }
+  get host (): SocketHost<Session> { return this }
   get options (): ResolvedOptions { return this.#options }
   get root () { return this.scopes.root }
   get auth (): AuthEngine { return this.#auth }
@@ -327,10 +328,10 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   }
 
   /** The barrier: whatever enters a socket's code from the event loop, and throws, ends here. Never throws itself. */
-  fault (socket: ServerSocket, err: unknown): void {
+  fault (socket: Session, err: unknown): void {
     this.counters.faults++
     attempt(() => writeLine(socket.log, 'error', 'a fault ends the socket', { err }))
-    attempt(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket, error: readable(err) }) })
+    attempt(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket: socket.socket, error: readable(err) }) })
     if (!attempt(() => socket.end(1011))) attempt(() => socket.terminate())
   }
 
@@ -351,11 +352,11 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     else this.warn(err)
   }
 
-  dispatch (socket: ServerSocket, packet: EventPacket): void | Promise<void> {
+  dispatch (socket: Session, packet: EventPacket): void | Promise<void> {
     return dispatch(this, socket, packet, this.dropExpiredToken(socket))
   }
 
-  dropExpiredToken (socket: ServerSocket): Error | undefined {
+  dropExpiredToken (socket: Session): Error | undefined {
     const { authToken } = socket
     if (authToken === null || !isAuthTokenExpired(authToken)) return
     const error = scError('SC_ERR_TOKEN_EXPIRED', ['The socket auth token has expired'], { expiry: authToken.exp })
@@ -369,7 +370,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
   }
 
   /** @returns 0, or the milliseconds until the sockets that share a rate with this one may send again */
-  takeShared (socket: ServerSocket, now: number): number {
+  takeShared (socket: Session, now: number): number {
     const { inboundRateKey } = this.options
     if (inboundRateKey === null) return 0
     let key: string | undefined
@@ -379,7 +380,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
       key = claimText(socket.authToken?.sub)
     } else {
       try {
-        key = atOnce('inboundRateKey', inboundRateKey(socket))
+        key = atOnce('inboundRateKey', inboundRateKey(socket.socket))
       } catch (err) {
         this.warn(err, socket.log)
       }
@@ -387,28 +388,28 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     return typeof key === 'string' ? this.#rateKeys.take(key, now) : 0
   }
 
-  rateLimited (socket: ServerSocket, retryAfter: number): void {
+  rateLimited (socket: Session, retryAfter: number): void {
     this.counters.rateLimited++
-    if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket, retryAfter })
+    if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket: socket.socket, retryAfter })
   }
 
   pausedReading (pause: Timed): void {
     this.deadlines.of(readingPause).add(pause)
   }
 
-  message (socket: ServerSocket, bytes: number): void {
-    diagnostics.message.publish({ socket, bytes })
+  message (socket: Session, bytes: number): void {
+    diagnostics.message.publish({ socket: socket.socket, bytes })
   }
 
-  congested (socket: ServerSocket): void {
+  congested (socket: Session): void {
     this.#budget.add(socket)
   }
 
-  overrun (socket: ServerSocket, policy: SlowConsumerPolicy): void {
+  overrun (socket: Session, policy: SlowConsumerPolicy): void {
     if (policy === 'disconnect' && socket.state === 'open') this.backlog(socket, socket.bufferedAmount, policy)
   }
 
-  tokenChanged (socket: ServerSocket): void {
+  tokenChanged (socket: Session): void {
     const exp = socket.authToken?.exp
     if (typeof exp === 'number' && socket.state !== 'closed') this.#expiries.add(socket, exp * 1000)
     else this.#expiries.remove(socket)
@@ -423,16 +424,16 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     return this.revocations.has(token)
   }
 
-  backlog (socket: ServerSocket, bufferedBytes: number, policy: SlowConsumerPolicy): void {
+  backlog (socket: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void {
     this.#slowConsumers++
     writeLine(socket.log, 'warn', 'slow consumer', { bufferedBytes, policy })
-    if (diagnostics.slowConsumer.hasSubscribers) diagnostics.slowConsumer.publish({ socket, bufferedBytes, policy })
-    this.fire('slowConsumer', socket, { bufferedBytes, policy })
+    if (diagnostics.slowConsumer.hasSubscribers) diagnostics.slowConsumer.publish({ socket: socket.socket, bufferedBytes, policy })
+    this.fire('slowConsumer', socket.socket, { bufferedBytes, policy })
     // A close frame could not pass the backlog.
     if (policy === 'disconnect') socket.terminate()
   }
 
-  opened (socket: ServerSocket, status: ConnectStatus): void {
+  opened (socket: Session, status: ConnectStatus): void {
     socket.handshakeWait?.cancel()
     socket.handshakeWait = null
     this.clients.moveToOpen(socket)
@@ -440,23 +441,23 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.#connects++
     socket.state = 'open'
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
-    if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket })
+    if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket: socket.socket })
     // Not by the socket's own logger: it is made when first needed, and most sockets never log.
     writeLine(socket.fastifyRequest.log, 'debug', 'socket connected', { socketId: socket.id, isAuthenticated: status.isAuthenticated })
     socket.fireLocal('connect', status)
-    this.fire('connection', socket, status)
+    this.fire('connection', socket.socket, status)
   }
 
-  leave (socket: ServerSocket, channel: string): void {
+  leave (socket: Session, channel: string): void {
     if (!socket.removeSubscription(channel)) return
     socket.withheld?.take(channel)
     socket.port.takeLatest(channel)
     this.hub.leave(channel, socket)
     socket.fireLocal('unsubscribe', channel)
-    this.fire('unsubscription', socket, channel)
+    this.fire('unsubscription', socket.socket, channel)
   }
 
-  release (socket: ServerSocket, code: number): void {
+  release (socket: Session, code: number): void {
     socket.handshakeWait?.cancel()
     socket.handshakeWait = null
     this.#heartbeat.remove(socket)
@@ -464,7 +465,7 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     this.#budget.remove(socket)
     if (this.clients.isPending(socket)) this.admission.shookHands(socket.remoteAddress)
     this.brokerWaits.closed(socket)
-    if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket, code })
+    if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket: socket.socket, code })
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
     for (const channel of [...socket.subscribed.keys()]) {
@@ -477,19 +478,19 @@ export class ServerCore implements SocketHost<ServerSocket>, HandlerContext, Inb
     writeLine(socket.fastifyRequest.log, 'debug', 'socket closed', { socketId: socket.id, code })
   }
 
-  gone (socket: ServerSocket): void {
+  gone (socket: Session): void {
     this.admission.gone(socket.remoteAddress, false)
   }
 
-  setAuthToken (socket: ServerSocket, claims: object, options: ScSignOptions): Promise<Error | null> {
+  setAuthToken (socket: Session, claims: object, options: ScSignOptions): Promise<Error | null> {
     return setAuthToken(this, socket, claims, options)
   }
 
-  withhold (socket: ServerSocket): void {
+  withhold (socket: Session): void {
     withhold(this, socket)
   }
 
-  revalidate (socket: ServerSocket): void {
+  revalidate (socket: Session): void {
     revalidate(this, socket)
   }
 

@@ -1,4 +1,4 @@
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 
 export interface DrainOptions {
   readonly closeCode: number
@@ -16,7 +16,7 @@ const waveInterval = 100
  * Closes sockets in waves and settles when all are gone. A socket whose turn it is begins nothing new, gets the answers that are
  * under way, then what is queued, then the close; one that does not answer the close is dropped.
  */
-export async function drainSockets (sockets: readonly ServerSocket[], options: DrainOptions): Promise<void> {
+export async function drainSockets (sockets: readonly Session[], options: DrainOptions): Promise<void> {
   const waves = Math.max(1, Math.floor(options.drainTimeout / waveInterval))
   const perWave = Math.ceil(sockets.length / waves)
   const closing: Array<Promise<void>> = []
@@ -27,7 +27,7 @@ export async function drainSockets (sockets: readonly ServerSocket[], options: D
   await Promise.all(closing)
 }
 
-async function closeWave (sockets: readonly ServerSocket[], { closeCode, closeReason, closeTimeout }: DrainOptions): Promise<void> {
+async function closeWave (sockets: readonly Session[], { closeCode, closeReason, closeTimeout }: DrainOptions): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<void>((resolve) => { timer = setTimeout(resolve, closeTimeout) })
   await Promise.all(sockets.map(async (socket) => {

@@ -6,7 +6,7 @@ import { isPlainObject } from '../auth/claims.js'
 import { scError, typeName } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import { announceToken, replaceToken, tokenSigned } from '../socket/authentication.js'
-import type { ServerSocket } from '../socket/socket.js'
+import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
 
 export interface TokenIssuer {
@@ -21,7 +21,7 @@ export interface TokenIssuer {
  * Gives a socket a token: its state and the events change at once, the client gets the signed token.
  * @returns settles when the client stored it, or with why it could not be delivered
  */
-export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims: object, options: ScSignOptions): Promise<Error | null> {
+export function setAuthToken (issuer: TokenIssuer, socket: Session, claims: object, options: ScSignOptions): Promise<Error | null> {
   let authToken: ScAuthToken
   try {
     if (!isPlainObject(claims)) throw new Error(typeName(claims))
@@ -60,7 +60,7 @@ export function setAuthToken (issuer: TokenIssuer, socket: ServerSocket, claims:
   return sent
 }
 
-async function sendSigned (socket: ServerSocket, authToken: ScAuthToken, signing: Promise<string>): Promise<Error | null> {
+async function sendSigned (socket: Session, authToken: ScAuthToken, signing: Promise<string>): Promise<Error | null> {
   let signedToken: string
   try {
     signedToken = await signing
@@ -70,13 +70,13 @@ async function sendSigned (socket: ServerSocket, authToken: ScAuthToken, signing
   return send(socket, authToken, signedToken)
 }
 
-function send (socket: ServerSocket, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
+function send (socket: Session, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
   // A later call may have replaced the claims while these were signed.
   if (tokenSigned(socket, authToken, signedToken)) socket.fireLocal('authTokenSigned', signedToken)
-  return socket.deliveryOf(socket.invoke('#setAuthToken', { token: signedToken }))
+  return socket.callOf('#setAuthToken', { token: signedToken })
 }
 
-function fail (socket: ServerSocket, err: unknown): Promise<never> {
+function fail (socket: Session, err: unknown): Promise<never> {
   const error = scError('SC_ERR_TOKEN_SIGNING', [messageOf(err)], { cause: err })
   socket.emitError(error)
   socket.end(4002, error.wireMessage)

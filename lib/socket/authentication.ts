@@ -1,5 +1,5 @@
 import type { ScAuthToken } from '../../types/auth.js'
-import type { AuthState, ServerEvents, SocketEvents } from '../../types/server.js'
+import type { AuthState, ScServerSocket, ServerEvents, SocketEvents } from '../../types/server.js'
 
 /** What a socket's token is. Everybody may read it; only this file writes it. */
 interface TokenState {
@@ -14,6 +14,8 @@ interface TokenState {
 
 /** What is needed of a socket. An interface, so that this file imports nothing above it. */
 export interface TokenHolder extends TokenState {
+  /** What the application sees. */
+  readonly socket: ScServerSocket
   readonly withheld: object | null
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
@@ -105,11 +107,11 @@ function tellToken (socket: TokenHolder, { oldState, version }: TokenChange): vo
   if (oldState !== 'authenticated') {
     const change = { oldState, newState: socket.authState, authToken }
     socket.fireLocal('authStateChange', change)
-    socket.host.fire('authenticationStateChange', socket as any, change)
+    socket.host.fire('authenticationStateChange', socket.socket, change)
     if (socket.authToken !== authToken) return
   }
   socket.fireLocal('authenticate', authToken)
-  socket.host.fire('authentication', socket as any, authToken)
+  socket.host.fire('authentication', socket.socket, authToken)
   // What was withheld may be allowed now.
   if (socket.withheld !== null) socket.unchecked = true
 }
@@ -124,10 +126,10 @@ function tellLoss (socket: TokenHolder, { oldState, oldToken }: TokenChange): vo
   if (oldState !== 'unauthenticated') {
     const change = { oldState, newState: 'unauthenticated' as const }
     socket.fireLocal('authStateChange', change)
-    socket.host.fire('authenticationStateChange', socket as any, change)
+    socket.host.fire('authenticationStateChange', socket.socket, change)
     // Whoever was told and logged it in again has told of that.
     if (socket.authToken !== null) return
   }
   socket.fireLocal('deauthenticate', oldToken)
-  socket.host.fire('deauthentication', socket as any, oldToken)
+  socket.host.fire('deauthentication', socket.socket, oldToken)
 }

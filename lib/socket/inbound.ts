@@ -12,26 +12,26 @@ import { isCallId, parsePacket } from '../protocol/packets.js'
 import type { PortListener } from '../transport/port.js'
 import { slices } from '../slices.js'
 import { messageOf } from '../untrusted.js'
-import type { ServerSocket } from './socket.js'
+import type { Session } from './session.js'
 import { TokenBucket } from './token-bucket.js'
 
 /** What is done with the events that come in, and what is counted. Handed in by the server. */
 export interface InboundPort {
   /** @returns a promise when it is not decided yet who the socket is: what it sends next waits for it. It never rejects. */
-  dispatch (socket: ServerSocket, packet: EventPacket): void | Promise<void>
+  dispatch (session: Session, packet: EventPacket): void | Promise<void>
   /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
-  dropExpiredToken (socket: ServerSocket): Error | undefined
+  dropExpiredToken (session: Session): Error | undefined
   countInvalid (): void
-  backlog (socket: ServerSocket, bufferedBytes: number, policy: SlowConsumerPolicy): void
-  congested (socket: ServerSocket): void
+  backlog (session: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void
+  congested (session: Session): void
   /** Takes from the rate that sockets share. @returns 0, or milliseconds to wait */
-  takeShared (socket: ServerSocket, now: number): number
+  takeShared (session: Session, now: number): number
   /** Reading from a socket pauses: `pause` expires soon. */
   pausedReading (pause: Timed): void
-  rateLimited (socket: ServerSocket, retryAfter: number): void
-  message (socket: ServerSocket, bytes: number): void
+  rateLimited (session: Session, retryAfter: number): void
+  message (session: Session, bytes: number): void
   /** Its connection is gone, which may be a while after it was closed. */
-  gone (socket: ServerSocket): void
+  gone (session: Session): void
 }
 
 /**
@@ -85,7 +85,7 @@ const maxUnreadable = 3
 
 /** The way in: frame → codec → packets, in order. */
 export class Inbound implements PortListener {
-  readonly #socket: ServerSocket
+  readonly #session: Session
   readonly #port: InboundPort
   readonly #bucket: TokenBucket | null
   /** When it began to send too much; 0 while it does not. */
@@ -97,26 +97,26 @@ export class Inbound implements PortListener {
   #freeSubscribes: number
   #work: Work | null = null
 
-  constructor (socket: ServerSocket, port: InboundPort) {
-    this.#socket = socket
+  constructor (session: Session, port: InboundPort) {
+    this.#session = session
     this.#port = port
-    const { inboundRate, inboundBurst, inboundByteBurst, socketChannelLimit } = socket.host.options
+    const { inboundRate, inboundBurst, inboundByteBurst, socketChannelLimit } = session.host.options
     this.#freeSubscribes = socketChannelLimit === 0 ? freeWithoutLimit : socketChannelLimit
     this.#bytesLeft = inboundByteBurst
-    this.#bytesAt = socket.lastSeen
-    this.#bucket = inboundRate === 0 ? null : new TokenBucket(inboundRate, inboundBurst, socket.lastSeen)
+    this.#bytesAt = session.lastSeen
+    this.#bucket = inboundRate === 0 ? null : new TokenBucket(inboundRate, inboundBurst, session.lastSeen)
   }
 
   onArrival (bytes: number): boolean {
-    const socket = this.#socket
+    const session = this.#session
     const now = performance.now()
     // Also after the close: a client that goes on sending is read no faster, until its connection is dropped.
-    const within = this.#takeBytes(bytes + (socket.port.compressed ? compressedMessageBytes : messageBytes), now)
-    if (socket.state === 'closed') return false
-    socket.lastSeen = now
+    const within = this.#takeBytes(bytes + (session.port.compressed ? compressedMessageBytes : messageBytes), now)
+    if (session.state === 'closed') return false
+    session.lastSeen = now
     if (within) return true
-    this.#port.rateLimited(socket, Math.ceil(-this.#bytesLeft * 1000 / socket.host.options.inboundByteRate))
-    socket.end(4429)
+    this.#port.rateLimited(session, Math.ceil(-this.#bytesLeft * 1000 / session.host.options.inboundByteRate))
+    session.end(4429)
     return false
   }
 
@@ -126,13 +126,13 @@ export class Inbound implements PortListener {
 
   /** @returns false when so much is owed already that a pause of reading cannot be the answer */
   #takeBytes (bytes: number, now: number): boolean {
-    const { inboundByteRate: rate, inboundByteBurst: burst, maxPayload } = this.#socket.host.options
+    const { inboundByteRate: rate, inboundByteBurst: burst, maxPayload } = this.#session.host.options
     if (rate === 0) return true
     const left = this.#bytesLeft + Math.max(0, now - this.#bytesAt) * rate / 1000
     this.#bytesAt = now
     this.#bytesLeft = (left < burst ? left : burst) - bytes
-    if (this.#bytesLeft < 0 && !this.#socket.activity.overRate) {
-      this.#socket.activity.overRate = true
+    if (this.#bytesLeft < 0 && !this.#session.activity.overRate) {
+      this.#session.activity.overRate = true
       this.#port.pausedReading(new ReadingPause(this))
     }
     // A single message may be larger than a burst.
@@ -143,37 +143,37 @@ export class Inbound implements PortListener {
   goOnReading (pause: ReadingPause): void {
     this.#takeBytes(0, performance.now())
     if (this.#bytesLeft < 0) this.#port.pausedReading(pause)
-    else this.#socket.activity.overRate = false
+    else this.#session.activity.overRate = false
   }
 
   onMessage (data: string | Buffer, bytes: number): void {
-    const socket = this.#socket
-    if (socket.activity.overrun) {
-      socket.end(4429)
+    const session = this.#session
+    if (session.activity.overrun) {
+      session.end(4429)
       return
     }
-    socket.bytesReceived += bytes
-    if (diagnostics.message.hasSubscribers) this.#port.message(socket, bytes)
-    if (socket.observes('message')) socket.fireLocal('message', data)
-    if (data.length <= 2 && typeof data === 'string' && socket.state === 'open' && this.#pong(data)) return
+    session.bytesReceived += bytes
+    if (diagnostics.message.hasSubscribers) this.#port.message(session, bytes)
+    if (session.observes('message')) session.fireLocal('message', data)
+    if (data.length <= 2 && typeof data === 'string' && session.state === 'open' && this.#pong(data)) return
     if (this.#work === null) this.#message(data)
     // What was read in one piece with the array before it.
-    else this.#work.behind.push({ data, held: socket.activity.holdBytes(data.length * 2) })
+    else this.#work.behind.push({ data, held: session.activity.holdBytes(data.length * 2) })
   }
 
   #message (data: string | Buffer): void {
-    const socket = this.#socket
+    const session = this.#session
 
-    const { maxDepth, maxNodes, maxKeys } = socket.host.options
-    if (maxKeys !== 0 && socket.host.plainJson && data.length > maxKeys && hasMoreKeys(data.toString(), maxKeys)) {
+    const { maxDepth, maxNodes, maxKeys } = session.host.options
+    if (maxKeys !== 0 && session.host.plainJson && data.length > maxKeys && hasMoreKeys(data.toString(), maxKeys)) {
       this.#unreadable(scError('SC_ERR_MESSAGE_KEYS', [maxKeys]), lastCallId(data))
       return
     }
     let message: unknown
     let finding: Finding
     try {
-      message = socket.host.codec.decode(data)
-      if (!socket.host.plainJson) atOnce('the codec', message)
+      message = session.host.codec.decode(data)
+      if (!session.host.plainJson) atOnce('the codec', message)
       // Without a limit of the depth the stack is one.
       finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     } catch (err) {
@@ -184,11 +184,11 @@ export class Inbound implements PortListener {
       this.#unreadable(findingError(finding, maxDepth, maxNodes), callIdOf(message))
       return
     }
-    if (socket.state === 'connecting' && socket.host.options.strictHandshake && !isHandshake(message)) {
-      socket.end(4009)
+    if (session.state === 'connecting' && session.host.options.strictHandshake && !isHandshake(message)) {
+      session.end(4009)
       return
     }
-    socket.unreadable = 0
+    session.unreadable = 0
     if (Array.isArray(message) && message.length === 0) {
       // It says nothing, but it was read.
       this.#withinRate(pongMessage)
@@ -199,43 +199,43 @@ export class Inbound implements PortListener {
   }
 
   onClose (code: number, reason: string): void {
-    this.#port.gone(this.#socket)
-    this.#socket.finish(code, reason === '' ? undefined : reason)
+    this.#port.gone(this.#session)
+    this.#session.finish(code, reason === '' ? undefined : reason)
   }
 
   onError (err: Error): void {
-    this.#socket.emitError(err)
+    this.#session.emitError(err)
   }
 
   fault (err: unknown): void {
-    this.#socket.fault(err)
+    this.#session.fault(err)
   }
 
   onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void {
-    this.#port.backlog(this.#socket, bufferedBytes, policy)
+    this.#port.backlog(this.#session, bufferedBytes, policy)
   }
 
   onCongested (): void {
-    this.#port.congested(this.#socket)
+    this.#port.congested(this.#session)
   }
 
   #pong (data: string): boolean {
     const dialect = dialectOfPong(data)
     if (dialect === undefined) return false
     if (!this.#withinRate(pongMessage)) return true
-    const socket = this.#socket
-    if (socket.protocolVersion === null) socket.dialect = dialect
-    this.#port.dropExpiredToken(socket)
+    const session = this.#session
+    if (session.protocolVersion === null) session.dialect = dialect
+    this.#port.dropExpiredToken(session)
     return true
   }
 
   #array (packets: unknown[], data: string | Buffer): void {
-    const socket = this.#socket
-    const { maxBatchItems } = socket.host.options
+    const session = this.#session
+    const { maxBatchItems } = session.host.options
     if (maxBatchItems !== 0 && packets.length > maxBatchItems && packets.length - this.#freeOf(packets) > maxBatchItems) {
       this.#port.countInvalid()
-      socket.emitError(scError('SC_ERR_BATCH', [maxBatchItems, packets.length]))
-      socket.end(4413)
+      session.emitError(scError('SC_ERR_BATCH', [maxBatchItems, packets.length]))
+      session.end(4413)
       return
     }
     if (packets.length > manyPackets) {
@@ -244,21 +244,21 @@ export class Inbound implements PortListener {
     }
     for (const packet of packets) {
       // One of the packets may have closed the socket, or dropped its connection: nothing after it counts.
-      if (socket.getState() === 'closed' || !socket.port.open) return
+      if ((session.state as string) === 'closed' || !session.port.open) return
       this.#packet(packet, data)
     }
   }
 
   /** Little by little: each packet may have an application's hooks run. */
   #workOn (packets: unknown[], data: string | Buffer): void {
-    const socket = this.#socket
+    const session = this.#session
     if (this.#work !== null) {
       Object.assign(this.#work, { packets, at: 0, data })
       return
     }
     const work: Work = this.#work = { packets, at: 0, data, behind: [] }
     const step = (): boolean => {
-      if (socket.getState() === 'closed') {
+      if ((session.state as string) === 'closed') {
         this.#work = null
         return false
       }
@@ -268,30 +268,30 @@ export class Inbound implements PortListener {
       }
       const next = work.behind.shift()
       if (next !== undefined) {
-        socket.activity.release(next.held)
+        session.activity.release(next.held)
         this.#message(next.data)
         return true
       }
       this.#work = null
-      socket.activity.working = false
+      session.activity.working = false
       return false
     }
-    slices.run(socket, step)
-    if (this.#work !== null) socket.activity.working = true
+    slices.run(session, step)
+    if (this.#work !== null) session.activity.working = true
   }
 
   #packet (value: unknown, data: string | Buffer): void {
-    const socket = this.#socket
-    const packet = parsePacket(value, socket.host.options.maxEventNameLength)
+    const session = this.#session
+    const packet = parsePacket(value, session.host.options.maxEventNameLength)
     // A wanted answer costs nothing: the server asked for it.
-    if (packet.kind === 'ack' && socket.settleCall(packet.rid, packet.error, packet.data)) return
+    if (packet.kind === 'ack' && session.settleCall(packet.rid, packet.error, packet.data)) return
     if (!this.#isFree(packet) && !this.#withinRate(packet)) return
     switch (packet.kind) {
       case 'event':
-        if (socket.retiring) return
+        if (session.retiring) return
         if (isLocalEvent(packet.event)) {
           this.#port.countInvalid()
-          if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+          if (packet.cid !== undefined) session.sendErrorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
         } else {
           this.#event(packet)
         }
@@ -300,31 +300,31 @@ export class Inbound implements PortListener {
         // Nobody waits for it, or not any more.
         break
       case 'raw':
-        if (socket.lanes.isBusy(identity)) this.#afterDecision(() => socket.fireLocal('raw', data), data)
-        else socket.fireLocal('raw', data)
+        if (session.lanes.isBusy(identity)) this.#afterDecision(() => session.fireLocal('raw', data), data)
+        else session.fireLocal('raw', data)
         break
       case 'invalid':
         this.#port.countInvalid()
-        if (packet.cid !== undefined) socket.sendErrorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
+        if (packet.cid !== undefined) session.sendErrorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
         break
     }
   }
 
   /** An event counts by who the socket is: while that is being decided, it waits. */
   #event (packet: EventPacket): void {
-    const socket = this.#socket
-    if (socket.lanes.isBusy(identity)) {
-      this.#afterDecision(() => this.#port.dispatch(socket, packet), packet.data)
+    const session = this.#session
+    if (session.lanes.isBusy(identity)) {
+      this.#afterDecision(() => this.#port.dispatch(session, packet), packet.data)
       return
     }
-    const deciding = this.#port.dispatch(socket, packet)
-    if (deciding !== undefined) socket.lanes.hold(identity, deciding, packet.data)
+    const deciding = this.#port.dispatch(session, packet)
+    if (deciding !== undefined) session.lanes.hold(identity, deciding, packet.data)
   }
 
   /** @param data what the action keeps meanwhile */
   #afterDecision (action: () => void | Promise<void>, data: unknown): void {
-    const socket = this.#socket
-    socket.lanes.run(identity, () => socket.state === 'closed' ? undefined : action(), data)
+    const session = this.#session
+    session.lanes.run(identity, () => session.state === 'closed' ? undefined : action(), data)
   }
 
   /**
@@ -332,7 +332,7 @@ export class Inbound implements PortListener {
    * may have channels do not count as messages; what subscribes and unsubscribes all the time still meets the rate.
    */
   #isFree (packet: Packet): boolean {
-    if (packet.kind !== 'event' || packet.event !== '#subscribe' || this.#freeSubscribes === 0 || this.#socket.state !== 'open') return false
+    if (packet.kind !== 'event' || packet.event !== '#subscribe' || this.#freeSubscribes === 0 || this.#session.state !== 'open') return false
     this.#freeSubscribes--
     return true
   }
@@ -346,38 +346,38 @@ export class Inbound implements PortListener {
 
   #withinRate (packet: Packet): boolean {
     const bucket = this.#bucket
-    const socket = this.#socket
-    const now = socket.lastSeen
+    const session = this.#session
+    const now = session.lastSeen
     // Without a rate of its own a socket may still share one.
-    const retryAfter = (bucket === null ? 0 : bucket.take(now)) || this.#port.takeShared(socket, now)
+    const retryAfter = (bucket === null ? 0 : bucket.take(now)) || this.#port.takeShared(session, now)
     if (retryAfter === 0) {
       if (this.#overSince !== 0 && (bucket === null ? now - this.#overSince >= 2 * patience : bucket.recovered)) this.#overSince = 0
       return true
     }
-    this.#port.rateLimited(socket, retryAfter)
+    this.#port.rateLimited(session, retryAfter)
     if (this.#overSince === 0) {
       this.#overSince = now
     } else if (now - this.#overSince >= patience) {
-      socket.end(4429)
+      session.end(4429)
       return false
     }
     const cid = packet.kind === 'event' || packet.kind === 'invalid' ? packet.cid : undefined
-    if (cid !== undefined) socket.sendErrorAck(cid, scError('SC_ERR_RATE', [retryAfter], { retryAfter }))
+    if (cid !== undefined) session.sendErrorAck(cid, scError('SC_ERR_RATE', [retryAfter], { retryAfter }))
     return false
   }
 
   #unreadable (error: Error, cid?: CallId): void {
-    const socket = this.#socket
+    const session = this.#session
     this.#port.countInvalid()
-    if (socket.state === 'connecting' && socket.host.options.strictHandshake) {
-      socket.emitError(error)
-      socket.end(4009)
+    if (session.state === 'connecting' && session.host.options.strictHandshake) {
+      session.emitError(error)
+      session.end(4009)
       return
     }
     if (!this.#withinRate(cid === undefined ? pongMessage : { kind: 'invalid', reason: error.message, cid })) return
-    socket.emitError(error)
-    if (cid !== undefined) socket.sendErrorAck(cid, error)
-    if (++socket.unreadable >= maxUnreadable) socket.end(4400)
+    session.emitError(error)
+    if (cid !== undefined) session.sendErrorAck(cid, error)
+    if (++session.unreadable >= maxUnreadable) session.end(4400)
   }
 }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { type Broker, memoryBroker, type ScPluginOptions, type ScServerSocket } from '../../lib/index.js'
+import { sessionOf } from '../../lib/socket/socket.js'
 import { startApp } from '../helpers/app.js'
 import { type Cleanup, NetClient, RawClient, frame } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
@@ -21,7 +22,7 @@ interface Entry {
   by: string
   options?: ScPluginOptions
   /** Makes something behind the entry throw, and has the event loop enter. @returns whose fault it is, if it is not this socket's */
-  enter (socket: any, client: RawClient, others: RawClient, at: { t: Cleanup, port: number }): unknown
+  enter (session: any, client: RawClient, others: RawClient, at: { t: Cleanup, port: number }): unknown
   /** Before the handshake. */
   pending?: boolean
   /** The socket is closed already when code of it throws: nothing is left to be ended. */
@@ -65,15 +66,15 @@ const slowly = async (): Promise<void> => { await sleep(5) }
 const entries: Record<string, Entry> = {
   'a message': {
     by: 'transport/ws-port.ts',
-    enter (socket, client) {
-      socket.observes = thrower
+    enter (session, client) {
+      session.observes = thrower
       client.send({ event: 'x' })
     }
   },
   'a websocket ping': {
     by: 'transport/ws-port.ts',
-    enter (socket, client) {
-      Object.defineProperty(socket, 'lastSeen', { get: () => performance.now(), set: thrower })
+    enter (session, client) {
+      Object.defineProperty(session, 'lastSeen', { get: () => performance.now(), set: thrower })
       client.ws.ping()
     }
   },
@@ -81,81 +82,81 @@ const entries: Record<string, Entry> = {
     by: 'deadlines.ts',
     pending: true,
     options: { handshakeTimeout: 100 },
-    enter (socket) { socket.disconnect = thrower }
+    enter (session) { session.disconnect = thrower }
   },
-  'a heartbeat': { by: 'transport/heartbeat.ts', options: { pingInterval: 100, pingTimeout: 1_000 }, enter (socket) { socket.ping = thrower } },
+  'a heartbeat': { by: 'transport/heartbeat.ts', options: { pingInterval: 100, pingTimeout: 1_000 }, enter (session) { session.ping = thrower } },
   'a missing heartbeat': {
     by: 'transport/heartbeat.ts',
     options: { pingInterval: 200, pingTimeout: 1_500 },
-    enter (socket, client) {
-      socket.pingTimedOut = thrower
-      socket.port.pause()
+    enter (session, client) {
+      session.pingTimedOut = thrower
+      session.port.pause()
       client.pings.push = () => { client.ws.removeAllListeners('message'); return 0 }
     }
   },
   'the flush of what was sent': {
     by: 'transport/flusher.ts',
-    enter (socket) {
-      const { flush } = socket.port
-      socket.port.flush = function () { socket.port.flush = flush; throw new Error('sabotage') }
-      socket.emit('x')
+    enter (session) {
+      const { flush } = session.port
+      session.port.flush = function () { session.port.flush = flush; throw new Error('sabotage') }
+      session.emit('x')
     }
   },
   'the flush of publications': {
     by: 'transport/flusher.ts',
-    async enter (socket, client, other) {
+    async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'all' })
       await other.call('#subscribe', { channel: 'all' })
-      const { flush } = socket.port
-      socket.port.flush = function () { socket.port.flush = flush; throw new Error('sabotage') }
-      await socket.exchange.publish('all', 1)
+      const { flush } = session.port
+      session.port.flush = function () { session.port.flush = flush; throw new Error('sabotage') }
+      await session.host.exchange.publish('all', 1)
       t.equal(await other.publication('all'), 1, 'the others get it')
     }
   },
   'a fan-out': {
     by: 'exchange/hub.ts',
-    async enter (socket, client, other) {
+    async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'all' })
       await other.call('#subscribe', { channel: 'all' })
-      socket.deliver = thrower
-      await socket.exchange.publish('all', 2)
+      session.deliver = thrower
+      await session.host.exchange.publish('all', 2)
       t.equal(await other.publication('all'), 2, 'the others get it')
     }
   },
   'a fan-out through hooks, before them': {
     by: 'exchange/hub.ts',
-    async enter (socket, client, other) {
+    async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
-      Object.defineProperty(socket, 'deliveryLanes', { get: thrower })
-      await socket.exchange.publish('hooked', 3)
+      Object.defineProperty(session, 'deliveryLanes', { get: thrower })
+      await session.host.exchange.publish('hooked', 3)
       t.equal(await other.publication('hooked'), 3, 'the others get it')
     }
   },
   'a fan-out through hooks, after them': {
     by: 'socket/lanes.ts',
-    async enter (socket, client, other) {
+    async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
-      socket.deliver = thrower
-      await socket.exchange.publish('hooked', 4)
+      session.deliver = thrower
+      await session.host.exchange.publish('hooked', 4)
       t.equal(await other.publication('hooked'), 4, 'the others get it')
     }
   },
   'the end of a token': {
     by: 'server/expiry-wheel.ts',
-    enter (socket) {
-      socket.setAuthToken({ sub: 'ann', exp: Math.floor(Date.now() / 1000) + 1 })
-      const { fireLocal } = socket
-      socket.fireLocal = (event: string, ...args: unknown[]) => event === 'deauthenticate' ? thrower() : fireLocal.call(socket, event, ...args)
+    enter (session) {
+      session.socket.setAuthToken({ sub: 'ann', exp: Math.floor(Date.now() / 1000) + 1 })
+      const { fireLocal } = session
+      session.fireLocal = (event: string, ...args: unknown[]) => event === 'deauthenticate' ? thrower() : fireLocal.call(session, event, ...args)
     }
   },
   'the budget of all backlogs': {
     by: 'server/buffer-budget.ts',
-    enter (socket) {
-      socket.host.congested(socket)
-      socket.port.recount = () => {
-        delete socket.port.recount
+    enter (session) {
+      session.host.congested(session)
+      session.port.recount = () => {
+        delete session.port.recount
         thrower()
       }
     }
@@ -163,64 +164,64 @@ const entries: Record<string, Entry> = {
   'packets in a batch': {
     by: 'socket/packet-batch.ts',
     options: { pubSubBatchDuration: 10 },
-    enter (socket) {
-      socket.sendObject({ event: 'x' }, { batch: true })
-      socket.port.send = thrower
-      const { emitError } = socket
-      socket.emitError = () => {
-        delete socket.port.send
-        socket.emitError = emitError
+    enter (session) {
+      session.sendObject({ event: 'x' }, true)
+      session.port.send = thrower
+      const { emitError } = session
+      session.emitError = () => {
+        delete session.port.send
+        session.emitError = emitError
         throw new Error('sabotage')
       }
     }
   },
   'what waits for an action on its channel': {
     by: 'socket/lanes.ts',
-    async enter (socket, client) {
+    async enter (session, client) {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
       client.send({ event: '#unsubscribe', data: { channel: 'slow' }, cid: 92 })
-      while (socket.lanes.pending < 2) await sleep(1)
-      const { sendAck } = socket
-      socket.sendAck = (rid: unknown, data: unknown) => rid === 92 ? thrower() : sendAck.call(socket, rid, data)
+      while (session.lanes.pending < 2) await sleep(1)
+      const { sendAck } = session
+      session.sendAck = (rid: unknown, data: unknown) => rid === 92 ? thrower() : sendAck.call(session, rid, data)
     }
   },
   'an answer that was awaited': {
     by: 'barrier.ts',
-    async enter (socket, client) {
+    async enter (session, client) {
       client.send({ event: 'slow echo', cid: 90 })
-      await once(socket, 'slow echo')
-      socket.sendAck = thrower
+      await once(session.socket, 'slow echo')
+      session.sendAck = thrower
     }
   },
   'a hook that was awaited': {
     by: 'barrier.ts',
-    async enter (socket, client) {
-      const { hasListeners } = socket
+    async enter (session, client) {
+      const { hasListeners } = session
       client.send({ event: 'through slow hooks', cid: 90 })
-      while (socket.activity.waiting === 0) await sleep(1)
-      socket.hasListeners = (event: string) => event === 'through slow hooks' ? thrower() : hasListeners.call(socket, event)
+      while (session.activity.waiting === 0) await sleep(1)
+      session.hasListeners = (event: string) => event === 'through slow hooks' ? thrower() : hasListeners.call(session, event)
     }
   },
   'a verification that was awaited': {
     by: 'socket/lanes.ts',
-    async enter (socket, client) {
-      const { sendAck } = socket
-      socket.sendAck = (rid: unknown, data: unknown) => rid === 90 ? thrower() : sendAck.call(socket, rid, data)
+    async enter (session, client) {
+      const { sendAck } = session
+      session.sendAck = (rid: unknown, data: unknown) => rid === 90 ? thrower() : sendAck.call(session, rid, data)
       client.send({ event: '#authenticate', data: jwt.sign({ sub: 'ann' }, authKey), cid: 90 })
     }
   },
   'a close': {
     by: 'transport/ws-port.ts',
     after: true,
-    enter (socket, client) {
-      socket.closeStreams = thrower
+    enter (session, client) {
+      session.closeStreams = thrower
       client.ws.close(4100)
     }
   },
   'an upgrade': {
     by: 'server/core.ts',
-    async enter (socket, _client, _other, { t, port }) {
-      const { host } = socket
+    async enter (session, _client, _other, { t, port }) {
+      const { host } = session
       const { fire } = host
       let opened: any
       host.fire = (event: string, ...args: unknown[]) => {
@@ -234,10 +235,10 @@ const entries: Record<string, Entry> = {
   },
   'an error of the connection': {
     by: 'transport/ws-port.ts',
-    async enter (socket, _client, _other, { t, port }) {
-      const connecting = once(socket.server, 'connection') as Promise<[any]>
+    async enter (session, _client, _other, { t, port }) {
+      const connecting = once(session.host.server, 'connection') as Promise<[any]>
       const client = await NetClient.connect(t, port)
-      const [opened] = await connecting
+      const opened: any = sessionOf((await connecting)[0])
       opened.emitError = () => {
         delete opened.emitError
         thrower()
@@ -245,14 +246,14 @@ const entries: Record<string, Entry> = {
       client.socket.write(frame('not masked', { masked: false }))
       // ws itself has closed it.
       const { code } = await client.closeFrame()
-      return new Other(opened, Promise.resolve({ code: code === 1002 ? 1011 : code }))
+      return new Other(opened.socket, Promise.resolve({ code: code === 1002 ? 1011 : code }))
     }
   },
   'many packets in an array': {
     by: 'slices.ts',
-    async enter (socket, client, other) {
-      const { fireLocal } = socket
-      socket.fireLocal = (event: string, ...args: unknown[]) => event === 'raw' ? thrower() : fireLocal.call(socket, event, ...args)
+    async enter (session, client, other) {
+      const { fireLocal } = session
+      session.fireLocal = (event: string, ...args: unknown[]) => event === 'raw' ? thrower() : fireLocal.call(session, event, ...args)
       client.send(Array.from({ length: 40 }, () => ({})))
       await client.closed
       other.send([...Array.from({ length: 40 }, () => ({})), { event: 'nobody', cid: 900 }])
@@ -261,38 +262,38 @@ const entries: Record<string, Entry> = {
   },
   'a gap': {
     by: 'exchange/hub.ts',
-    async enter (socket, client, other) {
+    async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'all' })
       await other.call('#subscribe', { channel: 'all' })
-      socket.deliver = thrower
-      socket.host.hub.announceGap('gap', 'all')
+      session.deliver = thrower
+      session.host.hub.announceGap('gap', 'all')
       await other.event('gap')
     }
   },
   'the action on a channel that was awaited': {
     by: 'socket/lanes.ts',
-    async enter (socket, client) {
+    async enter (session, client) {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
-      while (socket.lanes.pending < 1) await sleep(1)
-      socket.sendAck = thrower
+      while (session.lanes.pending < 1) await sleep(1)
+      session.sendAck = thrower
     }
   },
   'room in the budget of all': {
     by: 'server/buffer-budget.ts',
     options: { maxTotalBufferedBytes: 1_000_000 },
-    enter (socket) {
-      socket.terminate = thrower
-      socket.port.hold(2_000_000)
+    enter (session) {
+      session.terminate = thrower
+      session.port.hold(2_000_000)
     }
   },
   'a backlog that drains': {
     by: 'transport/ws-port.ts',
     options: { slowConsumerPolicy: 'latest', maxBufferedBytes: 300_000 },
-    async enter (socket, client) {
+    async enter (session, client) {
       await client.call('#subscribe', { channel: 'all' })
       client.ws.pause()
-      const { port } = socket
-      while (socket.server.stats().slowConsumers === 0) await socket.exchange.publish('all', 'x'.repeat(100_000))
+      const { port } = session
+      while (session.host.server.stats().slowConsumers === 0) await session.host.exchange.publish('all', 'x'.repeat(100_000))
       const { holdings } = port
       const add = (bytes: number): void => {
         // What it lets go of when the stream has drained.
@@ -309,10 +310,10 @@ const entries: Record<string, Entry> = {
   'a pause of reading': {
     by: 'deadlines.ts',
     options: { inboundByteRate: 10_000, inboundByteBurst: 2_000 },
-    async enter (socket, client) {
+    async enter (session, client) {
       client.send({ event: 'x', data: 'x'.repeat(3_000) })
-      while (!socket.activity.overRate) await sleep(1)
-      const { activity } = socket
+      while (!session.activity.overRate) await sleep(1)
+      const { activity } = session
       Object.defineProperty(activity, 'overRate', {
         configurable: true,
         get: () => true,
@@ -327,33 +328,33 @@ const entries: Record<string, Entry> = {
   'the time of a listener that answers nobody': {
     by: 'deadlines.ts',
     options: { handlerTimeout: 50 },
-    async enter (socket, client) {
+    async enter (session, client) {
       client.send({ event: 'never' })
-      await once(socket, 'never')
-      socket.activity.forget = thrower
+      await once(session.socket, 'never')
+      session.activity.forget = thrower
     }
   },
   'the time of a listener': {
     by: 'deadlines.ts',
     options: { handlerTimeout: 50 },
-    enter (socket, client) {
-      socket.sendErrorAck = thrower
+    enter (session, client) {
+      session.sendErrorAck = thrower
       client.send({ event: 'never', cid: 90 })
     }
   },
   'the time of a declared event': {
     by: 'deadlines.ts',
     options: { handlerTimeout: 50 },
-    enter (socket, client) {
-      socket.sendErrorAck = thrower
+    enter (session, client) {
+      session.sendErrorAck = thrower
       client.send({ event: 'declared', cid: 90 })
     }
   },
   'the time of a subscription that waits for the broker': {
     by: 'deadlines.ts',
     options: { subscribeTimeout: 50 },
-    enter (socket) {
-      const wait = socket.host.brokerWaits.begin(socket, 'x')
+    enter (session) {
+      const wait = session.host.brokerWaits.begin(session, 'x')
       wait.end = () => {
         delete wait.end
         thrower()
@@ -363,20 +364,20 @@ const entries: Record<string, Entry> = {
   'the channels of one that closes': {
     by: 'server/core.ts',
     after: true,
-    async enter (socket, client) {
+    async enter (session, client) {
       await client.call('#subscribe', { channel: 'all' })
-      socket.removeSubscription = thrower
+      session.removeSubscription = thrower
       client.ws.close(4100)
     }
   },
   'the end of one that closes': {
-    by: 'socket/socket.ts',
+    by: 'socket/session.ts',
     after: true,
-    enter (socket, client) {
-      const { release } = socket.host
-      socket.host.release = (closing: unknown, code: number) => {
-        release.call(socket.host, closing, code)
-        if (closing === socket) thrower()
+    enter (session, client) {
+      const { release } = session.host
+      session.host.release = (closing: unknown, code: number) => {
+        release.call(session.host, closing, code)
+        if (closing === session) thrower()
       }
       client.ws.close(4100)
     }
@@ -408,7 +409,7 @@ for (const [name, { by, options = {}, enter, pending = false, after }] of Object
     first.on('slow echo', async () => { await sleep(20) })
     first.on('never', () => new Promise<void>(() => {}))
     const other = await RawClient.connect(t, port)
-    const entered = await enter(first, client, other, { t, port })
+    const entered = await enter(sessionOf(first), client, other, { t, port })
     const { socket, closed } = entered instanceof Other ? entered : new Other(first, client.closed)
     const { code } = await closed
     if (after !== true) t.equal(code, 1011)
@@ -506,7 +507,7 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'server/drain.ts': 2,
     'server/expiry-wheel.ts': 1,
     'socket/packet-batch.ts': 2,
-    'socket/socket.ts': 1,
+    'socket/session.ts': 1,
     'transport/flusher.ts': 2,
     'transport/heartbeat.ts': 1,
     'transport/ws-port.ts': 7
