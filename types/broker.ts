@@ -54,16 +54,10 @@ export interface BrokerCounters {
 export type MaybePromise<T> = T | Promise<T>
 
 /**
- * Carries publications between publishers and subscribers, inside one process or between many.
- *
- * Delivery is at most once. A node delivers a publication to all of its subscribers in one order, and its own publications too
- * only when they come back from the engine. What is promised between nodes is `order`.
+ * What a broker may be able to do beyond carrying publications. The server looks for each, and does without those that are not
+ * there: a broker that was written before a capability existed stays a whole one. All of them are optional, and all stand here.
  */
-export interface Broker {
-  /** A short name for logs and statistics: 'memory', 'redis', 'nats'. */
-  readonly name: string
-  /** True when other processes take part; a random `authKey` is refused then. A broker that is not shared must answer at once. */
-  readonly shared: boolean
+interface BrokerCapabilities {
   /**
    * In which order the publications of one channel arrive on the nodes, the publisher's own node included.
    * `'channel'`: in one order, the same on all. `'publisher'`: those of one node in the order in which it published them; how those of
@@ -72,6 +66,21 @@ export interface Broker {
   readonly order?: BrokerOrder
   /** True when the broker signs and verifies by `BrokerNode.keys`. A shared broker that does not is refused together with the option `brokerKey`. */
   readonly signs?: boolean
+  /** Counters since the start, for logs and metrics. */
+  stats? (): BrokerCounters
+}
+
+/**
+ * Carries publications between publishers and subscribers, inside one process or between many.
+ *
+ * Delivery is at most once. A node delivers a publication to all of its subscribers in one order, and its own publications too
+ * only when they come back from the engine. What is promised between nodes is `order`.
+ */
+export interface Broker extends BrokerCapabilities {
+  /** A short name for logs and statistics: 'memory', 'redis', 'nats'. */
+  readonly name: string
+  /** True when other processes take part; a random `authKey` is refused then. A broker that is not shared must answer at once. */
+  readonly shared: boolean
   /** Connects. Called once, before anything else. Rejects when the engine cannot be used and retrying is not wanted. */
   start (sink: BrokerSink, node: BrokerNode): MaybePromise<void>
   /** Starts delivery of these channels. Settles when the engine confirmed. Idempotent. */
@@ -84,6 +93,4 @@ export interface Broker {
   control (message: string, toNode?: string): MaybePromise<void>
   /** Disconnects and frees everything. Nothing reaches the sink afterwards. */
   stop (): MaybePromise<void>
-  /** Counters since the start, for logs and metrics. */
-  stats? (): BrokerCounters
 }

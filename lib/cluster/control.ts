@@ -1,57 +1,47 @@
-import type { ScAuthToken } from '../../types/auth.js'
 import type { RevokeFilter, ScCluster } from '../../types/server.js'
 import type { ClusterStats } from '../../types/cluster.js'
 import type { ScStats } from '../../types/stats.js'
 import type { BrokerState } from '../../types/broker.js'
-import { Cluster } from './cluster.js'
 import type { BrokerLink } from '../broker/link.js'
-import { scError, typeName } from '../errors.js'
+import { scError } from '../errors.js'
 import { ifRejects } from '../promises.js'
 import { CatchUp } from './catch-up.js'
-import { type Command, type Filter, type Piece, isCommand, isQuery, maxPiece, maxText } from './commands.js'
-import { type Revocation, type Revocations, claimText, matches } from './revocations.js'
+import { Cluster } from './cluster.js'
+import { type Command, type Piece, isCommand, isQuery, maxPiece } from './commands.js'
+import { readFilter } from './filter.js'
+import type { Revocations } from './revocations.js'
+import type { CommandedSocket, SocketCommands } from './socket-commands.js'
 
 /** Milliseconds that a lost connection may have gone unnoticed. */
 const unnoticed = 120_000
 
-/** What commands need of a socket. */
-export interface CommandedSocket {
-  readonly id: string
-  readonly authToken: ScAuthToken | null
-  deauthenticate (): void
-  disconnect (code?: number, reason?: string): void
-  isSubscribed (channel: string): boolean
-  kickOut (channel: string, message?: string): void
-}
-
-/** What commands need of the server. */
-export interface ControlPort<Socket extends CommandedSocket = CommandedSocket> {
-  readonly sockets: Iterable<Socket>
+/** What control needs of the server. */
+export interface ControlPort {
+  /** What commands do here. */
+  readonly commands: Pick<SocketCommands<CommandedSocket>, 'run' | 'learn'>
   readonly revocations: Revocations
-  /** What is being decided about the socket's token does not count any more. */
-  supersede (socket: Socket): void
   stats (): ScStats
   warn (err: unknown): void
 }
 
 /** Commands about sockets, wherever in the cluster they are. Each returns how many sockets it concerned. */
-export class Control<Socket extends CommandedSocket = CommandedSocket> implements ScCluster {
+export class Control implements ScCluster {
   readonly nodeId: string
-  readonly #port: ControlPort<Socket>
+  readonly #port: ControlPort
   readonly #cluster: Cluster<ScStats>
   readonly #catchUp: CatchUp
   /** When the engine was lost; `null` while it is there, or was never. */
   #lostAt: number | null = null
   #wasUp = false
 
-  constructor (link: BrokerLink, port: ControlPort<Socket>) {
+  constructor (link: BrokerLink, port: ControlPort) {
     this.#port = port
     this.nodeId = link.node.id
     this.#cluster = new Cluster<ScStats>(link, {
       nodeId: this.nodeId,
       onCommand: (command) => {
         if (!isCommand(command)) throw new Error('unknown command')
-        return this.#run(command)
+        return port.commands.run(command)
       },
       onQuery: (query) => this.#answer(query),
       onNodes: () => this.#catchUp.nodes(this.#others()),
@@ -63,7 +53,7 @@ export class Control<Socket extends CommandedSocket = CommandedSocket> implement
       learn: (entries, life) => {
         // Else those of tokens that live longer than any that came here would count as over.
         if (life !== undefined) port.revocations.outlive(life)
-        this.#learn(entries)
+        port.commands.learn(entries)
       },
       failed: (err) => port.warn(scError('SC_ERR_CLUSTER', ['revocations', err.message], { cause: err }))
     })
@@ -98,53 +88,6 @@ export class Control<Socket extends CommandedSocket = CommandedSocket> implement
     const failed = answers.filter(({ error }) => error !== undefined).map(({ id, error }) => `${id} (${error})`)
     if (missing.length + failed.length !== 0) this.#port.warn(scError('SC_ERR_CLUSTER', [command.do, [...missing, ...failed].join(', ')]))
     return answers.reduce((sum, { value }) => sum + (Number.isSafeInteger(value) && value as number > 0 ? value as number : 0), 0)
-  }
-
-  #run (command: Command): number {
-    if (command.do === 'remember') return this.#learn(command.entries)
-    const { filter } = command
-    if (command.do === 'revoke') this.#remember(filter, command.at)
-    let concerned = 0
-    for (const socket of [...this.#port.sockets]) {
-      // It may be about to get another token. What fits without a connection is remembered, and refused when it is decided.
-      if (command.do === 'revoke' && filter.socketId === socket.id) this.#port.supersede(socket)
-      if (!matches(filter, socket.id, socket.authToken)) continue
-      if (command.do === 'revoke') {
-        if (socket.authToken === null) continue
-        socket.deauthenticate()
-      } else if (command.do === 'disconnect') {
-        socket.disconnect(command.code, command.reason)
-      } else {
-        if (!socket.isSubscribed(command.channel)) continue
-        socket.kickOut(command.channel, command.message)
-      }
-      concerned++
-    }
-    return concerned
-  }
-
-  #remember ({ user, jti, socketId }: Filter, at: number | undefined): void {
-    // Nodes of an earlier version do not say when.
-    if (at === undefined) this.#port.revocations.add({ user, jti, socketId })
-    else if (socketId === undefined) this.#port.revocations.merge({ user: claimText(user), jti: claimText(jti), at })
-  }
-
-  /** Revocations of other nodes: what they mean is done here too. @returns how many sockets they concerned */
-  #learn (entries: readonly Revocation[]): number {
-    const { revocations, sockets } = this.#port
-    let news = false
-    for (const entry of entries) {
-      if (entry.user === undefined && entry.jti === undefined) continue
-      news = revocations.merge(entry) || news
-    }
-    if (!news) return 0
-    let concerned = 0
-    for (const socket of [...sockets]) {
-      if (socket.authToken === null || !revocations.has(socket.authToken)) continue
-      socket.deauthenticate()
-      concerned++
-    }
-    return concerned
   }
 
   #answer (query: unknown): Piece {
@@ -191,23 +134,4 @@ export class Control<Socket extends CommandedSocket = CommandedSocket> implement
     this.#catchUp.stop()
     this.#cluster.stop()
   }
-}
-
-/**
- * A copy of what an application gave; users and ids as text.
- * @throws InvalidArgumentsError for anything but an object of texts and numbers, or, with `needsOne`, for one that means everybody
- */
-function readFilter (given: RevokeFilter, needsOne: boolean): Filter {
-  if (typeof given !== 'object' || given === null) throw scError('SC_ERR_FILTER', [typeName(given)])
-  const filter: Filter = {}
-  for (const field of ['user', 'jti', 'socketId'] as const) {
-    const value = given[field]
-    if (value === undefined) continue
-    const text = typeof value === 'number' && field !== 'socketId' ? String(value) : value
-    if (typeof text !== 'string') throw scError('SC_ERR_FILTER', [`${typeName(value)} as ${field}`])
-    if (text.length > maxText) throw scError('SC_ERR_FILTER', [`more than ${maxText} characters as ${field}`])
-    filter[field] = text
-  }
-  if (needsOne && Object.keys(filter).length === 0) throw scError('SC_ERR_FILTER', ['none of them'])
-  return filter
 }

@@ -141,13 +141,3 @@ export function lifeOf ({ iat, exp }: ScAuthToken): number {
 function keyOf ({ user, jti }: { user?: string, jti?: string }): string {
   return JSON.stringify([user ?? null, jti ?? null])
 }
-
-/** Whether a socket is one that a filter means. Every field given must fit. */
-export function matches (filter: RevokeFilter, socketId: string, token: ScAuthToken | null): boolean {
-  const { user, jti, socketId: id } = filter
-  return (id === undefined || id === socketId) && fits(user, token?.sub) && fits(jti, token?.jti)
-}
-
-function fits (wanted: string | number | undefined, claim: unknown): boolean {
-  return wanted === undefined || claimText(claim) === claimText(wanted)
-}

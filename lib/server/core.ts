@@ -12,6 +12,9 @@ import { isAuthTokenExpired } from '../auth/expiry.js'
 import { brokerKeys } from '../broker/keys.js'
 import { BrokerLink } from '../broker/link.js'
 import { memoryBroker } from '../broker/memory.js'
+import { Control } from '../cluster/control.js'
+import { Revocations, claimText, lifeOf } from '../cluster/revocations.js'
+import { SocketCommands } from '../cluster/socket-commands.js'
 import { Registry } from '../contracts/registry.js'
 import { DeadlineSets, type Deadlines, Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
@@ -43,14 +46,12 @@ import { Clients } from './clients.js'
 import { Admission } from './admission.js'
 import { addressKey } from './addresses.js'
 import { BufferBudget } from './buffer-budget.js'
-import { Control } from '../cluster/control.js'
 import { drainSockets } from './drain.js'
 import { Events } from './events.js'
 import { ExpiryWheel } from './expiry-wheel.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
 import { RateKeys } from './rate-keys.js'
-import { Revocations, claimText, lifeOf } from '../cluster/revocations.js'
 import { Server, type ServerPort } from './server.js'
 import { setAuthToken } from './tokens.js'
 
@@ -102,7 +103,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
   readonly link: BrokerLink
   readonly counters: ActionCounters = { blocked: 0, invalid: 0, rateLimited: 0, faults: 0 }
   readonly admission: Admission
-  readonly control: Control<Session>
+  readonly control: Control
   readonly revocations: Revocations
   userProperty = 'user'
   ready = false
@@ -159,10 +160,9 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     this.exchange = new Exchange(this.link, this.hub, this)
     this.admission = new Admission(options)
     this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
-    this.control = new Control<Session>(this.link, {
-      sockets: this.clients.all,
+    this.control = new Control(this.link, {
+      commands: new SocketCommands<Session>({ sockets: this.clients.all, revocations: this.revocations, supersede: supersedeAttempts }),
       revocations: this.revocations,
-      supersede: supersedeAttempts,
       stats: () => this.stats(),
       warn: (err) => this.warn(err)
     })

@@ -12,12 +12,12 @@ import type { ScStats } from '../../types/stats.js'
 import { checkCallback, checkMethods, checkText } from '../arguments.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
 import { type Guarded, follow } from '../barrier.js'
+import type { Control } from '../cluster/control.js'
 import { ifRejects } from '../promises.js'
 import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { Clients } from './clients.js'
-import type { Control } from '../cluster/control.js'
 import type { Events } from './events.js'
 import type { LegacyMiddleware } from './legacy-middleware.js'
 
@@ -26,7 +26,7 @@ export interface ServerPort {
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
   readonly clients: Clients
-  readonly control: Pick<Control, 'revoke' | 'disconnect' | 'kickOut' | keyof ScCluster>
+  readonly control: Control
   readonly events: Events
   readonly middleware: LegacyMiddleware
   readonly link: { readonly state: BrokerState }

@@ -1,7 +1,9 @@
 import type { BrokerNode } from '../../../types/broker.js'
-import { decodeFrame, encodeFrame, type FrameKind, type ReadFrame } from './frames.js'
+import { decodeFrame, encodeFrame, isOtherVersion, type FrameKind, type ReadFrame } from './frames.js'
 import { OwnFrames } from './own-frames.js'
 import { Seal, isSealed } from './seal.js'
+
+const otherVersion = 'frames of a version that this process does not read: other processes run another version of this package'
 
 /** Puts messages of this node into the text that travels, and opens what comes: the frame, signed when there is a key. */
 export class Envelope {
@@ -27,12 +29,14 @@ export class Envelope {
   open (topic: string, text: string): ReadFrame | string {
     const opened = this.#seal === null ? text : this.#seal.open(topic, text)
     if (opened === null) {
+      if (isOtherVersion(text)) return otherVersion
       return isSealed(text)
         ? 'frames with a signature that does not fit: the option brokerKey must be the same on all processes; to change it, give an array of the new and the old one'
         : 'frames without a signature: set the option brokerKey on all processes'
     }
     const frame = decodeFrame(opened)
     if (frame !== null) return frame
+    if (isOtherVersion(opened)) return otherVersion
     return isSealed(opened) ? 'frames that are signed: this process has no key; set the option brokerKey to that of the other processes' : 'frames that cannot be read'
   }
 

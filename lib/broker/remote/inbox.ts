@@ -34,6 +34,7 @@ export class Inbox {
       this.#drop(frame)
       return
     }
+    if (frame.hasUnknown) sink.dropped?.('fields of messages, which are delivered without them: other processes run a later version of this package')
     const channel = topics.channelOf(topic)
     if (channel !== undefined) {
       if (frame.kind !== 'm') {

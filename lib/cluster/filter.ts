@@ -1,0 +1,34 @@
+import type { ScAuthToken } from '../../types/auth.js'
+import type { RevokeFilter } from '../../types/server.js'
+import { scError, typeName } from '../errors.js'
+import { type Filter, maxText } from './commands.js'
+import { claimText } from './revocations.js'
+
+/**
+ * A copy of what an application gave; users and ids as text.
+ * @throws InvalidArgumentsError for anything but an object of texts and numbers, or, with `needsOne`, for one that means everybody
+ */
+export function readFilter (given: RevokeFilter, needsOne: boolean): Filter {
+  if (typeof given !== 'object' || given === null) throw scError('SC_ERR_FILTER', [typeName(given)])
+  const filter: Filter = {}
+  for (const field of ['user', 'jti', 'socketId'] as const) {
+    const value = given[field]
+    if (value === undefined) continue
+    const text = typeof value === 'number' && field !== 'socketId' ? String(value) : value
+    if (typeof text !== 'string') throw scError('SC_ERR_FILTER', [`${typeName(value)} as ${field}`])
+    if (text.length > maxText) throw scError('SC_ERR_FILTER', [`more than ${maxText} characters as ${field}`])
+    filter[field] = text
+  }
+  if (needsOne && Object.keys(filter).length === 0) throw scError('SC_ERR_FILTER', ['none of them'])
+  return filter
+}
+
+/** Whether a socket is one that a filter means. Every field given must fit. */
+export function matches (filter: Filter, socketId: string, token: ScAuthToken | null): boolean {
+  const { user, jti, socketId: id } = filter
+  return (id === undefined || id === socketId) && fits(user, token?.sub) && fits(jti, token?.jti)
+}
+
+function fits (wanted: string | undefined, claim: unknown): boolean {
+  return wanted === undefined || claimText(claim) === wanted
+}

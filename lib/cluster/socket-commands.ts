@@ -1,0 +1,79 @@
+import type { ScAuthToken } from '../../types/auth.js'
+import type { Command, Filter } from './commands.js'
+import { matches } from './filter.js'
+import { type Revocation, type Revocations, claimText } from './revocations.js'
+
+/** What commands need of a socket. */
+export interface CommandedSocket {
+  readonly id: string
+  readonly authToken: ScAuthToken | null
+  deauthenticate (): void
+  disconnect (code?: number, reason?: string): void
+  isSubscribed (channel: string): boolean
+  kickOut (channel: string, message?: string): void
+}
+
+/** What commands need of the server. */
+export interface SocketCommandsPort<Socket extends CommandedSocket> {
+  readonly sockets: Iterable<Socket>
+  readonly revocations: Revocations
+  /** What is being decided about the socket's token does not count any more. */
+  supersede (socket: Socket): void
+}
+
+/** What commands do on this node, to its sockets and to what it remembers, whichever node they come from. */
+export class SocketCommands<Socket extends CommandedSocket> {
+  readonly #port: SocketCommandsPort<Socket>
+
+  constructor (port: SocketCommandsPort<Socket>) {
+    this.#port = port
+  }
+
+  /** @returns how many sockets it concerned */
+  run (command: Command): number {
+    if (command.do === 'remember') return this.learn(command.entries)
+    const { filter } = command
+    if (command.do === 'revoke') this.#remember(filter, command.at)
+    let concerned = 0
+    for (const socket of [...this.#port.sockets]) {
+      // It may be about to get another token. What fits without a connection is remembered, and refused when it is decided.
+      if (command.do === 'revoke' && filter.socketId === socket.id) this.#port.supersede(socket)
+      if (!matches(filter, socket.id, socket.authToken)) continue
+      if (command.do === 'revoke') {
+        if (socket.authToken === null) continue
+        socket.deauthenticate()
+      } else if (command.do === 'disconnect') {
+        socket.disconnect(command.code, command.reason)
+      } else {
+        if (!socket.isSubscribed(command.channel)) continue
+        socket.kickOut(command.channel, command.message)
+      }
+      concerned++
+    }
+    return concerned
+  }
+
+  /** Revocations of other nodes: what they mean is done here too. @returns how many sockets they concerned */
+  learn (entries: readonly Revocation[]): number {
+    const { revocations, sockets } = this.#port
+    let news = false
+    for (const entry of entries) {
+      if (entry.user === undefined && entry.jti === undefined) continue
+      news = revocations.merge(entry) || news
+    }
+    if (!news) return 0
+    let concerned = 0
+    for (const socket of [...sockets]) {
+      if (socket.authToken === null || !revocations.has(socket.authToken)) continue
+      socket.deauthenticate()
+      concerned++
+    }
+    return concerned
+  }
+
+  #remember ({ user, jti, socketId }: Filter, at: number | undefined): void {
+    // Nodes of an earlier version do not say when.
+    if (at === undefined) this.#port.revocations.add({ user, jti, socketId })
+    else if (socketId === undefined) this.#port.revocations.merge({ user: claimText(user), jti: claimText(jti), at })
+  }
+}
