@@ -15,7 +15,7 @@ export const errorTable = {
   SC_ERR_TOKEN_NOT_BEFORE: { name: 'AuthTokenNotBeforeError', message: '%s' },
   SC_ERR_TOKEN: { name: 'AuthTokenError', message: '%s', wire: 'The auth token could not be checked' },
   SC_ERR_TOKEN_FORMAT: { name: 'InvalidArgumentsError', message: 'Invalid token format: expected a string, got %s' },
-  SC_ERR_TOKEN_PAYLOAD: { name: 'InvalidArgumentsError', message: 'setAuthToken expects the claims to be a plain object, got %s' },
+  SC_ERR_TOKEN_PAYLOAD: { name: 'InvalidArgumentsError', message: 'setAuthToken expects the claims to be a plain object, got %s', wire: 'setAuthToken expects the claims to be a plain object' },
   SC_ERR_TOKEN_ALGORITHM: { name: 'InvalidArgumentsError', message: 'Cannot change the algorithm of auth tokens at run time; set the option authAlgorithm' },
   SC_ERR_TOKEN_SIGNING: { name: 'AuthTokenError', message: 'Failed to sign the auth token: %s', wire: 'Failed to sign the auth token', closeCode: 4002 },
   SC_ERR_TOKEN_DELIVERY: { name: 'AuthError', message: 'Failed to deliver the auth token to the client: %s', wire: 'Failed to deliver the auth token to the client' },

@@ -1,10 +1,13 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import createError from '@fastify/error'
 import t from 'tap'
 import { Type } from 'typebox'
 import jwt from 'jsonwebtoken'
-import { ScError, ScRefusal, type ScServerSocket } from '../../lib/index.js'
-import { hydrateError } from '../../lib/protocol/wire-errors.js'
+import type { ScErrorCode } from '../../lib/errors.js'
+import { ScError, ScRefusal, errorTable, type ScServerSocket } from '../../lib/index.js'
+import { dehydrateError, hydrateError, presentError } from '../../lib/protocol/wire-errors.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
 
@@ -135,3 +138,36 @@ for (const version of [1, 2] as const) {
     }
   })
 }
+
+t.test('no error of the library tells clients what other parts had to say', async (t) => {
+  const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
+  /** Rows that quote, and whose quotes are for those who read them. */
+  const known: Record<string, string> = {
+    SC_ERR_CONTRACT: 'stops the start, or is about names',
+    SC_ERR_HANDSHAKE_BLOCKED: 'quotes what may be shown',
+    SC_ERR_MESSAGE: 'about what the client sent'
+  }
+  const quoting = new Set<string>()
+  for (const file of readdirSync(lib, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts')) continue
+    // What is made of another error's text, or of a reason that somebody gave.
+    for (const [, code] of readFileSync(`${lib}${file}`, 'utf8').matchAll(/scError\('(SC_ERR_\w+)', \[(?:(?!scError)[^\n{])*?(?:messageOf\(|\.message\b|\breason\b)/g)) quoting.add(code!)
+  }
+  t.ok(quoting.size > 10, [...quoting].join(', '))
+  for (const code of Object.keys(known)) t.ok(quoting.delete(code), `${code} quotes`)
+  const rows: Record<string, { message: string, wire?: string }> = errorTable
+  for (const code of quoting) t.type(rows[code]!.wire, 'string', `${code} quotes, so clients read another text`)
+  for (const [code, { message, wire }] of Object.entries(rows)) {
+    if (wire === undefined) continue
+    const count = (text: string): number => text.split('%s').length - 1
+    // Names that the client knows come first.
+    const args = Array.from({ length: count(message) }, (_, i) => i < count(wire) ? 'public' : secret)
+    const error = new ScError(code as ScErrorCode, args, { cause: new Error(secret) })
+    t.match(error.message, secret, `${code}: the log reads it`)
+    for (const shown of [presentError(error, 'thrown'), presentError(error, 'deliberate'), presentError(error, 'own'), dehydrateError(error)]) {
+      t.notMatch(JSON.stringify(shown), secret, `${code}: no client does`)
+      t.match(shown, { id: error.id }, `${code}: by its id it is found in the log`)
+    }
+    t.notMatch(error.wireMessage, secret, code)
+  }
+})
