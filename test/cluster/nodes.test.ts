@@ -144,3 +144,39 @@ for (const engine of ['redis', 'nats'] as const) {
     })
   })
 }
+
+t.test('how long a node may be silent is not for the node alone to say', async (t) => {
+  let beats = 0
+  const broker: Broker = {
+    name: 'fake',
+    shared: true,
+    async start (sink) { sink.state('up') },
+    async subscribe () {},
+    async unsubscribe () {},
+    async publish () {},
+    async control (message) { if (message.includes('"every"')) beats++ },
+    async stop () {}
+  }
+  const { cluster } = await startNode(t, 'n1', broker, { heartbeatInterval: 20 })
+  const { now } = performance
+  let time = now.call(performance)
+  performance.now = () => time
+  t.teardown(() => { performance.now = now })
+  const says = (node: string, every: number): void => { cluster.handle(JSON.stringify({ t: 'beat', every }), node) }
+  /** Until three beats have looked who is silent. */
+  const silent = async (): Promise<void> => {
+    const enough = beats + 3
+    const looked = (): boolean => beats >= enough
+    while (!looked()) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  for (const [i, every] of [-5, 0, Number.MIN_VALUE].entries()) says(`short${i}`, every)
+  await silent()
+  t.same(cluster.nodes, ['n1', 'short0', 'short1', 'short2'], 'no time at all has passed')
+  for (const [i, every] of [1e300, 1e9, Number.MAX_SAFE_INTEGER].entries()) says(`long${i}`, every)
+  time += 1_000
+  await silent()
+  t.same(cluster.nodes, ['n1', 'long0', 'long1', 'long2'], 'a second is a long time for who is heard all the time')
+  time += 300_000
+  await silent()
+  t.same(cluster.nodes, ['n1'], 'and five minutes for anybody')
+})

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { constants, inflateRawSync } from 'node:zlib'
 import t from 'tap'
 import { WebSocket } from 'ws'
+import { Deflate } from '../../lib/transport/deflate.js'
 import { generations } from '../helpers/app.js'
 import { NetClient, RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
@@ -45,8 +46,16 @@ t.test('a publication is compressed once for all', async (t) => {
     await client.packetFrame((packet) => packet.rid === 2)
     return client
   }))
+  const { compress } = Deflate.prototype
+  let times = 0
+  Deflate.prototype.compress = function (payload) {
+    times++
+    return compress.call(this, payload)
+  }
+  t.teardown(() => { Deflate.prototype.compress = compress })
   sc.exchange.publish('a', text)
   const frames = await Promise.all(clients.map((client) => client.frames.take(({ rsv }) => rsv === 4, 'a compressed frame')))
+  t.equal(times, 1)
   for (const { opcode, payload } of frames) {
     t.equal(opcode, 1)
     t.same(payload, frames[0]!.payload)
