@@ -37,6 +37,7 @@ export const errorTable = {
   SC_ERR_HOST: { name: 'ServerProtocolError', message: 'This server is not %s; see the option hosts', statusCode: 421 },
   SC_ERR_HANDSHAKE_BLOCKED: { name: 'ServerProtocolError', message: '%s', statusCode: 401 },
   SC_ERR_CLOSING: { name: 'ServerProtocolError', message: 'The server is closing', statusCode: 503 },
+  SC_ERR_UPGRADE_TIMEOUT: { name: 'TimeoutError', message: 'Expected the hooks of the upgrade to decide within %s ms (option handshakeTimeout)', statusCode: 503 },
   SC_ERR_UPGRADE_REQUIRED: { name: 'ServerProtocolError', message: 'This path expects a websocket upgrade', statusCode: 426 },
   SC_ERR_SOCKET_CLOSED: { name: 'SocketProtocolError', message: '%s' },
   SC_ERR_BAD_CONNECTION: { name: 'BadConnectionError', message: "Event '%s' was aborted due to a bad connection" },

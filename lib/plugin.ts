@@ -57,7 +57,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     scopes.addChild(child, this)
   })
 
-  const upgrades = Upgrades.join(fastify)
+  const upgrades = Upgrades.join(fastify, options.handshakeTimeout)
   const websocketServer = createWebSocketServer(options)
   addRoutes(fastify, core, upgrades, websocketServer)
 

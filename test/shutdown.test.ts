@@ -63,13 +63,29 @@ t.test('a hook that answers', async (t) => {
 t.test('a hook that hangs', async (t) => {
   for (const when of ['before', 'after'] as const) {
     const hang = (app: FastifyInstance): unknown => app.addHook('onRequest', () => new Promise(() => {}))
-    const { app, port } = await build(t, { handshakeTimeout: 150 }, when === 'before' ? hang : nothing, when === 'after' ? hang : nothing)
-    const start = performance.now()
-    const took = await timed(t.rejects(RawClient.open(null, port), /503/))
-    t.ok(performance.now() - start >= 140 && took < 2_000, `freed after ${took.toFixed()} ms`)
-    const closing = await timed(app.close())
-    t.ok(closing < 1_000, `closed in ${closing.toFixed()} ms`)
+    for (const own of [false, true]) {
+      const { app, port } = await build(t, { handshakeTimeout: 150 }, (app) => {
+        if (when === 'before') hang(app)
+        if (own) app.register(websocket)
+      }, when === 'after' ? hang : nothing)
+      const start = performance.now()
+      const took = await timed(t.rejects(RawClient.open(null, port), /503/))
+      t.ok(performance.now() - start >= 140 && took < 2_000, `freed after ${took.toFixed()} ms`)
+      const closing = await timed(app.close())
+      t.ok(closing < 1_000, `closed in ${closing.toFixed()} ms`)
+    }
   }
+  let decide = nothing
+  const slow = await build(t, { handshakeTimeout: 100 }, (app) => app.addHook('onRequest', (_request, _reply, done) => { decide = done }), nothing)
+  const socket = connect(slow.port, '127.0.0.1')
+  socket.write('GET /socketcluster/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n')
+  let answer = ''
+  socket.on('data', (data) => { answer += data.toString() })
+  await once(socket, 'close')
+  t.match(answer, /^HTTP\/1\.1 503 Service Unavailable\r\n/)
+  t.match(JSON.parse(answer.split('\r\n\r\n')[1]!.replace(/^[\da-f]+\r\n|\r\n0$/g, '')), { statusCode: 503, code: 'SC_ERR_UPGRADE_TIMEOUT', error: 'Service Unavailable', message: /within 100 ms \(option handshakeTimeout\)/ })
+  decide()
+  t.match(slow.app.scServer.stats(), { pendingClients: 0, connects: 0 }, 'a hook that decides too late makes no connection')
   const { app, port } = await build(t, { handshakeTimeout: 300 }, (app) => app.addHook('onRequest', () => new Promise(() => {})), nothing)
   const opening = RawClient.open(null, port)
   opening.catch(() => {})

@@ -20,7 +20,7 @@ const retryAfter = 10
  * SocketCluster's `handshakeWS` middleware; whatever rejects gives its HTTP status.
  */
 export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades: Upgrades, websocketServer: WebSocketServer): void {
-  const { path, handshakeTimeout } = core.options
+  const { path } = core.options
   const origins = new Origins(core.options.origins)
   const hosts = core.options.hosts === undefined ? null : new Hosts(core.options.hosts)
 
@@ -67,6 +67,8 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
   function handler (request: FastifyRequest, reply: FastifyReply): void {
     const upgrade = upgrades.take(request)
     if (upgrade === undefined) {
+      // It took the hooks too long, and was answered.
+      if (reply.sent) return
       reply.header('upgrade', 'websocket')
       throw scError('SC_ERR_UPGRADE_REQUIRED')
     }
@@ -90,12 +92,11 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
     if (route.onRequest === onRequest) route.handler = handler
   })
   for (const url of urlsOf(fastify, path)) {
+    upgrades.serves(fastify.prefix + url)
     try {
       fastify.route({
         method: 'GET',
         url,
-        // A hook that hangs would hold the socket for ever; the upgrade ends this timeout.
-        handlerTimeout: handshakeTimeout,
         schema: { hide: true } as object,
         onRequest,
         handler

@@ -1,8 +1,12 @@
-import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { type IncomingMessage, STATUS_CODES, type Server, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Deadlines } from '../deadlines.js'
+import { scError } from '../errors.js'
+import { writeLine } from '../log.js'
 import { Pipelining } from './pipelining.js'
+import { Undecided, Watch, tracesOf, written } from './undecided.js'
 
 /** An upgrade that was asked for and not yet made. */
 export interface Upgrade {
@@ -12,51 +16,7 @@ export interface Upgrade {
   /** What could be seen of the connection when nobody had touched it yet. */
   readonly traces: number
   /** Since nobody answered at once. */
-  watch: Watch | null
-}
-
-/** Bytes that a client may send before it has the answer to its upgrade. */
-const maxEarlyBytes = 65_536
-
-/**
- * Reads from a connection while the routes decide about its upgrade: who does not read never learns that the client is gone, and
- * hooks and handlers may take any time. What comes early belongs to the websocket.
- */
-class Watch {
-  readonly #socket: Duplex
-  readonly #traces: number
-  #early: Buffer[] = []
-  #bytes = 0
-
-  constructor (socket: Duplex) {
-    this.#socket = socket
-    socket.on('data', this.#onData)
-    socket.on('end', this.#onEnd)
-    this.#traces = tracesOf(socket)
-  }
-
-  /** Stops. @returns what came early */
-  stop (): Buffer[] {
-    this.#socket.removeListener('data', this.#onData)
-    this.#socket.removeListener('end', this.#onEnd)
-    return this.#early
-  }
-
-  readonly #onData = (chunk: Buffer): void => {
-    // Somebody else has made something of the connection.
-    if (this.#traces !== tracesOf(this.#socket)) {
-      this.stop()
-      return
-    }
-    this.#early.push(chunk)
-    this.#bytes += chunk.length
-    if (this.#bytes > maxEarlyBytes) this.#socket.destroy()
-  }
-
-  readonly #onEnd = (): void => {
-    this.stop()
-    if (this.#traces === tracesOf(this.#socket) + 1) this.#socket.destroy()
-  }
+  watch: Undecided | null
 }
 
 /** Every HTTP server has one, however many registrations share it: two would answer the same upgrade twice. */
@@ -74,13 +34,21 @@ export class Upgrades {
   readonly #fastify: FastifyInstance
   readonly #waiting = new WeakMap<Duplex, Upgrade>()
   #pipelining: Pipelining | null = null
+  /** Of those that were not decided at once. */
+  #undecided = new Deadlines(1)
+  /** Where the plugin has routes. */
+  readonly #paths = new Set<string>()
   #users = 0
   #closing = false
 
-  /** The upgrades of an application's HTTP server; `leave()` must follow. */
-  static join (fastify: FastifyInstance): Upgrades {
+  /**
+   * The upgrades of an application's HTTP server; `leave()` must follow.
+   * @param timeout milliseconds that hooks may take to decide; among several registrations the longest counts
+   */
+  static join (fastify: FastifyInstance, timeout: number): Upgrades {
     let upgrades = ofServer.get(fastify.server)
     if (upgrades === undefined) ofServer.set(fastify.server, upgrades = new Upgrades(fastify))
+    if (timeout > upgrades.#undecided.duration) upgrades.#undecided = new Deadlines(timeout)
     if (upgrades.#users++ === 0) {
       fastify.server.prependListener('upgrade', upgrades.#onUpgrade)
       // It looks first.
@@ -102,6 +70,11 @@ export class Upgrades {
     if (--this.#users > 0) return
     this.#fastify.server.removeListener('upgrade', this.#onUpgrade)
     this.#pipelining?.stop()
+  }
+
+  /** The plugin has a route there. */
+  serves (path: string): void {
+    this.#paths.add(path)
   }
 
   /** Fastify closes: it answers upgrades itself, and others no longer listen. */
@@ -128,6 +101,12 @@ export class Upgrades {
     return upgrade
   }
 
+  /** Somebody else took it to a route of this plugin. */
+  #giveUpOthers (socket: Duplex): void {
+    if (!this.#waiting.delete(socket) || written(socket) > 0) return
+    refuse(socket, '503 Service Unavailable')
+  }
+
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (this.#pipelining?.refuses(socket) === true) return
     // Node.js took its own listener away: without one, a connection that breaks while hooks run would end the process.
@@ -143,6 +122,7 @@ export class Upgrades {
     if (upgrade.traces === tracesOf(socket)) this.#route(upgrade)
     // Fastify answers 503 itself while it closes, without any hook.
     else if (this.#closing && written(socket) > 0 && socket.listenerCount('data') === 0) destroySoon(socket)
+    else if (this.#paths.has(pathOf(upgrade.request))) this.#undecided.add(upgrade.watch = new Undecided(socket, () => this.#giveUpOthers(socket)))
   }
 
   #route (upgrade: Upgrade): void {
@@ -162,7 +142,19 @@ export class Upgrades {
     }
     response.once('finish', onAnswered)
     this.#fastify.routing(request, response)
-    if (this.#waiting.has(socket) && !response.writableEnded) upgrade.watch = new Watch(socket)
+    if (!this.#waiting.has(socket) || response.writableEnded) return
+    upgrade.watch = new Watch(socket, () => this.#giveUp(upgrade, response))
+    // Others, such as HTTP/2's, are ordinary requests here and may take as long as their routes let them.
+    if (request.headers.upgrade?.toLowerCase() === 'websocket') this.#undecided.add(upgrade.watch)
+  }
+
+  /** No hook decided in time. Should one do so later, there is no upgrade any more. */
+  #giveUp ({ request, socket }: Upgrade, response: ServerResponse): void {
+    this.#waiting.delete(socket)
+    const { statusCode, code, message } = scError('SC_ERR_UPGRADE_TIMEOUT', [this.#undecided.duration])
+    writeLine(this.#fastify.log, 'warn', 'hooks did not decide about an upgrade in time', { url: request.url, timeout: this.#undecided.duration })
+    response.writeHead(statusCode!, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
+    response.end(JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode!], message }))
   }
 }
 
@@ -183,14 +175,8 @@ function onError (this: Duplex): void {
   this.destroy()
 }
 
-/** Changes as soon as somebody answers, reads, or watches over a connection. */
-function tracesOf (socket: Duplex): number {
-  return socket.listenerCount('close') + socket.listenerCount('error') + socket.listenerCount('data') + written(socket)
-}
-
-/** A connection need not be one of a network. */
-function written (socket: Duplex): number {
-  return (socket as Socket).bytesWritten ?? 0
+function pathOf ({ url = '' }: IncomingMessage): string {
+  return url.split('?', 1)[0]!
 }
 
 function refuse (socket: Duplex, status: string): void {
