@@ -110,6 +110,11 @@ export abstract class Emitter {
     return this.#streams?.active(event)
   }
 
+  /** Ends the loops over one event at once. */
+  protected stopStream (event: string): void {
+    this.#streams?.stop(true, event)
+  }
+
   protected closeStreams (): void {
     this.#streams?.end(false)
   }

@@ -7,7 +7,7 @@ import { ScError, scError, typeName } from '../errors.js'
 import { runHooks, withDeadline } from '../lifecycle/run.js'
 import { withHidden } from '../printing.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
-import { type TokenChange, announceLoss, announceToken, removeToken, replaceToken } from '../socket/authentication.js'
+import type { TokenChange } from '../socket/authentication.js'
 import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { read } from '../untrusted.js'
@@ -39,8 +39,8 @@ interface Candidate {
 export const handleAuthenticate: PacketHandler = (context, session, packet) => {
   const { authenticateRate } = context.host.options
   if (authenticateRate !== 0) {
-    session.authAttempts ??= new TokenBucket(authenticateRate / 60, Math.max(1, authenticateRate), session.lastSeen)
-    const retryAfter = session.authAttempts.take(session.lastSeen)
+    session.auth.attempts ??= new TokenBucket(authenticateRate / 60, Math.max(1, authenticateRate), session.lastSeen)
+    const retryAfter = session.auth.attempts.take(session.lastSeen)
     if (retryAfter !== 0) {
       context.counters.rateLimited++
       refuseInvalid(context, session, packet.cid, scError('SC_ERR_AUTH_RATE', [retryAfter], { retryAfter }))
@@ -56,9 +56,9 @@ export const handleAuthenticate: PacketHandler = (context, session, packet) => {
     const shown = refused?.shown
     const status = { isAuthenticated: session.authToken !== null, authError: shown === undefined ? undefined : dehydrateError(shown) }
     if (refused?.isBadToken === true) {
-      session.sendErrorAck(packet.cid, shown, session.dialect.authStatusWithError ? status : undefined)
+      session.outbound.errorAck(packet.cid, shown, session.dialect.authStatusWithError ? status : undefined)
     } else {
-      session.sendAck(packet.cid, status)
+      session.outbound.ack(packet.cid, status)
     }
   }
   const verdict = authenticate(context, session, packet.data)
@@ -74,10 +74,10 @@ export const handleRemoveAuthToken: PacketHandler = (_context, session) => {
 /** Fires the events of a verdict, and tells the client of a bad token. */
 export function settle (session: Session, verdict: Verdict): void {
   if (verdict.kind === 'accepted') {
-    announceToken(session, verdict.change)
+    session.auth.announce(verdict.change)
   } else if (verdict.kind === 'refused' && session.authToken === null) {
-    if (verdict.isBadToken || verdict.change.oldToken !== null) announceLoss(session, verdict.change)
-    if (verdict.isBadToken && session.authToken === null) session.transmit('#removeAuthToken')
+    if (verdict.isBadToken || verdict.change.oldToken !== null) session.auth.announceLoss(verdict.change)
+    if (verdict.isBadToken && session.authToken === null) session.outbound.event('#removeAuthToken')
   }
 }
 
@@ -86,7 +86,7 @@ export function settle (session: Session, verdict: Verdict): void {
  * Never throws nor rejects because of the token. No promise is made as long as the engine and the hooks need none.
  */
 export function authenticate (context: HandlerContext, session: Session, signedToken: unknown): Verdict | Promise<Verdict> {
-  const { authVersion: version } = session
+  const { version } = session.auth
   const failed = (err: unknown): Verdict => {
     const { authError, isBadToken } = toAuthError(err)
     return refuse(context, session, version, signedToken, authError, isBadToken)
@@ -121,7 +121,7 @@ export function authenticate (context: HandlerContext, session: Session, signedT
 
 /** The user that a hook of the handshake's request verified. */
 export function authenticateUser (context: HandlerContext, session: Session, claims: ScAuthToken): Verdict | Promise<Verdict> {
-  return pass(context, session, { claims, signedToken: null, version: session.authVersion })
+  return pass(context, session, { claims, signedToken: null, version: session.auth.version })
 }
 
 /** Claims that are known to be good still have to pass the revocations and the `authenticate` hooks. */
@@ -130,17 +130,17 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
   // The user of a request has no token that the client could forget.
   const isBadToken = signedToken !== null
   const revoked = (): Verdict => refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
-  if (session.state === 'closed' || session.authVersion !== version) return superseded
+  if (session.state === 'closed' || session.auth.version !== version) return superseded
   if (context.isRevoked(claims)) return revoked()
   const { hooks, instance } = context.root
   const accept = (): Verdict => {
-    if (session.state === 'closed' || session.authVersion !== version) return superseded
+    if (session.state === 'closed' || session.auth.version !== version) return superseded
     // Hooks may have taken their time.
     if (context.isRevoked(claims)) return revoked()
     if (isAuthTokenExpired(claims)) {
       return refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
     }
-    return { kind: 'accepted', change: replaceToken(session, claims, signedToken) }
+    return { kind: 'accepted', change: session.auth.replace(claims, signedToken) }
   }
   const blocked = (thrown: unknown): Verdict => block(context, session, candidate, thrown)
   try {
@@ -156,16 +156,16 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
 function block (context: HandlerContext, session: Session, { signedToken, version }: Candidate, thrown: unknown): Verdict {
   const { error: authError, shown, detail } = tellBlock(context, session, 'authenticate', thrown)
   const isBadToken = detail !== undefined ? detail === true : read(authError, 'isBadToken') === true
-  if (session.authVersion !== version) return superseded
-  const change = removeToken(session)
+  if (session.auth.version !== version) return superseded
+  const change = session.auth.clear()
   if (isBadToken) announceBadToken(context, session, authError as Error, signedToken)
   return { kind: 'refused', change, authError, shown, isBadToken }
 }
 
 /** The token itself is not good. */
 function refuse (context: HandlerContext, session: Session, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
-  if (session.authVersion !== version) return superseded
-  const change = removeToken(session)
+  if (session.auth.version !== version) return superseded
+  const change = session.auth.clear()
   if (signedToken !== null && signedToken !== undefined) {
     session.emitError(authError)
     if (isBadToken) announceBadToken(context, session, authError, typeof signedToken === 'string' ? signedToken : null)

@@ -4,13 +4,10 @@ import type { Delivery, Subscriber } from '../exchange/hub.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
-import { Session, deliveryBytes } from '../socket/session.js'
+import type { Session } from '../socket/session.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { HandlerContext } from './context.js'
 import { tellBlock } from './refuse.js'
-
-/** How many publications may wait for the hooks of one recipient. */
-const maxPendingDeliveries = 1_024
 
 /** How often the hooks are asked again because the recipient's claims changed while they decided. */
 const maxAsked = 3
@@ -21,14 +18,9 @@ const maxAsked = 3
  */
 export function deliverThroughHooks (context: HandlerContext, subscriber: Subscriber, delivery: Delivery): void {
   const session = subscriber as Session
-  // Slow hooks must not let a later message overtake an earlier one.
-  const { deliveryLanes } = session
-  if (deliveryLanes.pending >= maxPendingDeliveries || (deliveryLanes.pending !== 0 && !session.port.hasRoom(deliveryBytes(delivery.json.length)))) {
-    context.hub.dropped++
-    context.host.overrun(session, context.hub.policyOf(delivery.resolved))
-    return
-  }
-  deliveryLanes.run(delivery.channel, () => deliver(context, session, delivery, 1), delivery.json)
+  if (session.subscriptions.deliverInOrder(delivery.channel, delivery.json, () => deliver(context, session, delivery, 1))) return
+  context.hub.dropped++
+  context.host.overrun(session, context.hub.policyOf(delivery.resolved))
 }
 
 /** What the hooks of one recipient see. Most of them never look at the data, so it is parsed when one does. */
@@ -69,7 +61,7 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
 function deliver (context: HandlerContext, session: Session, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved } = delivery
   const { authToken } = session
-  if (session.state !== 'open' || !session.subscribed.has(channel)) return
+  if (session.state !== 'open' || !session.subscriptions.has(channel)) return
   const { route, params } = resolved
   const request = new OutgoingPublication(session.socket, channel, params, json)
   const blocked = (thrown: unknown): void => {
@@ -79,7 +71,7 @@ function deliver (context: HandlerContext, session: Session, delivery: Delivery,
   const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, session, delivery, message) }
   /** After hooks that took their time: who they said yes to may be somebody else by now, or gone from the channel. */
   const decided = (message: SharedMessage | null): void | Promise<void> => {
-    if (message === null || (session.authToken === authToken && session.subscribed.has(channel))) return passed(message)
+    if (message === null || (session.authToken === authToken && session.subscriptions.has(channel))) return passed(message)
     if (asked < maxAsked) return deliver(context, session, delivery, asked + 1)
     context.hub.dropped++
   }
@@ -116,14 +108,14 @@ function policy (context: HandlerContext, delivery: Delivery, request: PublishOu
 
 /** What the hooks and the policy made of a publication; `null` when the recipient is gone. Throws what cannot be encoded. */
 function personalMessage (context: HandlerContext, session: Session, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
-  if (session.state !== 'open' || !session.subscribed.has(delivery.channel)) return null
+  if (session.state !== 'open' || !session.subscriptions.has(delivery.channel)) return null
   // As on every line, `undefined` keeps what was there.
   return request.useCache === true || !request.touched || request.data === undefined ? delivery.message : context.hub.personalMessage(delivery, request.data)
 }
 
 function send (context: HandlerContext, session: Session, delivery: Delivery, own: SharedMessage): void {
   // Looked at in the turn in which it is queued: each step before may have been another.
-  if (session.state !== 'open' || !session.subscribed.has(delivery.channel)) return
+  if (session.state !== 'open' || !session.subscriptions.has(delivery.channel)) return
   const { hub } = context
   if (session.deliver(own, delivery.channel, hub.policyOf(delivery.resolved))) hub.deliveries++
   else hub.dropped++

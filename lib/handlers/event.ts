@@ -279,9 +279,9 @@ function answered (run: RouteRun, answer: unknown): void | Promise<void> {
   const { packet, route, session } = run
   if (packet.cid !== undefined) {
     if (route.serialize === null) {
-      session.sendAck(packet.cid, answer)
+      session.outbound.ack(packet.cid, answer)
     } else {
-      session.sendJsonAck(packet.cid, route.serialize(answer))
+      session.outbound.jsonAck(packet.cid, route.serialize(answer))
     }
   }
   run.settle()

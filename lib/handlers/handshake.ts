@@ -14,11 +14,11 @@ import { refuseBlocked, refuseInvalid } from './refuse.js'
 
 /** `#handshake`: `handshakeSC` hooks → token → the socket is open → events → ack. */
 export const handleHandshake: PacketHandler = (context, session, packet) => {
-  if (session.handshaking) {
+  if (session.handshake?.begun !== false) {
     refuseInvalid(context, session, packet.cid, scError('SC_ERR_SECOND_HANDSHAKE'))
     return
   }
-  session.handshaking = true
+  session.handshake.begun = true
   if (packet.cid === undefined && session.dialect.handshakeNeedsCid) {
     refuseInvalid(context, session, undefined, scError('SC_ERR_HANDSHAKE_CID'))
     session.end(4008)
@@ -59,7 +59,7 @@ function open (context: HandlerContext, session: Session, packet: EventPacket, v
   if (verdict?.kind === 'accepted') settle(session, verdict)
   if (packet.cid === undefined || session.state as string !== 'open') return
   const authError = verdict?.kind === 'refused' ? dehydrateError(verdict.shown) : undefined
-  session.sendAck(packet.cid, { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null, authError })
+  session.outbound.ack(packet.cid, { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null, authError })
 }
 
 /** The token of the client, or one that a `handshakeSC` hook set, or else the user that a hook of the upgrade verified. */

@@ -123,7 +123,7 @@ function send (context: HandlerContext, session: Session, packet: EventPacket, c
 }
 
 function accepted (session: Session, packet: EventPacket, channel: string, data: unknown, ackData: unknown): void {
-  if (packet.cid !== undefined) session.sendAck(packet.cid, ackData)
+  if (packet.cid !== undefined) session.outbound.ack(packet.cid, ackData)
   if (!session.hasListeners('#publish')) return
   session.fireWire('#publish', { channel, data })
 }

@@ -21,7 +21,7 @@ function hidden (session: Session, error: unknown, errorId: string): unknown {
 /** Answers an action with an error that the application or a rule chose. It is logged only when the client may not see it. */
 export function refuse (session: Session, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, data?: unknown): void {
   const shown = presentError(error, origin) ?? hidden(session, error, logHidden(session.log, error))
-  if (cid !== undefined) session.sendErrorAck(cid, shown, data)
+  if (cid !== undefined) session.outbound.errorAck(cid, shown, data)
 }
 
 /**
@@ -32,7 +32,7 @@ export function fail (session: Session, cid: CallId | undefined, error: unknown,
   let shown = presentError(error, origin, declared)
   if (shown === undefined) shown = hidden(session, error, session.host.warnHidden(error, session.log))
   else session.host.warn(error, session.log, kindOf(error, origin))
-  if (cid !== undefined) session.sendErrorAck(cid, shown, data)
+  if (cid !== undefined) session.outbound.errorAck(cid, shown, data)
 }
 
 /** Of an error that the client sees. Those of the library know themselves. */
@@ -66,7 +66,7 @@ export function tellBlock (context: HandlerContext, session: Session, line: stri
 /** Refuses an action that hooks blocked. */
 export function refuseBlocked (context: HandlerContext, session: Session, line: string, thrown: unknown, cid: CallId | undefined, data?: unknown): Block {
   const block = tellBlock(context, session, line, thrown)
-  if (cid !== undefined) session.sendErrorAck(cid, block.shown, data)
+  if (cid !== undefined) session.outbound.errorAck(cid, block.shown, data)
   return block
 }
 
@@ -79,9 +79,9 @@ export function refuseInvalid (context: HandlerContext, session: Session, cid: C
     // A validator of the application threw.
     session.fireLocal('error', error)
     const errorId = session.host.warnHidden(error, session.log)
-    if (cid !== undefined) session.sendErrorAck(cid, hidden(session, error, errorId))
+    if (cid !== undefined) session.outbound.errorAck(cid, hidden(session, error, errorId))
     return
   }
   session.emitError(error, isInstance(error, ScError) ? undefined : 'mistake')
-  if (cid !== undefined) session.sendErrorAck(cid, shown)
+  if (cid !== undefined) session.outbound.errorAck(cid, shown)
 }

@@ -21,7 +21,7 @@ export class Response extends Owed implements ScProcedureRequest {
 
   end (data?: unknown): void {
     this.#once()
-    this.#session.sendAck(this.id, data)
+    this.#session.outbound.ack(this.id, data)
   }
 
   error (error: unknown, data?: unknown): void {
@@ -57,7 +57,7 @@ export class Response extends Owed implements ScProcedureRequest {
     const { handlerTimeout } = this.#session.host.options
     const error = scError('SC_ERR_HANDLER_TIMEOUT', [this.procedure, handlerTimeout])
     this.#settle()
-    this.#session.sendErrorAck(this.id, error)
+    this.#session.outbound.errorAck(this.id, error)
     this.#session.host.warn(error, this.#session.log)
   }
 

@@ -61,7 +61,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
     return
   }
   const request = subscribeRequest(session, options, resolved, expired, false)
-  const { authorizations } = session
+  const { turn } = session.subscriptions
   const passed = (): void | Promise<void> => {
     if (request.data !== undefined && request.data !== options.data) {
       options.data = request.data
@@ -72,7 +72,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
         return
       }
     }
-    return join(context, session, packet.cid, options, authorizations)
+    return join(context, session, packet.cid, options, turn)
   }
   const blocked = (err: unknown): void => { refuseBlocked(context, session, 'subscribe', err, packet.cid) }
   try {
@@ -88,7 +88,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
 /** Distinct channels count: one that the socket is in already is no more. */
 function limitReached (context: HandlerContext, session: Session, channel: string): Error | undefined {
   const { socketChannelLimit } = context.host.options
-  if (socketChannelLimit === 0 || session.subscribed.size + session.joining < socketChannelLimit || session.subscribed.has(channel)) return
+  if (socketChannelLimit === 0 || session.subscriptions.size + session.subscriptions.joining < socketChannelLimit || session.subscriptions.has(channel)) return
   return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
 }
 
@@ -101,7 +101,7 @@ export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChann
 /** Data of guarded subscriptions is kept, to be shown to the hooks again; it must not be a way to fill the server's memory. */
 function dataTooLarge (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
   if (options.data === undefined || !isGuarded(options, resolved)) return
-  if (session.subscriptionData + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
+  if (session.subscriptions.dataBytes + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
 export function subscribeRequest (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
@@ -120,10 +120,10 @@ export function authorizeSubscription (context: HandlerContext, resolved: Resolv
   return running.then(ask)
 }
 
-function join (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void | Promise<void> {
+function join (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number): void | Promise<void> {
   const { channel } = options
   if (session.state !== 'open') return
-  if (session.subscribed.has(channel)) {
+  if (session.subscriptions.has(channel)) {
     acknowledge(session, cid, options)
     return
   }
@@ -133,37 +133,37 @@ function join (context: HandlerContext, session: Session, cid: CallId | undefine
     refuseInvalid(context, session, cid, refusal)
     return
   }
-  return ask(context, session, cid, options, authorizations, null)
+  return ask(context, session, cid, options, turn, null)
 }
 
 /** @param waited absent the first time */
-function ask (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number, waited: BrokerWait | null): void | Promise<void> {
+function ask (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number, waited: BrokerWait | null): void | Promise<void> {
   const { channel } = options
   const joined = context.hub.join(channel, session)
   if (joined === undefined) {
     if (waited !== null) context.brokerWaits.done(waited)
-    subscribed(context, session, cid, options, authorizations)
+    subscribed(context, session, cid, options, turn)
     return
   }
-  session.joining++
+  session.subscriptions.joining++
   return joined.then(() => {
-    session.joining--
+    session.subscriptions.joining--
     if (waited !== null) context.brokerWaits.done(waited)
     // Gone while the broker was asked: the subscription must not come to life.
     if (session.state !== 'open') context.hub.leave(channel, session)
-    else subscribed(context, session, cid, options, authorizations)
+    else subscribed(context, session, cid, options, turn)
   }, (err: unknown) => {
     const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(session, channel) : null
     if (wait === null) {
-      session.joining--
+      session.subscriptions.joining--
       if (waited !== null) context.brokerWaits.done(waited)
       failed(session, cid, channel, err, false)
       return
     }
     // It counts towards the limit of channels while it waits.
     return wait.untilUp().then((why) => {
-      session.joining--
-      if (why === 'up') return ask(context, session, cid, options, authorizations, wait)
+      session.subscriptions.joining--
+      if (why === 'up') return ask(context, session, cid, options, turn, wait)
       context.brokerWaits.done(wait)
       if (why !== 'closed') failed(session, cid, channel, err, why === 'left')
     })
@@ -174,14 +174,14 @@ function ask (context: HandlerContext, session: Session, cid: CallId | undefined
 function failed (session: Session, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
   const error = left ? scError('SC_ERR_UNSUBSCRIBED', [channel]) : scError('SC_ERR_SUBSCRIBE', [channel, messageOf(err)], { cause: err })
   if (!left) session.emitError(error)
-  if (cid !== undefined) session.sendErrorAck(cid, error)
+  if (cid !== undefined) session.outbound.errorAck(cid, error)
 }
 
-function subscribed (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, authorizations: number): void {
+function subscribed (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number): void {
   const { channel } = options
   // The hooks said yes to what the socket was before.
-  const changed = session.authorizations !== authorizations
-  session.addSubscription(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
+  const changed = session.subscriptions.turn !== turn
+  session.subscriptions.join(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
   if (changed) context.host.withhold(session)
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
@@ -191,6 +191,6 @@ function subscribed (context: HandlerContext, session: Session, cid: CallId | un
 
 function acknowledge (session: Session, cid: CallId | undefined, options: SubscriptionOptions): void {
   if (cid === undefined) return
-  if (options.batch === true) session.sendObject({ rid: cid }, true)
-  else session.sendAck(cid, undefined)
+  if (options.batch === true) session.outbound.packet({ rid: cid }, true)
+  else session.outbound.ack(cid, undefined)
 }

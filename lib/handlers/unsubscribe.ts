@@ -17,15 +17,15 @@ export const handleUnsubscribe: PacketHandler = (context, session, packet) => {
   session.lanes.run(channel, () => {
     const gaveUp = waits && context.brokerWaits.left(session, channel)
     if (session.state !== 'open') return
-    if (gaveUp && !session.subscribed.has(channel)) {
-      if (packet.cid !== undefined) session.sendAck(packet.cid, undefined)
+    if (gaveUp && !session.subscriptions.has(channel)) {
+      if (packet.cid !== undefined) session.outbound.ack(packet.cid, undefined)
       return
     }
-    if (!session.subscribed.has(channel)) {
+    if (!session.subscriptions.has(channel)) {
       refuseInvalid(context, session, packet.cid, scError('SC_ERR_NOT_SUBSCRIBED', [channel]))
       return
     }
-    context.host.leave(session, channel)
-    if (packet.cid !== undefined) session.sendAck(packet.cid, undefined)
+    session.subscriptions.leave(channel)
+    if (packet.cid !== undefined) session.outbound.ack(packet.cid, undefined)
   }, packet.data)
 }

@@ -36,7 +36,7 @@ export class Clients {
     let begun: Session | undefined
     for (const socket of this.#pending.values()) {
       if (!fits(socket)) continue
-      if (!socket.handshaking) return socket
+      if (socket.handshake?.begun === false) return socket
       begun ??= socket
     }
     return begun

@@ -16,7 +16,7 @@ import { Control } from '../cluster/control.js'
 import { Revocations, claimText, lifeOf } from '../cluster/revocations.js'
 import { SocketCommands } from '../cluster/socket-commands.js'
 import { Registry } from '../contracts/registry.js'
-import { DeadlineSets, type Deadlines, Timed } from '../deadlines.js'
+import { DeadlineSets, type Deadlines, type Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import { type ScError, scError } from '../errors.js'
 import { Exchange, type ExchangePort } from '../exchange/exchange.js'
@@ -34,7 +34,6 @@ import { closeReasons } from '../protocol/close-codes.js'
 import { jsonCodec } from '../protocol/codec.js'
 import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
-import { expireToken, supersedeAttempts } from '../socket/authentication.js'
 import type { Session } from '../socket/session.js'
 import { createSession } from '../socket/socket.js'
 import { readable } from '../untrusted.js'
@@ -68,21 +67,6 @@ function attempt (action: () => void): boolean {
     return true
   } catch {
     return false
-  }
-}
-
-/** Ends a connection whose handshake takes too long. */
-class HandshakeWait extends Timed {
-  constructor (readonly socket: Session) {
-    super()
-  }
-
-  expire (): void {
-    this.socket.disconnect(4005)
-  }
-
-  fault (err: unknown): void {
-    this.socket.fault(err)
   }
 }
 
@@ -161,7 +145,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     this.admission = new Admission(options)
     this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
     this.control = new Control(this.link, {
-      commands: new SocketCommands<Session>({ sockets: this.clients.all, revocations: this.revocations, supersede: supersedeAttempts }),
+      commands: new SocketCommands<Session>({ sockets: this.clients.all, revocations: this.revocations, supersede: (socket) => { socket.auth.supersede() } }),
       revocations: this.revocations,
       stats: () => this.stats(),
       warn: (err) => this.warn(err)
@@ -205,8 +189,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     try {
       this.clients.addPending(socket)
       this.admission.connected(socket.remoteAddress)
-      socket.handshakeWait = new HandshakeWait(socket)
-      this.deadlines.handshakes.add(socket.handshakeWait)
+      if (socket.handshake !== null) this.deadlines.handshakes.add(socket.handshake)
       this.fire('handshake', socket.socket)
     } catch (err) {
       this.fault(socket, err)
@@ -250,7 +233,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     let subscriptions = 0
     for (const socket of this.clients.all) {
       bufferedBytes += socket.bufferedAmount
-      subscriptions += socket.subscribed.size
+      subscriptions += socket.subscriptions.size
     }
     return {
       clients: this.clients.openCount,
@@ -360,8 +343,8 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     const { authToken } = socket
     if (authToken === null || !isAuthTokenExpired(authToken)) return
     const error = scError('SC_ERR_TOKEN_EXPIRED', ['The socket auth token has expired'], { expiry: authToken.exp })
-    expireToken(socket)
-    if (socket.authToken === null) socket.transmit('#removeAuthToken')
+    socket.auth.expire()
+    if (socket.authToken === null) socket.outbound.event('#removeAuthToken')
     return error
   }
 
@@ -413,7 +396,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     const exp = socket.authToken?.exp
     if (typeof exp === 'number' && socket.state !== 'closed') this.#expiries.add(socket, exp * 1000)
     else this.#expiries.remove(socket)
-    if (socket.signedAuthToken !== null) this.revocations.outlive(lifeOf(socket.authToken!))
+    if (socket.auth.signedToken !== null) this.revocations.outlive(lifeOf(socket.authToken!))
   }
 
   issuableFrom (sub: unknown): number | undefined {
@@ -434,12 +417,10 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
   }
 
   opened (socket: Session, status: ConnectStatus): void {
-    socket.handshakeWait?.cancel()
-    socket.handshakeWait = null
     this.clients.moveToOpen(socket)
     this.admission.shookHands(socket.remoteAddress)
     this.#connects++
-    socket.state = 'open'
+    socket.opened()
     if (!this.options.pingTimeoutDisabled) this.#heartbeat.add(socket)
     if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket: socket.socket })
     // Not by the socket's own logger: it is made when first needed, and most sockets never log.
@@ -448,18 +429,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     this.fire('connection', socket.socket, status)
   }
 
-  leave (socket: Session, channel: string): void {
-    if (!socket.removeSubscription(channel)) return
-    socket.withheld?.take(channel)
-    socket.port.takeLatest(channel)
-    this.hub.leave(channel, socket)
-    socket.fireLocal('unsubscribe', channel)
-    this.fire('unsubscription', socket.socket, channel)
-  }
-
   release (socket: Session, code: number): void {
-    socket.handshakeWait?.cancel()
-    socket.handshakeWait = null
     this.#heartbeat.remove(socket)
     this.#expiries.remove(socket)
     this.#budget.remove(socket)
@@ -468,13 +438,7 @@ export class ServerCore implements SocketHost<Session>, HandlerContext, InboundP
     if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket: socket.socket, code })
     this.clients.remove(socket)
     this.#closes.set(code, (this.#closes.get(code) ?? 0) + 1)
-    for (const channel of [...socket.subscribed.keys()]) {
-      try {
-        this.leave(socket, channel)
-      } catch (err) {
-        this.fault(socket, err)
-      }
-    }
+    socket.subscriptions.leaveAll()
     writeLine(socket.fastifyRequest.log, 'debug', 'socket closed', { socketId: socket.id, code })
   }
 

@@ -5,7 +5,6 @@ import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
 import { scError, typeName } from '../errors.js'
 import { promiseOf } from '../promises.js'
-import { announceToken, replaceToken, tokenSigned } from '../socket/authentication.js'
 import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
 
@@ -43,7 +42,7 @@ export function setAuthToken (issuer: TokenIssuer, socket: Session, claims: obje
     if (signOptions.audience !== undefined) signOptions.audience = withAudience(signOptions.audience, authAudience)
     else authToken.aud = withAudience(authToken.aud, authAudience)
   }
-  const change = replaceToken(socket, authToken, null)
+  const change = socket.auth.replace(authToken, null)
 
   // A claim says when the token ends, or else the call, or else the option: never two of them.
   const { expiresIn = authDefaultExpiry, ...rest } = signOptions
@@ -56,7 +55,7 @@ export function setAuthToken (issuer: TokenIssuer, socket: Session, claims: obje
   } catch (err) {
     sent = fail(socket, err)
   }
-  announceToken(socket, change)
+  socket.auth.announce(change)
   return sent
 }
 
@@ -72,8 +71,8 @@ async function sendSigned (socket: Session, authToken: ScAuthToken, signing: Pro
 
 function send (socket: Session, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
   // A later call may have replaced the claims while these were signed.
-  if (tokenSigned(socket, authToken, signedToken)) socket.fireLocal('authTokenSigned', signedToken)
-  return socket.callOf('#setAuthToken', { token: signedToken })
+  if (socket.auth.signed(authToken, signedToken)) socket.fireLocal('authTokenSigned', signedToken)
+  return socket.outbound.delivery('#setAuthToken', { token: signedToken })
 }
 
 function fail (socket: Session, err: unknown): Promise<never> {

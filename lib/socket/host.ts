@@ -12,6 +12,8 @@ export interface SocketHost<Socket> {
   readonly server: ScServer
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
+  /** Who of this process is in which channel. */
+  readonly hub: { leave (channel: string, subscriber: Socket): void }
   readonly codec: CodecEngine
   /** Whether the codec is the default one, so that packets may be written as text around encoded payloads. */
   readonly plainJson: boolean
@@ -35,8 +37,6 @@ export interface SocketHost<Socket> {
   withhold (socket: Socket): void
   /** Checks a socket's subscriptions again because its authorization changed. */
   revalidate (socket: Socket): void
-  /** Takes a socket out of a channel, which it is in, with all events. */
-  leave (socket: Socket, channel: string): void
   /** There is no room for what is published to a socket, before it is queued. */
   overrun (socket: Socket, policy: SlowConsumerPolicy): void
   /** Forgets a closed socket: its subscriptions, its place among the clients. */

@@ -4,7 +4,6 @@ import { Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { atOnce } from '../promises.js'
-import { dialectOfPong } from '../protocol/dialects.js'
 import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
@@ -12,6 +11,7 @@ import { isCallId, parsePacket } from '../protocol/packets.js'
 import type { PortListener } from '../transport/port.js'
 import { slices } from '../slices.js'
 import { messageOf } from '../untrusted.js'
+import { isPong, takePong } from './keep-alive.js'
 import type { Session } from './session.js'
 import { TokenBucket } from './token-bucket.js'
 
@@ -96,6 +96,7 @@ export class Inbound implements PortListener {
   /** Subscribes that may still come without counting as messages. */
   #freeSubscribes: number
   #work: Work | null = null
+  #unreadableInRow = 0
 
   constructor (session: Session, port: InboundPort) {
     this.#session = session
@@ -155,7 +156,10 @@ export class Inbound implements PortListener {
     session.bytesReceived += bytes
     if (diagnostics.message.hasSubscribers) this.#port.message(session, bytes)
     if (session.observes('message')) session.fireLocal('message', data)
-    if (data.length <= 2 && typeof data === 'string' && session.state === 'open' && this.#pong(data)) return
+    if (isPong(data) && session.state === 'open') {
+      this.#pong(data)
+      return
+    }
     if (this.#work === null) this.#message(data)
     // What was read in one piece with the array before it.
     else this.#work.behind.push({ data, held: session.activity.holdBytes(data.length * 2) })
@@ -184,11 +188,8 @@ export class Inbound implements PortListener {
       this.#unreadable(findingError(finding, maxDepth, maxNodes), callIdOf(message))
       return
     }
-    if (session.state === 'connecting' && session.host.options.strictHandshake && !isHandshake(message)) {
-      session.end(4009)
-      return
-    }
-    session.unreadable = 0
+    if (session.handshake?.refuses(message) === true) return
+    this.#unreadableInRow = 0
     if (Array.isArray(message) && message.length === 0) {
       // It says nothing, but it was read.
       this.#withinRate(pongMessage)
@@ -219,14 +220,10 @@ export class Inbound implements PortListener {
     this.#port.congested(this.#session)
   }
 
-  #pong (data: string): boolean {
-    const dialect = dialectOfPong(data)
-    if (dialect === undefined) return false
-    if (!this.#withinRate(pongMessage)) return true
-    const session = this.#session
-    if (session.protocolVersion === null) session.dialect = dialect
-    this.#port.dropExpiredToken(session)
-    return true
+  #pong (data: string): void {
+    if (!this.#withinRate(pongMessage)) return
+    takePong(this.#session, data)
+    this.#port.dropExpiredToken(this.#session)
   }
 
   #array (packets: unknown[], data: string | Buffer): void {
@@ -284,14 +281,14 @@ export class Inbound implements PortListener {
     const session = this.#session
     const packet = parsePacket(value, session.host.options.maxEventNameLength)
     // A wanted answer costs nothing: the server asked for it.
-    if (packet.kind === 'ack' && session.settleCall(packet.rid, packet.error, packet.data)) return
+    if (packet.kind === 'ack' && session.outbound.settle(packet.rid, packet.error, packet.data)) return
     if (!this.#isFree(packet) && !this.#withinRate(packet)) return
     switch (packet.kind) {
       case 'event':
         if (session.retiring) return
         if (isLocalEvent(packet.event)) {
           this.#port.countInvalid()
-          if (packet.cid !== undefined) session.sendErrorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+          if (packet.cid !== undefined) session.outbound.errorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
         } else {
           this.#event(packet)
         }
@@ -305,7 +302,7 @@ export class Inbound implements PortListener {
         break
       case 'invalid':
         this.#port.countInvalid()
-        if (packet.cid !== undefined) session.sendErrorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
+        if (packet.cid !== undefined) session.outbound.errorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
         break
     }
   }
@@ -362,27 +359,23 @@ export class Inbound implements PortListener {
       return false
     }
     const cid = packet.kind === 'event' || packet.kind === 'invalid' ? packet.cid : undefined
-    if (cid !== undefined) session.sendErrorAck(cid, scError('SC_ERR_RATE', [retryAfter], { retryAfter }))
+    if (cid !== undefined) session.outbound.errorAck(cid, scError('SC_ERR_RATE', [retryAfter], { retryAfter }))
     return false
   }
 
   #unreadable (error: Error, cid?: CallId): void {
     const session = this.#session
     this.#port.countInvalid()
-    if (session.state === 'connecting' && session.host.options.strictHandshake) {
+    if (session.handshake !== null && session.host.options.strictHandshake) {
       session.emitError(error)
-      session.end(4009)
+      session.handshake?.refuses(null)
       return
     }
     if (!this.#withinRate(cid === undefined ? pongMessage : { kind: 'invalid', reason: error.message, cid })) return
     session.emitError(error)
-    if (cid !== undefined) session.sendErrorAck(cid, error)
-    if (++session.unreadable >= maxUnreadable) session.end(4400)
+    if (cid !== undefined) session.outbound.errorAck(cid, error)
+    if (++this.#unreadableInRow >= maxUnreadable) session.end(4400)
   }
-}
-
-function isHandshake (message: unknown): boolean {
-  return typeof message === 'object' && message !== null && (message as { event?: unknown }).event === '#handshake'
 }
 
 function callIdOf (message: unknown): CallId | undefined {

@@ -11,6 +11,7 @@ import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { done, handled } from '../promises.js'
 import { rawPayload } from '../protocol/codec.js'
+import { isLocalEvent } from '../protocol/names.js'
 import { messageOf } from '../untrusted.js'
 import { type CallCallback, tell } from './calls.js'
 import { Session } from './session.js'
@@ -53,9 +54,9 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
 
   get active (): boolean { return this.#active }
   get state (): SocketState { return this.#session.state }
-  get authState (): AuthState { return this.#session.authState }
-  get authToken (): ScAuthToken | null { return this.#session.authToken }
-  get signedAuthToken (): string | null { return this.#session.signedAuthToken }
+  get authState (): AuthState { return this.#session.auth.state }
+  get authToken (): ScAuthToken | null { return this.#session.auth.token }
+  get signedAuthToken (): string | null { return this.#session.auth.signedToken }
   get log (): FastifyBaseLogger { return this.#session.log }
   get server (): ScServer { return this.#session.host.server }
   get exchange (): ScExchange { return this.#session.host.exchange }
@@ -77,17 +78,17 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
 
   get channelSubscriptions (): Readonly<Record<string, true>> {
     const view = Object.create(null) as Record<string, true>
-    for (const channel of this.#session.subscribed.keys()) view[channel] = true
+    for (const channel of this.#session.subscriptions.names) view[channel] = true
     return view
   }
 
-  get channelSubscriptionsCount (): number { return this.#session.subscribed.size }
+  get channelSubscriptionsCount (): number { return this.#session.subscriptions.size }
 
   getState (): SocketState { return this.#session.state }
   getBytesReceived (): number { return this.#session.bytesReceived }
-  getAuthToken (): ScAuthToken | null { return this.#session.authToken }
-  subscriptions (): string[] { return [...this.#session.subscribed.keys()] }
-  isSubscribed (channel: string): boolean { return this.#session.subscribed.has(channel) }
+  getAuthToken (): ScAuthToken | null { return this.#session.auth.token }
+  subscriptions (): string[] { return this.#session.subscriptions.names }
+  isSubscribed (channel: string): boolean { return this.#session.subscriptions.has(channel) }
 
   getBackpressure (): number { return Math.max(this.getInboundBackpressure(), this.getOutboundBackpressure(), this.#session.streamBackpressure) }
   getInboundBackpressure (): number { return this.#session.waitingInbound }
@@ -119,7 +120,10 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
   emit (event: string, data?: unknown, callback?: CallCallback): void {
     checkText('emit', 'event', event)
     checkCallback('emit', callback)
-    this.#session.emit(event, data, callback)
+    if (event === 'error') this.#session.emitError(data)
+    else if (isLocalEvent(event)) this.#session.emitError(scError('SC_ERR_EVENT_RESERVED', [event]))
+    else if (callback === undefined || callback === null) this.#session.outbound.event(event, data)
+    else this.#session.outbound.call(event, data, callback)
   }
 
   transmit (event: string, data?: unknown): void {
@@ -134,19 +138,19 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     } catch (err) {
       return handled(Promise.reject(err))
     }
-    return this.#session.invoke(event, data, options?.timeout)
+    return this.#session.outbound.invoke(event, data, options?.timeout)
   }
 
   sendObject (object: unknown, options?: { batch?: boolean }): void {
-    this.#session.sendObject(object, options?.batch === true)
+    this.#session.outbound.packet(object, options?.batch === true)
   }
 
   send (data: string | number | RawBytes, options?: { binary?: boolean }): void {
     checkObject('send', 'options', options)
     const payload = rawPayload(data)
     const binary = options?.binary ?? typeof payload !== 'string'
-    if (binary === (typeof payload !== 'string')) this.#session.send(payload)
-    else this.#session.send(binary ? Buffer.from(payload as string) : payload.toString())
+    if (binary === (typeof payload !== 'string')) this.#session.port.send(payload)
+    else this.#session.port.send(binary ? Buffer.from(payload as string) : payload.toString())
   }
 
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array { return this.#session.host.codec.encode(object) }
@@ -179,7 +183,9 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
         this.#session.deauthenticate()
         return done
       }
-      const removed = this.#session.deauthenticateDelivered()
+      this.#session.deauthenticateSelf()
+      // A listener may have given it another one, which the client is to keep.
+      const removed = this.getAuthToken() === null ? this.#session.outbound.delivery('#removeAuthToken') : delivered
       this.#tell(removed, callback)
       return removed.then((failure) => {
         if (failure === null || !reject) return

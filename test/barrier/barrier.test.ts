@@ -99,7 +99,7 @@ const entries: Record<string, Entry> = {
     enter (session) {
       const { flush } = session.port
       session.port.flush = function () { session.port.flush = flush; throw new Error('sabotage') }
-      session.emit('x')
+      session.outbound.event('x')
     }
   },
   'the flush of publications': {
@@ -128,7 +128,7 @@ const entries: Record<string, Entry> = {
     async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
-      Object.defineProperty(session, 'deliveryLanes', { get: thrower })
+      session.subscriptions.deliverInOrder = thrower
       await session.host.exchange.publish('hooked', 3)
       t.equal(await other.publication('hooked'), 3, 'the others get it')
     }
@@ -165,7 +165,7 @@ const entries: Record<string, Entry> = {
     by: 'socket/packet-batch.ts',
     options: { pubSubBatchDuration: 10 },
     enter (session) {
-      session.sendObject({ event: 'x' }, true)
+      session.outbound.packet({ event: 'x' }, true)
       session.port.send = thrower
       const { emitError } = session
       session.emitError = () => {
@@ -181,8 +181,9 @@ const entries: Record<string, Entry> = {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
       client.send({ event: '#unsubscribe', data: { channel: 'slow' }, cid: 92 })
       while (session.lanes.pending < 2) await sleep(1)
-      const { sendAck } = session
-      session.sendAck = (rid: unknown, data: unknown) => rid === 92 ? thrower() : sendAck.call(session, rid, data)
+      const { outbound } = session
+      const { ack } = outbound
+      session.outbound.ack = (rid: unknown, data: unknown) => rid === 92 ? thrower() : ack.call(outbound, rid, data)
     }
   },
   'an answer that was awaited': {
@@ -190,7 +191,7 @@ const entries: Record<string, Entry> = {
     async enter (session, client) {
       client.send({ event: 'slow echo', cid: 90 })
       await once(session.socket, 'slow echo')
-      session.sendAck = thrower
+      session.outbound.ack = thrower
     }
   },
   'a hook that was awaited': {
@@ -205,8 +206,9 @@ const entries: Record<string, Entry> = {
   'a verification that was awaited': {
     by: 'socket/lanes.ts',
     async enter (session, client) {
-      const { sendAck } = session
-      session.sendAck = (rid: unknown, data: unknown) => rid === 90 ? thrower() : sendAck.call(session, rid, data)
+      const { outbound } = session
+      const { ack } = outbound
+      session.outbound.ack = (rid: unknown, data: unknown) => rid === 90 ? thrower() : ack.call(outbound, rid, data)
       client.send({ event: '#authenticate', data: jwt.sign({ sub: 'ann' }, authKey), cid: 90 })
     }
   },
@@ -275,7 +277,7 @@ const entries: Record<string, Entry> = {
     async enter (session, client) {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
       while (session.lanes.pending < 1) await sleep(1)
-      session.sendAck = thrower
+      session.outbound.ack = thrower
     }
   },
   'room in the budget of all': {
@@ -338,7 +340,7 @@ const entries: Record<string, Entry> = {
     by: 'deadlines.ts',
     options: { handlerTimeout: 50 },
     enter (session, client) {
-      session.sendErrorAck = thrower
+      session.outbound.errorAck = thrower
       client.send({ event: 'never', cid: 90 })
     }
   },
@@ -346,7 +348,7 @@ const entries: Record<string, Entry> = {
     by: 'deadlines.ts',
     options: { handlerTimeout: 50 },
     enter (session, client) {
-      session.sendErrorAck = thrower
+      session.outbound.errorAck = thrower
       client.send({ event: 'declared', cid: 90 })
     }
   },
@@ -362,11 +364,11 @@ const entries: Record<string, Entry> = {
     }
   },
   'the channels of one that closes': {
-    by: 'server/core.ts',
+    by: 'socket/subscriptions.ts',
     after: true,
     async enter (session, client) {
       await client.call('#subscribe', { channel: 'all' })
-      session.removeSubscription = thrower
+      session.subscriptions.leave = thrower
       client.ws.close(4100)
     }
   },
@@ -506,8 +508,8 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'server/buffer-budget.ts': 1,
     'server/drain.ts': 2,
     'server/expiry-wheel.ts': 1,
+    'socket/outbound.ts': 1,
     'socket/packet-batch.ts': 2,
-    'socket/session.ts': 1,
     'transport/flusher.ts': 2,
     'transport/heartbeat.ts': 1,
     'transport/ws-port.ts': 7
