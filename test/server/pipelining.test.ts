@@ -167,3 +167,16 @@ t.test('closing meanwhile', async (t) => {
     t.pass('it closes')
   }
 })
+
+t.test('what Fastify calls before its hooks throws: the connection ends, and nothing else', async (t) => {
+  let broken = false
+  const genReqId = (): string => {
+    if (broken) throw new Error('no id')
+    return 'an id'
+  }
+  const { port } = await serve(t, {}, undefined, { genReqId })
+  broken = true
+  await t.rejects(RawClient.open(t, port), { message: /hang up|ECONNRESET/ })
+  broken = false
+  t.ok(await RawClient.connect(t, port))
+})
