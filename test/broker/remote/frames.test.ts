@@ -1,8 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { decodeFrame, encodeFrame, frameFields, isOtherVersion, maxFrameMessages } from '../../lib/broker/remote/frames.js'
-import { subjectToken } from '../../lib/broker/nats/subjects.js'
-import { readSlots, slotOf } from '../../lib/broker/redis/slots.js'
+import { decodeFrame, encodeFrame, frameFields, isOtherVersion, maxFrameMessages } from '../../../lib/broker/remote/frames.js'
 
 t.test('frames: any messages come back as they were', (t) => {
   fc.assert(fc.property(fc.array(fc.string({ unit: 'binary' }), { minLength: 1, maxLength: maxFrameMessages }), fc.constantFrom('m' as const, 'c' as const, 'p' as const), (messages, kind) => {
@@ -48,32 +46,5 @@ t.test('frames: optional fields of messages', (t) => {
 t.test('frames: of another version', (t) => {
   for (const other of ['sc2 m n1 1\na', 'sc10 anything', 'sc2s x', 'sc0 ']) t.ok(isOtherVersion(other), other)
   for (const none of [encodeFrame('m', 'n1', ['a']), 'sc1s x', 'sc1', 'sc m', 'scx m', 'SC2 m', '{}', '', 'sc99999 m']) t.notOk(isOtherVersion(none), none)
-  t.end()
-})
-
-t.test('subjects: one token, safe, and different for different names', (t) => {
-  t.equal(subjectToken('room-1_A'), 'room-1_A')
-  t.equal(subjectToken('a.*'), 'a=2E=2A')
-  t.equal(subjectToken('>=\n'), '=3E=3D=0A')
-  t.equal(subjectToken('é'), '=C3=A9')
-  const seen = new Map<string, string>()
-  fc.assert(fc.property(fc.oneof(fc.string({ unit: 'grapheme', minLength: 1 }), fc.stringMatching(/^[=.*>A-F0-9a-f]{1,6}$/)), (name) => {
-    const token = subjectToken(name)
-    const before = seen.get(token)
-    seen.set(token, name)
-    return /^[\w=-]+$/.test(token) && (before === undefined || before === name)
-  }), { numRuns: 5000 })
-  t.end()
-})
-
-t.test('slots of a Redis Cluster', (t) => {
-  t.equal(slotOf('123456789'), 0x31c3)
-  t.equal(slotOf('{user1000}.following'), slotOf('user1000'))
-  t.equal(slotOf('foo{{bar}}zap'), slotOf('{bar'))
-  t.not(slotOf('foo{}{bar}'), slotOf('bar'), 'empty braces count as text')
-  const map = readSlots([[0, 8191, ['', 7000, 'x']], [8192, 16383, ['10.0.0.2', 7001, 'y'], ['10.0.0.3', 7002, 'z']]], { host: 'seed', port: 1 }, (address) => address)
-  t.strictSame(map.masters, [{ host: 'seed', port: 7000 }, { host: '10.0.0.2', port: 7001 }])
-  t.strictSame([map.owner[0], map.owner[8191], map.owner[8192], map.owner[16383]], [0, 0, 1, 1])
-  t.throws(() => readSlots([[0, 100, ['h', 1, 'x']]], { host: 'seed', port: 1 }, (address) => address), { message: /101 of 16384/ })
   t.end()
 })
