@@ -36,7 +36,7 @@ export interface ScStats {
   publishes: number
   /** Publications handed to sockets. */
   deliveries: number
-  /** Actions stopped by a hook, a middleware or a policy. */
+  /** Actions stopped by a hook, a middleware or a policy, and subscriptions lost when they were checked again. */
   blocked: number
   /** Messages that could not be read or broke a rule of the protocol. */
   invalid: number

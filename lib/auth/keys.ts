@@ -8,6 +8,9 @@ export const algorithms: readonly string[] = [
   'HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'
 ]
 
+/** Longer tokens are refused before anything is read from them, and not signed either. */
+export const MAX_TOKEN_BYTES = 8192
+
 /** Shorter secrets are guessed offline from a single token: RFC 7518 asks for as many bytes as the hash has. */
 export const MIN_SECRET_BYTES = 32
 /** What jsonwebtoken, and the RFC, ask for. */

@@ -1,17 +1,22 @@
-import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { DeclaredEvent, ScEventContract } from '../../types/contracts.js'
 import type { ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
 import type { EventRequest, Hook } from '../../types/hooks.js'
 import type { EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
-import { ScRefusal, scError } from '../errors.js'
+import { scError } from '../errors.js'
+import { HookFailure } from '../lifecycle/block.js'
+import { hookFailure, hooksBegan } from '../lifecycle/run.js'
 import { printAs } from '../printing.js'
-import { isInstance, read } from '../untrusted.js'
+import { isInstance } from '../untrusted.js'
 import { compiling } from './compiling.js'
 import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
-import { type GatheredReply, StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
-import { compileValidator, formatErrors } from './validators.js'
+import { type RequestReply, failureOf, replyOf } from './request-reply.js'
+import { StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
+import { compileValidator } from './validators.js'
+
+/** Fastify does not say which of its hooks stopped a request. */
+const ofFastify = new HookFailure(null, 'request')
 
 type PreHandler = Hook<'preHandler', ScServerSocket, FastifyInstance>
 
@@ -31,20 +36,14 @@ export interface RequestRouteOptions {
 /** A declared event that Fastify runs. */
 export interface RequestRoute extends EventRoute, DeclaredEvent {}
 
-/** What an event that Fastify ran was answered with; an `onResponse` hook finds it as `response`. */
-export interface RequestReply {
-  readonly statusCode: number
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  /** The answer as JSON text; empty for none. */
-  readonly json: string
-}
-
 /** One call of an event on its way through Fastify. */
 interface Call {
   readonly data: unknown
   readonly context: EventContext
   /** What was thrown, as far as Fastify told us; the body says nothing of its name. */
   error: Error | null
+  /** A hook stopped it: one of the event's, or, until the handler is called, one of Fastify's. */
+  stopped: HookFailure | null
 }
 
 /**
@@ -77,9 +76,16 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
       if (hooks.preHandler.length === 0 && preHandler.length === 0) return
       const { context } = callOf(request)
       const event: EventRequest<ScServerSocket> = { socket: context.socket, event: name, data: request.body, config: contract.config }
-      for (const hook of [...hooks.preHandler, ...preHandler]) {
+      const asked = [...hooks.preHandler, ...preHandler]
+      const began = hooksBegan()
+      for (const [at, hook] of asked.entries()) {
         const before = event.data
-        await asErrors(() => hook.call(instance, event))
+        try {
+          await asErrors(() => hook.call(instance, event))
+        } catch (thrown) {
+          callOf(request).stopped = hookFailure('preHandler', asked, at, thrown, began)
+          throw thrown
+        }
         if (event.data === undefined) event.data = before
       }
       request.body = event.data
@@ -89,7 +95,9 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
       done()
     },
     async handler (request, reply) {
-      const { context } = callOf(request)
+      const call = callOf(request)
+      const { context } = call
+      call.stopped = null
       const result = await asErrors(() => handler.call(instance, request.body, new RequestContext(context, request, reply)))
       if (reply.sent || result === reply) return reply
       // Fastify takes `undefined` for "not answered yet", and text for plain text.
@@ -125,12 +133,12 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
     serialize: (reply) => (reply as RequestReply).json,
     handler (data, context) {
       return new Promise<RequestReply>((resolve, reject) => {
-        const call: Call = { data, context, error: null }
+        const call: Call = { data, context, error: null, stopped: ofFastify }
         const request = new StandInRequest(url, inherited(context.socket), tcpSocket(context.socket), call)
         const response = new StandInResponse(request, (gathered) => {
-          const reply = { statusCode: gathered.statusCode, headers: gathered.headers, json: jsonOf(gathered) }
-          if (gathered.statusCode < 400) resolve(reply)
-          else reject(errorOf(reply, call.error))
+          const reply = replyOf(gathered)
+          if (reply.statusCode < 400) resolve(reply)
+          else reject(failureOf(reply, call))
         })
         instance.routing(request as never, response as never)
       })
@@ -225,61 +233,4 @@ function uncoercing ({ instance, validatorCompiler, name }: RequestRouteOptions)
       return { error: errors ?? checked.error }
     }
   }) as unknown as NonNullable<RouteOptions['validatorCompiler']>
-}
-
-const textTypes = /^(?:text\/|application\/(?:[\w.+-]+\+)?(?:json|xml)\b)/
-
-/** The body as JSON text: JSON as it is, other text as a string, anything else in the form that SocketCluster gives binary data. */
-function jsonOf ({ headers, body }: GatheredReply): string {
-  if (body.length === 0) return ''
-  const type = String(headers['content-type'] ?? '')
-  if (typeof body !== 'string') {
-    if (!textTypes.test(type)) return JSON.stringify({ base64: true, data: body.toString('base64') })
-    body = body.toString()
-  }
-  return /^application\/(?:[\w.+-]+\+)?json\b/.test(type) ? body : JSON.stringify(body)
-}
-
-/** The error of a reply: its body's fields, and the name of what was thrown. */
-function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): unknown {
-  let body: unknown
-  try {
-    body = json === '' ? undefined : JSON.parse(json)
-  } catch {
-    body = json
-  }
-  const validation = isOfFastify(thrown) ? read(thrown, 'validation') : undefined
-  // An error that was only passed on is told like any other; what the application composed is for the client.
-  if (thrown !== null && validation === undefined && isPassedOn(body, statusCode, thrown)) return thrown
-  const fields = typeof body === 'object' && body !== null ? { ...body as Record<string, unknown> } : {}
-  // What Fastify calls the body is the data of an event.
-  const text = Array.isArray(validation) ? validationText(validation, read(thrown, 'message')) : undefined
-  const told = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : `The request failed with status ${statusCode}`
-  const message = text !== undefined && told === read(thrown, 'message') ? text : told
-  const name = typeof fields.name === 'string' ? fields.name : validation === undefined ? 'Error' : thrown?.name === 'Error' ? 'ValidationError' : thrown?.name
-  delete fields.message
-  // Fastify's default error handler leaves the details out.
-  if (validation !== undefined) {
-    fields.validation ??= validation
-    fields.validationContext ??= 'data'
-  }
-  // Fastify's default body names the status; with `lifecycle: 'own'` there is none.
-  if (thrown !== null && isPassedOn(body, statusCode, thrown)) delete fields.error
-  return new ScRefusal(message, { ...fields, ...(name === undefined ? {} : { name }), statusCode })
-}
-
-/** Whether an error is that of Fastify's own validation. */
-function isOfFastify (thrown: Error | null): boolean {
-  return read(thrown, 'code') === 'FST_ERR_VALIDATION' && read(thrown, 'validationContext') === 'body' && read(thrown, 'expose') !== false
-}
-
-function validationText (validation: any[], message: unknown): string | undefined {
-  return message === formatErrors(validation, 'body').message ? formatErrors(validation, 'data').message : undefined
-}
-
-/** Whether a body is the one that Fastify itself makes of an error. */
-function isPassedOn (body: unknown, statusCode: number, thrown: Error): boolean {
-  if (typeof body !== 'object' || body === null) return false
-  const { error, message, ...rest } = body as Record<string, unknown>
-  return message === thrown.message && error === STATUS_CODES[statusCode] && Object.keys(rest).every((key) => key === 'statusCode' || key === 'code')
 }

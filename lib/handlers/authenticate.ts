@@ -12,7 +12,7 @@ import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { refuseInvalid, tellBlock } from './refuse.js'
+import { refuseInvalid } from './refuse.js'
 
 /**
  * How an attempt to authenticate was decided. The socket's state is changed already, its events are not fired:
@@ -42,7 +42,7 @@ export const handleAuthenticate: PacketHandler = (context, session, packet) => {
     session.auth.attempts ??= new TokenBucket(authenticateRate / 60, Math.max(1, authenticateRate), session.lastSeen)
     const retryAfter = session.auth.attempts.take(session.lastSeen)
     if (retryAfter !== 0) {
-      context.counters.rateLimited++
+      context.monitor.rateLimited(session, retryAfter)
       refuseInvalid(context, session, packet.cid, scError('SC_ERR_AUTH_RATE', [retryAfter], { retryAfter }))
       session.end(4429)
       return
@@ -97,8 +97,8 @@ export function authenticate (context: HandlerContext, session: Session, signedT
       throw scError('SC_ERR_TOKEN_FORMAT', [typeName(signedToken)])
     }
     const { authVerifyAsync } = context.host.options
-    verified = verifyToken(context.auth, signedToken ?? null, context.verificationKey, {
-      async: authVerifyAsync, algorithms: context.verifyAlgorithms, socket: session.socket
+    verified = verifyToken(context.tokens.engine, signedToken ?? null, context.tokens.verificationKey, {
+      async: authVerifyAsync, algorithms: context.tokens.verifyAlgorithms, socket: session.socket
     })
   } catch (err) {
     return failed(err)
@@ -131,12 +131,12 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
   const isBadToken = signedToken !== null
   const revoked = (): Verdict => refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
   if (session.state === 'closed' || session.auth.version !== version) return superseded
-  if (context.isRevoked(claims)) return revoked()
+  if (context.tokens.isRevoked(claims)) return revoked()
   const { hooks, instance } = context.root
   const accept = (): Verdict => {
     if (session.state === 'closed' || session.auth.version !== version) return superseded
     // Hooks may have taken their time.
-    if (context.isRevoked(claims)) return revoked()
+    if (context.tokens.isRevoked(claims)) return revoked()
     if (isAuthTokenExpired(claims)) {
       return refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
     }
@@ -154,7 +154,7 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
 
 /** An `authenticate` hook refused. */
 function block (context: HandlerContext, session: Session, { signedToken, version }: Candidate, thrown: unknown): Verdict {
-  const { error: authError, shown, detail } = tellBlock(context, session, 'authenticate', thrown)
+  const { error: authError, shown, detail } = context.monitor.denied(session, { line: 'authenticate', thrown })
   const isBadToken = detail !== undefined ? detail === true : read(authError, 'isBadToken') === true
   if (session.auth.version !== version) return superseded
   const change = session.auth.clear()

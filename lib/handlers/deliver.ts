@@ -7,7 +7,6 @@ import { promiseOf } from '../promises.js'
 import type { Session } from '../socket/session.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { HandlerContext } from './context.js'
-import { tellBlock } from './refuse.js'
 
 /** How often the hooks are asked again because the recipient's claims changed while they decided. */
 const maxAsked = 3
@@ -66,7 +65,7 @@ function deliver (context: HandlerContext, session: Session, delivery: Delivery,
   const request = new OutgoingPublication(session.socket, channel, params, json)
   const blocked = (thrown: unknown): void => {
     // Leaving out recipients is what these hooks are for, and there are many.
-    tellBlock(context, session, 'publishOut', thrown, { level: 'debug', text: 'publication blocked', channel })
+    context.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' })
   }
   const passed = (message: SharedMessage | null): void => { if (message !== null) send(context, session, delivery, message) }
   /** After hooks that took their time: who they said yes to may be somebody else by now, or gone from the channel. */

@@ -53,7 +53,7 @@ function open (context: HandlerContext, session: Session, packet: EventPacket, v
   const { pingTimeout } = context.host.options
   const status: ConnectStatus = { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null }
   if (verdict?.kind === 'refused') status.authError = verdict.authError as Error
-  context.opened(session, status)
+  context.connections.opened(session, status)
   // A listener of those events may have ended it.
   if (session.state as string !== 'open') return
   if (verdict?.kind === 'accepted') settle(session, verdict)
@@ -69,14 +69,14 @@ function authenticateHandshake (context: HandlerContext, session: Session, packe
   const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken
   if (signedToken !== undefined && signedToken !== null) return authenticate(context, session, signedToken)
   const { authFromRequest } = context.host.options
-  const user = authFromRequest ? handshakeUser(session.fastifyRequest, context.userProperty) : null
+  const user = authFromRequest ? handshakeUser(session.fastifyRequest, context.tokens.userProperty) : null
   return user === null ? null : authenticateUser(context, session, user)
 }
 
 function reject (context: HandlerContext, session: Session, packet: EventPacket, thrown: unknown): void {
   const { error, detail } = toBlock('handshakeSC', thrown)
   const code = closeCode(error, detail)
-  refuseBlocked(context, session, 'handshakeSC', thrown, packet.cid, { code })
+  refuseBlocked(context, session, packet.cid, { line: 'handshakeSC', thrown }, { code })
   session.disconnect(code)
 }
 

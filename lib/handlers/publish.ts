@@ -59,7 +59,7 @@ function publish (context: HandlerContext, session: Session, packet: EventPacket
     if (!isLegalName(context, session, packet, request.channel)) return
     return publish(context, session, packet, request.channel, message, request.ackData, expired, [...ran, ...hooks])
   }
-  const blocked = (err: unknown): void => { refuseBlocked(context, session, 'publishIn', err, packet.cid, request.ackData) }
+  const blocked = (err: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'publishIn', thrown: err, channel }, request.ackData) }
   try {
     const running = runHooks('publishIn', hooks, route.instance, request, context.deadlines.hooks)
     if (running !== undefined) return running.then(passed, blocked)
@@ -92,7 +92,7 @@ function proceed (context: HandlerContext, session: Session, packet: EventPacket
 function authorize (context: HandlerContext, session: Session, packet: EventPacket, resolved: ResolvedChannel, policy: ChannelPolicy, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
   const { route, params } = resolved
   const request = { socket: session.socket, channel, params, data }
-  const blocked = (err: unknown): void => { refuseBlocked(context, session, 'publishIn', err, packet.cid, ackData) }
+  const blocked = (err: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'publishIn', thrown: err, channel }, ackData) }
   // What the policy assigned is a message that nobody has checked.
   const passed = (): void | Promise<void> => request.data === data
     ? send(context, session, packet, channel, data, ackData)
@@ -110,7 +110,7 @@ function authorize (context: HandlerContext, session: Session, packet: EventPack
 function send (context: HandlerContext, session: Session, packet: EventPacket, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
   if (session.state !== 'open') return
   const failed = (err: unknown): void => {
-    fail(session, packet.cid, err, 'thrown', undefined, ackData)
+    fail(context, session, packet.cid, err, 'thrown', undefined, ackData)
   }
   try {
     const published = context.exchange.publishChecked(channel, data)

@@ -4,15 +4,18 @@ import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
+import type { HandlerContext } from './context.js'
 import { fail, refuse } from './refuse.js'
 
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
 export class Response extends Owed implements ScProcedureRequest {
   sent = false
+  readonly #context: HandlerContext
   readonly #session: Session
 
-  constructor (session: Session, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
+  constructor (context: HandlerContext, session: Session, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
     super()
+    this.#context = context
     this.#session = session
     session.activity.beginOwing()
   }
@@ -26,7 +29,7 @@ export class Response extends Owed implements ScProcedureRequest {
 
   error (error: unknown, data?: unknown): void {
     this.#once()
-    refuse(this.#session, this.id, error, 'deliberate', data)
+    refuse(this.#context, this.#session, this.id, error, 'deliberate', data)
   }
 
   /** @throws InvalidActionError when it was answered already */
@@ -45,20 +48,20 @@ export class Response extends Owed implements ScProcedureRequest {
   /** The handler threw: an answer if none was given yet. */
   fail (error: unknown): void {
     if (this.sent) {
-      this.#session.host.warn(error, this.#session.log)
+      this.#context.monitor.warn(error, this.#session.log)
       return
     }
     this.#settle()
-    fail(this.#session, this.id, error, 'thrown')
+    fail(this.#context, this.#session, this.id, error, 'thrown')
   }
 
   expire (): void {
     if (this.sent) return
-    const { handlerTimeout } = this.#session.host.options
+    const { handlerTimeout } = this.#context.host.options
     const error = scError('SC_ERR_HANDLER_TIMEOUT', [this.procedure, handlerTimeout])
     this.#settle()
     this.#session.outbound.errorAck(this.id, error)
-    this.#session.host.warn(error, this.#session.log)
+    this.#context.monitor.warn(error, this.#session.log)
   }
 
   fault (err: unknown): void {

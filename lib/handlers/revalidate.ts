@@ -1,7 +1,4 @@
 import { scError } from '../errors.js'
-import { toBlock } from '../lifecycle/block.js'
-import { logHidden, writeLine } from '../log.js'
-import { presentError } from '../protocol/wire-errors.js'
 import { slices } from '../slices.js'
 import type { Session } from '../socket/session.js'
 import { read } from '../untrusted.js'
@@ -63,10 +60,7 @@ function recheck (context: HandlerContext, session: Session, channel: string, tu
 }
 
 function lose (context: HandlerContext, session: Session, channel: string, thrown: unknown): void {
-  const { error, origin } = toBlock('subscribe', thrown)
-  const shown = presentError(error, origin)
-  if (shown === undefined) logHidden(session.log, error, { line: 'subscribe', channel })
-  else writeLine(session.log, 'info', 'subscription lost', { channel, err: error })
+  const { shown } = context.monitor.denied(session, { line: 'subscribe', thrown, channel, text: 'subscription lost', warns: false })
   if (context.host.options.revalidate === 'suspend') {
     session.subscriptions.suspend(channel)
     return

@@ -50,7 +50,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
   if (session.state !== 'open') return
   const { channel } = options
   if (options.waitForAuth === true && expired !== undefined) {
-    refuse(session, packet.cid, expired, 'deliberate')
+    refuse(context, session, packet.cid, expired, 'deliberate')
     return
   }
   const resolved = context.contracts.channel(channel)
@@ -74,7 +74,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
     }
     return join(context, session, packet.cid, options, turn)
   }
-  const blocked = (err: unknown): void => { refuseBlocked(context, session, 'subscribe', err, packet.cid) }
+  const blocked = (err: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown: err, channel }) }
   try {
     const running = authorizeSubscription(context, resolved, request)
     if (running !== undefined) return running.then(passed, blocked)

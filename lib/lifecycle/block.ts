@@ -7,6 +7,22 @@ export class MiddlewareBlock {
   constructor (readonly error: unknown, readonly detail: unknown) {}
 }
 
+/** What a hook threw, and which hook it was. `runHooks` throws it, or rejects with it. */
+export class HookFailure {
+  /**
+   * @param list what the hooks are called together: a line, or a policy
+   * @param hook the name of its function, absent where it is not known
+   * @param index its place among the hooks that were asked, from 0
+   * @param duration milliseconds since the first of them was asked; only while somebody listens to what is blocked
+   */
+  constructor (readonly thrown: unknown, readonly list: string, readonly hook?: string, readonly index = 0, readonly duration?: number) {}
+}
+
+/** What a hook threw, whichever hook it was; anything else as it is. */
+export function thrownBy (failure: unknown): unknown {
+  return isInstance(failure, HookFailure) ? failure.thrown : failure
+}
+
 /** Why an action was blocked. */
 export interface Block {
   /** For the client. */
@@ -20,7 +36,8 @@ export interface Block {
 }
 
 /** Reads what came out of a line's hooks: a block by `next(err)`, or anything thrown. */
-export function toBlock (line: string, thrown: unknown): Block {
+export function toBlock (line: string, failure: unknown): Block {
+  const thrown = thrownBy(failure)
   const passed = isInstance(thrown, MiddlewareBlock)
   const { error, detail } = passed ? thrown : { error: thrown, detail: undefined }
   const origin = passed ? 'deliberate' : 'thrown'

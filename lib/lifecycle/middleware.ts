@@ -1,6 +1,7 @@
 import type { MiddlewareLine, Next } from '../../types/hooks.js'
 import { scError } from '../errors.js'
 import { promiseOf } from '../promises.js'
+import { read } from '../untrusted.js'
 import { MiddlewareBlock } from './block.js'
 
 export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
@@ -16,7 +17,7 @@ type AnyHook = (request: any) => void | Promise<void>
  */
 export function toHook (line: MiddlewareLine, middleware: AnyMiddleware, warn: (err: unknown) => void): AnyHook {
   const takesNext = middleware.length >= 2
-  return (request) => {
+  const hook: AnyHook = (request) => {
     let settled = false
     let block: MiddlewareBlock | null = null
     let settle: (() => void) | null = null
@@ -52,4 +53,6 @@ export function toHook (line: MiddlewareLine, middleware: AnyMiddleware, warn: (
       })
     })
   }
+  // Who blocked is known by the application's own name.
+  return Object.defineProperty(hook, 'name', { value: read(middleware, 'name') })
 }

@@ -1,28 +1,56 @@
 import { type Deadlines, Timed } from '../deadlines.js'
+import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { promiseOf } from '../promises.js'
+import { read } from '../untrusted.js'
+import { HookFailure } from './block.js'
 
 type AnyHook = (this: any, request: any) => unknown
 
 /**
  * Runs hooks in order. Nothing is allocated and nothing awaited as long as they return nothing; from the first promise on
- * the rest runs asynchronously. What a hook throws or rejects with comes out unchanged.
+ * the rest runs asynchronously.
  *
+ * @param list what they are called together: a line, or a policy
  * @param deadlines limits each hook that returns a promise; over it comes a `TimeoutError`
+ * @throws HookFailure with what a hook threw; what one rejects with is a rejection with a HookFailure
  */
-export function runHooks (line: string, hooks: readonly AnyHook[], instance: unknown, request: unknown, deadlines: Deadlines): void | Promise<void> {
-  for (let i = 0; i < hooks.length; i++) {
-    const running = promiseOf(hooks[i]!.call(instance, request))
-    if (running !== undefined) return runRest(line, hooks, i, running, instance, request, deadlines)
+export function runHooks (list: string, hooks: readonly AnyHook[], instance: unknown, request: unknown, deadlines: Deadlines): void | Promise<void> {
+  const began = hooksBegan()
+  let at = 0
+  try {
+    for (; at < hooks.length; at++) {
+      const running = promiseOf(hooks[at]!.call(instance, request))
+      if (running !== undefined) return runRest(list, hooks, at, running, instance, request, deadlines, began)
+    }
+  } catch (thrown) {
+    throw hookFailure(list, hooks, at, thrown, began)
   }
 }
 
-async function runRest (line: string, hooks: readonly AnyHook[], started: number, first: Promise<unknown>, instance: unknown, request: unknown, deadlines: Deadlines): Promise<void> {
-  await withDeadline(first, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [line, deadlines.duration]))
-  for (let i = started + 1; i < hooks.length; i++) {
-    const running = promiseOf(hooks[i]!.call(instance, request))
-    if (running !== undefined) await withDeadline(running, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [line, deadlines.duration]))
+/** When hooks begin, while somebody listens to what is blocked: a look at the clock costs as much as a small hook. */
+export function hooksBegan (): number | undefined {
+  return diagnostics.blocked.hasSubscribers ? performance.now() : undefined
+}
+
+async function runRest (list: string, hooks: readonly AnyHook[], at: number, first: Promise<unknown>, instance: unknown, request: unknown, deadlines: Deadlines, began: number | undefined): Promise<void> {
+  let running: Promise<unknown> | undefined = first
+  try {
+    for (;;) {
+      if (running !== undefined) await withDeadline(running, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [list, deadlines.duration]))
+      if (++at >= hooks.length) return
+      running = promiseOf(hooks[at]!.call(instance, request))
+    }
+  } catch (thrown) {
+    throw hookFailure(list, hooks, at, thrown, began)
   }
+}
+
+/** @param began when the first of the hooks was asked, if somebody wants to know */
+export function hookFailure (list: string, hooks: readonly AnyHook[], at: number, thrown: unknown, began: number | undefined): HookFailure {
+  // An application may have given its function any name, even one that is no text.
+  const name = read(hooks[at], 'name')
+  return new HookFailure(thrown, list, typeof name === 'string' && name !== '' ? name : 'anonymous', at, began === undefined ? undefined : performance.now() - began)
 }
 
 class Wait extends Timed {

@@ -33,8 +33,6 @@ export class Admission {
   #pendingTotal = 0
   readonly #rate: TokenBucket | null
   readonly #shares: RateKeys
-  /** Connections that were refused. */
-  refused = 0
 
   constructor (limits: AdmissionLimits) {
     this.#limits = limits
@@ -45,9 +43,7 @@ export class Admission {
 
   /** Why a connection that was asked for is refused, if it is. Counts towards the rate. */
   ask (ip: string | undefined): ScError | undefined {
-    const refusal = this.refusal(ip) ?? this.#tooFast(ip)
-    if (refusal !== undefined) this.refused++
-    return refusal
+    return this.refusal(ip) ?? this.#tooFast(ip)
   }
 
   /** Why there is no room for a connection, if there is none. */

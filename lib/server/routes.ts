@@ -2,12 +2,10 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { WebSocketServer } from 'ws'
 import { follow } from '../barrier.js'
-import { type ScError, scError } from '../errors.js'
-import { toBlock } from '../lifecycle/block.js'
+import { ScError, scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
-import { logHidden, writeLine } from '../log.js'
-import { presentError } from '../protocol/wire-errors.js'
-import { messageOf } from '../untrusted.js'
+import { writeLine } from '../log.js'
+import { isInstance, messageOf } from '../untrusted.js'
 import type { ServerCore } from './core.js'
 import { Hosts, Origins } from './origins.js'
 import type { Upgrades } from './upgrades.js'
@@ -34,7 +32,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       return
     }
     if (handshakeWS.length === 0 || !upgrades.asks(request)) done()
-    else follow({ fault: (err) => core.warn(err, request.log) }, runMiddleware(core, handshakeWS, request), () => done(), (err) => done(err as Error))
+    else follow({ fault: (err) => core.monitor.warn(err, request.log) }, runMiddleware(core, handshakeWS, request), () => done(), (err) => done(err as Error))
   }
 
   /** False when it was refused and answered already. */
@@ -43,22 +41,22 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       reply.header('retry-after', retryAfter)
       throw scError('SC_ERR_CLOSING')
     }
-    const refusal = core.admission.ask(request.ip)
+    const refusal = core.connections.admission.ask(request.ip)
     if (refusal !== undefined) {
-      core.refused(request.ip, refusal)
+      core.monitor.refused(request.ip, refusal)
       refuse(reply, refusal)
       return false
     }
     const { host, protocol } = request
     if (hosts !== null && !hosts.has(host, protocol)) {
       const error = scError('SC_ERR_HOST', [host])
-      core.warn(error, request.log)
+      core.monitor.warn(error, request.log)
       throw error
     }
     const { origin } = request.headers
     if (!origins.allows(origin, host, protocol)) {
       const error = scError('SC_ERR_ORIGIN', [origin])
-      core.warn(error, request.log)
+      core.monitor.warn(error, request.log)
       throw error
     }
     return true
@@ -79,9 +77,9 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
         ws.terminate()
       })
       try {
-        core.accept(ws, request)
+        core.connections.accept(ws, request)
       } catch (err) {
-        core.warn(err, request.log)
+        core.monitor.warn(err, request.log)
         ws.terminate()
       }
     })
@@ -124,15 +122,9 @@ async function runMiddleware (core: ServerCore, middleware: Array<(request: any)
   try {
     await runHooks('handshakeWS', middleware, undefined, request.raw, core.deadlines.hooks)
   } catch (thrown) {
-    const block = toBlock('handshakeWS', thrown)
-    core.counters.blocked++
-    if (!block.silent && core.options.middlewareEmitWarnings) core.fire('warning', block.error)
-    const shown = presentError(block.error, block.origin)
-    if (shown === undefined && !core.options.exposeErrors) {
-      const errorId = logHidden(request.log, block.error, { line: 'handshakeWS' })
-      throw scError('SC_ERR_HANDSHAKE_BLOCKED', [`Internal error ${errorId}`])
-    }
-    writeLine(request.log, 'info', 'action blocked', { line: 'handshakeWS', err: block.error })
-    throw scError('SC_ERR_HANDSHAKE_BLOCKED', [typeof shown === 'string' ? shown : messageOf(shown ?? block.error)])
+    const { shown } = core.monitor.upgradeDenied(request, thrown)
+    // Its id is all that is told of it.
+    if (isInstance(shown, ScError)) throw scError('SC_ERR_HANDSHAKE_BLOCKED', [`Internal error ${String(shown.id)}`])
+    throw scError('SC_ERR_HANDSHAKE_BLOCKED', [messageOf(shown)])
   }
 }

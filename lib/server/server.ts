@@ -25,19 +25,17 @@ import type { LegacyMiddleware } from './legacy-middleware.js'
 export interface ServerPort {
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
-  readonly clients: Clients
+  readonly connections: { readonly clients: Clients }
   readonly control: Control
   readonly events: Events
   readonly middleware: LegacyMiddleware
   readonly link: { readonly state: BrokerState }
   readonly ready: boolean
   readonly draining: boolean
-  signatureKey: AuthKey | null
-  verificationKey: AuthKey | null
-  auth: AuthEngine
-  codec: CodecEngine
+  readonly tokens: { signatureKey: AuthKey | null, verificationKey: AuthKey | null, engine: AuthEngine }
+  readonly host: { codec: CodecEngine }
+  readonly monitor: { warn (err: unknown): void }
   drain (): Promise<void>
-  warn (err: unknown): void
   stats (): ScStats
 }
 
@@ -53,7 +51,7 @@ export class Server extends EventEmitter implements ScServer {
   declare readonly MIDDLEWARE_PUBLISH: 'publishIn'
 
   readonly #core: ServerPort
-  readonly #guarded: Guarded = { fault: (err) => this.#core.warn(err) }
+  readonly #guarded: Guarded = { fault: (err) => this.#core.monitor.warn(err) }
 
   constructor (core: ServerPort) {
     super()
@@ -62,30 +60,30 @@ export class Server extends EventEmitter implements ScServer {
 
   get options (): Readonly<ResolvedOptions> { return this.#core.options }
   get exchange (): ScExchange { return this.#core.exchange }
-  get clients (): Readonly<Record<string, ScServerSocket>> { return this.#core.clients.open }
-  get clientsCount (): number { return this.#core.clients.openCount }
-  get pendingClients (): Readonly<Record<string, ScServerSocket>> { return this.#core.clients.pending }
-  get pendingClientsCount (): number { return this.#core.clients.pendingCount }
+  get clients (): Readonly<Record<string, ScServerSocket>> { return this.#core.connections.clients.open }
+  get clientsCount (): number { return this.#core.connections.clients.openCount }
+  get pendingClients (): Readonly<Record<string, ScServerSocket>> { return this.#core.connections.clients.pending }
+  get pendingClientsCount (): number { return this.#core.connections.clients.pendingCount }
   get isReady (): boolean { return this.#core.ready }
   get draining (): boolean { return this.#core.draining }
   get brokerState (): BrokerState { return this.#core.link.state }
 
-  get signatureKey (): AuthKey | null { return this.#core.signatureKey }
-  set signatureKey (key: AuthKey | null) { this.#core.signatureKey = key }
-  get verificationKey (): AuthKey | null { return this.#core.verificationKey }
-  set verificationKey (key: AuthKey | null) { this.#core.verificationKey = key }
+  get signatureKey (): AuthKey | null { return this.#core.tokens.signatureKey }
+  set signatureKey (key: AuthKey | null) { this.#core.tokens.signatureKey = key }
+  get verificationKey (): AuthKey | null { return this.#core.tokens.verificationKey }
+  set verificationKey (key: AuthKey | null) { this.#core.tokens.verificationKey = key }
 
-  get auth (): AuthEngine { return this.#core.auth }
-  get codec (): CodecEngine { return this.#core.codec }
+  get auth (): AuthEngine { return this.#core.tokens.engine }
+  get codec (): CodecEngine { return this.#core.host.codec }
 
   setAuthEngine (engine: AuthEngine): void {
     checkMethods('setAuthEngine', 'engine', engine, ['verifyToken', 'signToken'])
-    this.#core.auth = engine
+    this.#core.tokens.engine = engine
   }
 
   setCodecEngine (codec: CodecEngine): void {
     checkMethods('setCodecEngine', 'codec', codec, ['encode', 'decode'])
-    this.#core.codec = codec
+    this.#core.host.codec = codec
   }
 
   addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void {
@@ -133,7 +131,7 @@ export class Server extends EventEmitter implements ScServer {
     } catch (err) {
       promise = Promise.reject(err)
     }
-    ifRejects(promise, (err) => this.#core.warn(err))
+    ifRejects(promise, (err) => this.#core.monitor.warn(err))
     return promise
   }
 

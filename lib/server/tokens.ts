@@ -3,81 +3,143 @@ import type { ResolvedOptions } from '../../types/options.js'
 import { withAudience } from '../auth/audience.js'
 import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
+import type { JwtKeys } from '../auth/key-source.js'
+import { isAuthTokenExpired } from '../auth/expiry.js'
+import { Revocations, lifeOf } from '../cluster/revocations.js'
 import { scError, typeName } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
-
-export interface TokenIssuer {
-  readonly options: ResolvedOptions
-  readonly auth: AuthEngine
-  readonly signatureKey: AuthKey | null
-  /** The first second in which a token of a user may be issued, if it must not be now. */
-  issuableFrom (sub: unknown): number | undefined
-}
+import { ExpiryWheel } from './expiry-wheel.js'
 
 /**
- * Gives a socket a token: its state and the events change at once, the client gets the signed token.
- * @returns settles when the client stored it, or with why it could not be delivered
+ * The tokens of all sockets: who signs and verifies them, with which keys; when they run out, and which were revoked.
+ * Keys are in private fields: whoever walks through an object finds none.
  */
-export function setAuthToken (issuer: TokenIssuer, socket: Session, claims: object, options: ScSignOptions): Promise<Error | null> {
-  let authToken: ScAuthToken
-  try {
-    if (!isPlainObject(claims)) throw new Error(typeName(claims))
-    authToken = structuredClone(claims)
-  } catch (err) {
-    const error = scError('SC_ERR_TOKEN_PAYLOAD', [messageOf(err)])
-    socket.emitError(error)
-    return Promise.reject(error)
-  }
-  const { authDefaultExpiry, authAlgorithm, authAudience, authSignAsync } = issuer.options
-  // What is null counts as left out, as in SocketCluster.
-  const { algorithm, ...signOptions } = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as SignTokenOptions
-  if (algorithm !== undefined) socket.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
+export class Tokens {
+  readonly revocations: Revocations
+  /** The property of the handshake's request in which a hook left the verified user. */
+  userProperty = 'user'
+  readonly #options: ResolvedOptions
+  readonly #expiries = new ExpiryWheel<Session>((session) => { this.dropExpired(session) })
+  #engine: AuthEngine
+  #signatureKey: AuthKey | null = null
+  #verificationKey: AuthKey | null = null
 
-  // A token that is made because the user was revoked must not be refused for that.
-  const iat = signOptions.noTimestamp === true || authToken.iat !== undefined ? undefined : issuer.issuableFrom(authToken.sub ?? signOptions.subject)
-  if (iat !== undefined && iat > Date.now() / 1000) authToken.iat = iat
-  if (typeof authAudience === 'string') {
-    if (signOptions.audience !== undefined) signOptions.audience = withAudience(signOptions.audience, authAudience)
-    else authToken.aud = withAudience(authToken.aud, authAudience)
+  constructor (options: ResolvedOptions, engine: AuthEngine) {
+    this.#options = options
+    this.#engine = engine
+    this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
   }
-  const change = socket.auth.replace(authToken, null)
 
-  // A claim says when the token ends, or else the call, or else the option: never two of them.
-  const { expiresIn = authDefaultExpiry, ...rest } = signOptions
-  const wanted = { ...rest, mutatePayload: true, async: authSignAsync, algorithm: authAlgorithm, ...(authToken.exp === undefined ? { expiresIn } : {}) }
-  let sent: Promise<Error | null>
-  try {
-    const signed = signToken(issuer.auth, authToken, issuer.signatureKey, wanted)
-    const signing = promiseOf<string>(signed)
-    sent = signing === undefined ? send(socket, authToken, signed as string) : sendSigned(socket, authToken, signing)
-  } catch (err) {
-    sent = fail(socket, err)
+  /** The keys are known once the application is ready. */
+  useKeys ({ signatureKey, verificationKey, userProperty }: JwtKeys): void {
+    this.#signatureKey = signatureKey
+    this.#verificationKey = verificationKey
+    this.userProperty = userProperty
   }
-  socket.auth.announce(change)
-  return sent
+
+  get engine (): AuthEngine { return this.#engine }
+  set engine (engine: AuthEngine) { this.#engine = engine }
+  get signatureKey (): AuthKey | null { return this.#signatureKey }
+  set signatureKey (key: AuthKey | null) { this.#signatureKey = key }
+  get verificationKey (): AuthKey | null { return this.#verificationKey }
+  set verificationKey (key: AuthKey | null) { this.#verificationKey = key }
+  get verifyAlgorithms (): string[] | undefined { return this.#options.authVerifyAlgorithms }
+
+  isRevoked (token: ScAuthToken): boolean {
+    return this.revocations.has(token)
+  }
+
+  /** A socket's token is another one now, or gone: its end has to be watched, or no more. */
+  changed (session: Session): void {
+    const exp = session.authToken?.exp
+    if (typeof exp === 'number' && session.state !== 'closed') this.#expiries.add(session, exp * 1000)
+    else this.#expiries.remove(session)
+    if (session.auth.signedToken !== null) this.revocations.outlive(lifeOf(session.authToken!))
+  }
+
+  dropExpired (session: Session): Error | undefined {
+    const { authToken } = session
+    if (authToken === null || !isAuthTokenExpired(authToken)) return
+    const error = scError('SC_ERR_TOKEN_EXPIRED', ['The socket auth token has expired'], { expiry: authToken.exp })
+    session.auth.expire()
+    if (session.authToken === null) session.outbound.event('#removeAuthToken')
+    return error
+  }
+
+  /** A socket is closed. */
+  forget (session: Session): void {
+    this.#expiries.remove(session)
+  }
+
+  stop (): void {
+    this.#expiries.stop()
+  }
+
+  /**
+   * Gives a socket a token: its state and the events change at once, the client gets the signed token.
+   * @returns settles when the client stored it, or with why it could not be delivered
+   */
+  issue (session: Session, claims: object, options: ScSignOptions): Promise<Error | null> {
+    let authToken: ScAuthToken
+    try {
+      if (!isPlainObject(claims)) throw new Error(typeName(claims))
+      authToken = structuredClone(claims)
+    } catch (err) {
+      const error = scError('SC_ERR_TOKEN_PAYLOAD', [messageOf(err)])
+      session.emitError(error)
+      return Promise.reject(error)
+    }
+    const { authDefaultExpiry, authAlgorithm, authAudience, authSignAsync } = this.#options
+    // What is null counts as left out, as in SocketCluster.
+    const { algorithm, ...signOptions } = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as SignTokenOptions
+    if (algorithm !== undefined) session.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
+
+    // A token that is made because the user was revoked must not be refused for that.
+    const iat = signOptions.noTimestamp === true || authToken.iat !== undefined ? undefined : this.revocations.issuableFrom(authToken.sub ?? signOptions.subject)
+    if (iat !== undefined && iat > Date.now() / 1000) authToken.iat = iat
+    if (typeof authAudience === 'string') {
+      if (signOptions.audience !== undefined) signOptions.audience = withAudience(signOptions.audience, authAudience)
+      else authToken.aud = withAudience(authToken.aud, authAudience)
+    }
+    const change = session.auth.replace(authToken, null)
+
+    // A claim says when the token ends, or else the call, or else the option: never two of them.
+    const { expiresIn = authDefaultExpiry, ...rest } = signOptions
+    const wanted = { ...rest, mutatePayload: true, async: authSignAsync, algorithm: authAlgorithm, ...(authToken.exp === undefined ? { expiresIn } : {}) }
+    let sent: Promise<Error | null>
+    try {
+      const signed = signToken(this.#engine, authToken, this.#signatureKey, wanted)
+      const signing = promiseOf<string>(signed)
+      sent = signing === undefined ? send(session, authToken, signed as string) : sendSigned(session, authToken, signing)
+    } catch (err) {
+      sent = fail(session, err)
+    }
+    session.auth.announce(change)
+    return sent
+  }
 }
 
-async function sendSigned (socket: Session, authToken: ScAuthToken, signing: Promise<string>): Promise<Error | null> {
+async function sendSigned (session: Session, authToken: ScAuthToken, signing: Promise<string>): Promise<Error | null> {
   let signedToken: string
   try {
     signedToken = await signing
   } catch (err) {
-    return fail(socket, err)
+    return fail(session, err)
   }
-  return send(socket, authToken, signedToken)
+  return send(session, authToken, signedToken)
 }
 
-function send (socket: Session, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
+function send (session: Session, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
   // A later call may have replaced the claims while these were signed.
-  if (socket.auth.signed(authToken, signedToken)) socket.fireLocal('authTokenSigned', signedToken)
-  return socket.outbound.delivery('#setAuthToken', { token: signedToken })
+  if (session.auth.signed(authToken, signedToken)) session.fireLocal('authTokenSigned', signedToken)
+  return session.outbound.delivery('#setAuthToken', { token: signedToken })
 }
 
-function fail (socket: Session, err: unknown): Promise<never> {
+function fail (session: Session, err: unknown): Promise<never> {
   const error = scError('SC_ERR_TOKEN_SIGNING', [messageOf(err)], { cause: err })
-  socket.emitError(error)
-  socket.end(4002, error.wireMessage)
+  session.emitError(error)
+  session.end(4002, error.wireMessage)
   return Promise.reject(error)
 }

@@ -22,8 +22,6 @@ export interface SocketHost<Socket> {
   fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
   warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void
-  /** The same for an error that its client is not told. @returns the id of the log line, which the client is told instead */
-  warnHidden (err: unknown, log: FastifyBaseLogger): string
   /** Ends a socket whose code threw where nobody could catch it, and counts and logs that. Never throws. */
   fault (socket: Socket, err: unknown): void
   /**

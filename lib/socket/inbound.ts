@@ -1,6 +1,6 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CallId, EventPacket, Packet } from '../../types/protocol.js'
-import { Timed } from '../deadlines.js'
+import { type Deadlines, Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { atOnce } from '../promises.js'
@@ -15,23 +15,32 @@ import { isPong, takePong } from './keep-alive.js'
 import type { Session } from './session.js'
 import { TokenBucket } from './token-bucket.js'
 
-/** What is done with the events that come in, and what is counted. Handed in by the server. */
+/** What the way in needs of the server: of each part what it does. */
 export interface InboundPort {
   /** @returns a promise when it is not decided yet who the socket is: what it sends next waits for it. It never rejects. */
   dispatch (session: Session, packet: EventPacket): void | Promise<void>
-  /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
-  dropExpiredToken (session: Session): Error | undefined
-  countInvalid (): void
-  backlog (session: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void
-  congested (session: Session): void
-  /** Takes from the rate that sockets share. @returns 0, or milliseconds to wait */
-  takeShared (session: Session, now: number): number
-  /** Reading from a socket pauses: `pause` expires soon. */
-  pausedReading (pause: Timed): void
-  rateLimited (session: Session, retryAfter: number): void
-  message (session: Session, bytes: number): void
-  /** Its connection is gone, which may be a while after it was closed. */
-  gone (session: Session): void
+  readonly tokens: {
+    /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
+    dropExpired (session: Session): Error | undefined
+  }
+  readonly monitor: {
+    /** A message broke a rule. @param error made only for who listens */
+    countInvalid (session: Session, error: () => Error): void
+    rateLimited (session: Session, retryAfter: number): void
+    message (session: Session, bytes: number): void
+  }
+  readonly connections: {
+    backlog (session: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void
+    congested (session: Session): void
+    /** Its connection is gone, which may be a while after it was closed. */
+    gone (session: Session): void
+  }
+  readonly rates: {
+    /** Takes from the rate that sockets share. @returns 0, or milliseconds to wait */
+    take (session: Session, now: number): number
+  }
+  /** Where a pause of reading waits until it is looked at again. */
+  readonly pauses: Deadlines
 }
 
 /**
@@ -116,7 +125,7 @@ export class Inbound implements PortListener {
     if (session.state === 'closed') return false
     session.lastSeen = now
     if (within) return true
-    this.#port.rateLimited(session, Math.ceil(-this.#bytesLeft * 1000 / session.host.options.inboundByteRate))
+    this.#port.monitor.rateLimited(session, Math.ceil(-this.#bytesLeft * 1000 / session.host.options.inboundByteRate))
     session.end(4429)
     return false
   }
@@ -134,7 +143,7 @@ export class Inbound implements PortListener {
     this.#bytesLeft = (left < burst ? left : burst) - bytes
     if (this.#bytesLeft < 0 && !this.#session.activity.overRate) {
       this.#session.activity.overRate = true
-      this.#port.pausedReading(new ReadingPause(this))
+      this.#port.pauses.add(new ReadingPause(this))
     }
     // A single message may be larger than a burst.
     return left >= -Math.max(burst, maxPayload)
@@ -143,7 +152,7 @@ export class Inbound implements PortListener {
   /** @internal Reading goes on if the socket is within its rate again, else the pause does. */
   goOnReading (pause: ReadingPause): void {
     this.#takeBytes(0, performance.now())
-    if (this.#bytesLeft < 0) this.#port.pausedReading(pause)
+    if (this.#bytesLeft < 0) this.#port.pauses.add(pause)
     else this.#session.activity.overRate = false
   }
 
@@ -154,7 +163,7 @@ export class Inbound implements PortListener {
       return
     }
     session.bytesReceived += bytes
-    if (diagnostics.message.hasSubscribers) this.#port.message(session, bytes)
+    if (diagnostics.message.hasSubscribers) this.#port.monitor.message(session, bytes)
     if (session.observes('message')) session.fireLocal('message', data)
     if (isPong(data) && session.state === 'open') {
       this.#pong(data)
@@ -200,7 +209,7 @@ export class Inbound implements PortListener {
   }
 
   onClose (code: number, reason: string): void {
-    this.#port.gone(this.#session)
+    this.#port.connections.gone(this.#session)
     this.#session.finish(code, reason === '' ? undefined : reason)
   }
 
@@ -213,25 +222,26 @@ export class Inbound implements PortListener {
   }
 
   onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void {
-    this.#port.backlog(this.#session, bufferedBytes, policy)
+    this.#port.connections.backlog(this.#session, bufferedBytes, policy)
   }
 
   onCongested (): void {
-    this.#port.congested(this.#session)
+    this.#port.connections.congested(this.#session)
   }
 
   #pong (data: string): void {
     if (!this.#withinRate(pongMessage)) return
     takePong(this.#session, data)
-    this.#port.dropExpiredToken(this.#session)
+    this.#port.tokens.dropExpired(this.#session)
   }
 
   #array (packets: unknown[], data: string | Buffer): void {
     const session = this.#session
     const { maxBatchItems } = session.host.options
     if (maxBatchItems !== 0 && packets.length > maxBatchItems && packets.length - this.#freeOf(packets) > maxBatchItems) {
-      this.#port.countInvalid()
-      session.emitError(scError('SC_ERR_BATCH', [maxBatchItems, packets.length]))
+      const error = scError('SC_ERR_BATCH', [maxBatchItems, packets.length])
+      this.#port.monitor.countInvalid(session, () => error)
+      session.emitError(error)
       session.end(4413)
       return
     }
@@ -287,8 +297,7 @@ export class Inbound implements PortListener {
       case 'event':
         if (session.retiring) return
         if (isLocalEvent(packet.event)) {
-          this.#port.countInvalid()
-          if (packet.cid !== undefined) session.outbound.errorAck(packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
+          this.#invalid(packet.cid, () => scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
         } else {
           this.#event(packet)
         }
@@ -301,10 +310,14 @@ export class Inbound implements PortListener {
         else session.fireLocal('raw', data)
         break
       case 'invalid':
-        this.#port.countInvalid()
-        if (packet.cid !== undefined) session.outbound.errorAck(packet.cid, scError('SC_ERR_MESSAGE', [packet.reason]))
+        this.#invalid(packet.cid, () => scError('SC_ERR_MESSAGE', [packet.reason]))
         break
     }
+  }
+
+  #invalid (cid: CallId | undefined, error: () => Error): void {
+    this.#port.monitor.countInvalid(this.#session, error)
+    if (cid !== undefined) this.#session.outbound.errorAck(cid, error())
   }
 
   /** An event counts by who the socket is: while that is being decided, it waits. */
@@ -346,12 +359,12 @@ export class Inbound implements PortListener {
     const session = this.#session
     const now = session.lastSeen
     // Without a rate of its own a socket may still share one.
-    const retryAfter = (bucket === null ? 0 : bucket.take(now)) || this.#port.takeShared(session, now)
+    const retryAfter = (bucket === null ? 0 : bucket.take(now)) || this.#port.rates.take(session, now)
     if (retryAfter === 0) {
       if (this.#overSince !== 0 && (bucket === null ? now - this.#overSince >= 2 * patience : bucket.recovered)) this.#overSince = 0
       return true
     }
-    this.#port.rateLimited(session, retryAfter)
+    this.#port.monitor.rateLimited(session, retryAfter)
     if (this.#overSince === 0) {
       this.#overSince = now
     } else if (now - this.#overSince >= patience) {
@@ -365,7 +378,7 @@ export class Inbound implements PortListener {
 
   #unreadable (error: Error, cid?: CallId): void {
     const session = this.#session
-    this.#port.countInvalid()
+    this.#port.monitor.countInvalid(session, () => error)
     if (session.handshake !== null && session.host.options.strictHandshake) {
       session.emitError(error)
       session.handshake?.refuses(null)

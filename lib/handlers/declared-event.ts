@@ -1,0 +1,216 @@
+import type { EventPacket } from '../../types/protocol.js'
+import type { EventRequest } from '../../types/hooks.js'
+import type { Checked, EventContext, EventRoute } from '../../types/routes.js'
+import type { ScServerSocket } from '../../types/server.js'
+import { follow } from '../barrier.js'
+import { scError } from '../errors.js'
+import { HookFailure, thrownBy } from '../lifecycle/block.js'
+import { runHooks } from '../lifecycle/run.js'
+import { printAs } from '../printing.js'
+import { promiseOf } from '../promises.js'
+import { Owed } from '../socket/activity.js'
+import type { Session } from '../socket/session.js'
+import { isInstance } from '../untrusted.js'
+import type { HandlerContext } from './context.js'
+import { fail } from './refuse.js'
+
+/** The run of one declared event. */
+class RouteRun extends Owed implements EventContext {
+  readonly #context: HandlerContext
+  readonly #session: Session
+  #abort: AbortController | null = null
+  settled = false
+  /** It holds up reading while its hooks are asked: the bytes that wait with it. */
+  waiting: number | null = null
+  handlerCalled = false
+  /** Its data did not fit the schema. */
+  invalid = false
+  readonly #onClose = (): void => this.#abort!.abort()
+
+  constructor (
+    context: HandlerContext,
+    session: Session,
+    readonly packet: EventPacket,
+    readonly route: EventRoute,
+    readonly eventRequest: EventRequest<ScServerSocket>
+  ) {
+    super()
+    this.#context = context
+    this.#session = session
+  }
+
+  get context (): HandlerContext { return this.#context }
+  get session (): Session { return this.#session }
+  get socket (): ScServerSocket { return this.#session.socket }
+  get event (): string { return this.packet.event }
+  get config (): unknown { return this.route.config }
+  get log (): ScServerSocket['log'] { return this.session.log }
+
+  get signal (): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController()
+      if (this.settled || this.session.state === 'closed') this.#abort.abort()
+      else this.session.once('close', this.#onClose)
+    }
+    return this.#abort.signal
+  }
+
+  endWaiting (): void {
+    if (this.waiting === null) return
+    this.session.activity.endWaiting(this.waiting)
+    this.waiting = null
+  }
+
+  settle (): void {
+    if (this.settled) return
+    this.settled = true
+    this.endWaiting()
+    this.cancel()
+    this.session.activity.forget(this)
+    this.session.activity.endOwing()
+    if (this.#abort !== null) this.session.off('close', this.#onClose)
+  }
+
+  expire (): void {
+    if (this.settled) return
+    failRoute(this, scError('SC_ERR_HANDLER_TIMEOUT', [this.event, this.route.timeout]))
+    this.#abort?.abort()
+  }
+
+  fault (err: unknown): void {
+    this.session.fault(err)
+  }
+}
+
+printAs(RouteRun, 'EventContext', ({ event, socket }) => ({ event, socket }))
+
+/** A declared event: validation, then the `preHandler` hooks, the handler, the answer, and the hooks that observe. */
+export function runRoute (context: HandlerContext, session: Session, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
+  const request: EventRequest<ScServerSocket> = { socket: session.socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
+  const run = new RouteRun(context, session, packet, route, request)
+  session.activity.beginOwing()
+  try {
+    const running = validate(run)
+    if (running !== undefined) {
+      limit(run)
+      if (!run.handlerCalled && !run.settled) run.waiting = session.activity.beginWaiting(data)
+      follow(session, running, nothing, (err) => failRoute(run, err))
+    }
+  } catch (err) {
+    failRoute(run, err)
+  }
+}
+
+/** It goes on asynchronously. */
+function limit (run: RouteRun): void {
+  if (run.settled) return
+  if (run.handlerCalled && run.heldBytes === 0) run.session.activity.keep(run, run.eventRequest.data)
+  if (run.list === null) run.context.deadlines.of(run.route.timeout).add(run)
+}
+
+// Each step goes on with the next at once, or returns a promise of the whole rest.
+
+function validate (run: RouteRun): void | Promise<void> {
+  const { validate } = run.route
+  if (validate === null) return preHandlers(run)
+  const checked = validate(run.eventRequest.data)
+  if (checked instanceof Promise) return checked.then((result) => validated(run, result))
+  return validated(run, checked)
+}
+
+function validated (run: RouteRun, checked: Checked): void | Promise<void> {
+  if (checked.error !== undefined) {
+    const { error } = checked
+    run.context.monitor.countInvalid(run.session, () => error)
+    run.invalid = true
+    throw checked.error
+  }
+  run.eventRequest.data = checked.value
+  return preHandlers(run)
+}
+
+function preHandlers (run: RouteRun): void | Promise<void> {
+  const { route, context, eventRequest: request } = run
+  if (route.hooks.preHandler.length !== 0) {
+    const running = runHooks('preHandler', route.hooks.preHandler, route.instance, request, context.deadlines.hooks)
+    if (running !== undefined) return running.then(() => ownPreHandlers(run))
+  }
+  return ownPreHandlers(run)
+}
+
+function ownPreHandlers (run: RouteRun): void | Promise<void> {
+  const { route, context, eventRequest: request } = run
+  if (route.preHandler.length !== 0) {
+    const running = runHooks('preHandler', route.preHandler, route.instance, request, context.deadlines.hooks)
+    if (running !== undefined) return running.then(() => handle(run))
+  }
+  return handle(run)
+}
+
+function handle (run: RouteRun): void | Promise<void> {
+  const { route, eventRequest: request } = run
+  if (run.settled) return
+  if (run.session.state === 'closed') {
+    run.settle()
+    return
+  }
+  run.handlerCalled = true
+  run.endWaiting()
+  const result = route.handler.call(route.instance, request.data, run)
+  const running = promiseOf(result)
+  if (running !== undefined) {
+    limit(run)
+    return running.then((answer) => answered(run, answer))
+  }
+  return answered(run, result)
+}
+
+function answered (run: RouteRun, answer: unknown): void | Promise<void> {
+  if (run.settled) return
+  const { packet, route, session } = run
+  if (packet.cid !== undefined) {
+    if (route.serialize === null) {
+      session.outbound.ack(packet.cid, answer)
+    } else {
+      session.outbound.jsonAck(packet.cid, route.serialize(answer))
+    }
+  }
+  run.settle()
+  const hooks = route.hooks.onResponse
+  if (hooks.length === 0) return
+  run.eventRequest.response = answer
+  after(run, 'onResponse', hooks)
+}
+
+function failRoute (run: RouteRun, failure: unknown): void {
+  const error = thrownBy(failure)
+  if (run.settled) {
+    run.context.monitor.warn(error, run.session.log)
+    return
+  }
+  run.settle()
+  const { context, packet, route, session } = run
+  if (isInstance(failure, HookFailure)) {
+    const shown = context.monitor.eventDenied(session, { line: failure.list === 'request' ? 'request' : 'preHandler', thrown: failure, event: run.event }, route.errors)
+    if (packet.cid !== undefined) session.outbound.errorAck(packet.cid, shown)
+  } else {
+    fail(context, session, packet.cid, error, run.invalid ? 'own' : 'thrown', route.errors)
+  }
+  if (route.hooks.onError.length === 0) return
+  run.eventRequest.error = error
+  after(run, 'onError', route.hooks.onError)
+}
+
+/** Hooks that observe: the client has its answer, so what they throw is a warning. */
+function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: ReadonlyArray<(this: any, request: any) => unknown>): void {
+  const { context, eventRequest: request, route, session } = run
+  const failed = (failure: unknown): void => context.monitor.warn(thrownBy(failure), session.log)
+  try {
+    const running = runHooks(line, hooks, route.instance, request, context.deadlines.hooks)
+    if (running !== undefined) follow(session, running, nothing, failed)
+  } catch (err) {
+    failed(err)
+  }
+}
+
+function nothing (): void {}

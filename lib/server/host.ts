@@ -1,0 +1,94 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { ScSignOptions } from '../../types/auth.js'
+import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
+import type { CodecEngine } from '../../types/protocol.js'
+import type { ScServer, ServerEvents } from '../../types/server.js'
+import type { Deadlines } from '../deadlines.js'
+import type { Exchange } from '../exchange/exchange.js'
+import type { Hub } from '../exchange/hub.js'
+import type { HandlerContext } from '../handlers/context.js'
+import { revalidate, withhold } from '../handlers/revalidate.js'
+import type { FailureKind } from '../log.js'
+import { jsonCodec } from '../protocol/codec.js'
+import type { SocketHost } from '../socket/host.js'
+import type { Session } from '../socket/session.js'
+import type { Connections } from './connections.js'
+import type { Events } from './events.js'
+import type { Monitor } from './monitor.js'
+import type { Tokens } from './tokens.js'
+
+/** The parts of a server that do what its sockets ask for. */
+export interface HostParts extends Omit<HandlerContext, 'host'> {
+  readonly options: ResolvedOptions
+  readonly events: Events
+  readonly monitor: Monitor
+  readonly tokens: Tokens
+  readonly connections: Pick<Connections, 'fault' | 'opened' | 'overrun' | 'release'>
+}
+
+/** What sockets ask of their server: each is handed to the part that does it. */
+export class Host implements SocketHost<Session> {
+  readonly server: ScServer
+  readonly ackDeadlines: Deadlines
+  // The options hold keys, and the parts lead to them.
+  readonly #parts: HostParts
+  readonly #context: HandlerContext
+  #codec: CodecEngine
+
+  constructor (server: ScServer, parts: HostParts) {
+    this.server = server
+    this.#parts = parts
+    this.#context = { ...parts, host: this }
+    this.ackDeadlines = parts.deadlines.acks
+    this.#codec = parts.options.codecEngine ?? jsonCodec
+  }
+
+  /** What the handlers of packets work with. */
+  get context (): HandlerContext { return this.#context }
+  get options (): ResolvedOptions { return this.#parts.options }
+  get exchange (): Exchange { return this.#parts.exchange }
+  get hub (): Hub { return this.#parts.hub }
+  get codec (): CodecEngine { return this.#codec }
+  set codec (codec: CodecEngine) { this.#codec = codec }
+  get plainJson (): boolean { return this.#codec === jsonCodec }
+
+  fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void {
+    this.#parts.events.fire(event, args)
+  }
+
+  warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void {
+    this.#parts.monitor.warn(err, log, kind)
+  }
+
+  fault (session: Session, err: unknown): void {
+    this.#parts.connections.fault(session, err)
+  }
+
+  setAuthToken (session: Session, claims: object, options: ScSignOptions): Promise<Error | null> {
+    return this.#parts.tokens.issue(session, claims, options)
+  }
+
+  tokenChanged (session: Session): void {
+    this.#parts.tokens.changed(session)
+  }
+
+  withhold (session: Session): void {
+    withhold(this.#context, session)
+  }
+
+  revalidate (session: Session): void {
+    revalidate(this.#context, session)
+  }
+
+  overrun (session: Session, policy: SlowConsumerPolicy): void {
+    this.#parts.connections.overrun(session, policy)
+  }
+
+  release (session: Session, code: number): void {
+    const { brokerWaits, connections, tokens } = this.#parts
+    tokens.forget(session)
+    brokerWaits.closed(session)
+    connections.release(session, code)
+    session.subscriptions.leaveAll()
+  }
+}

@@ -1,0 +1,209 @@
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { ScBlockedMessage } from '../../types/diagnostics.js'
+import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
+import type { ConnectStatus } from '../../types/server.js'
+import { diagnostics } from '../diagnostics.js'
+import { ScError, ScRefusal } from '../errors.js'
+import type { ActionMonitor, Denial, ToldBlock } from '../handlers/context.js'
+import { HookFailure, thrownBy, toBlock } from '../lifecycle/block.js'
+import { type FailureKind, logFailure, logHidden, writeLine } from '../log.js'
+import { withHidden } from '../printing.js'
+import { type DeclaredErrors, type ErrorOrigin, dehydrateError, internalError, presentError } from '../protocol/wire-errors.js'
+import type { Session } from '../socket/session.js'
+import { isInstance, readable } from '../untrusted.js'
+import type { Events } from './events.js'
+
+/** Milliseconds between two log lines of refused connections. */
+const refusedInterval = 1_000
+
+/**
+ * What happens is told here and nowhere else: to the counters of `stats()`, to the diagnostics channels, to the log, and by the
+ * events of the server. What a client may not see of an error becomes an `Internal error` with the id of the log line.
+ */
+export class Monitor implements ActionMonitor {
+  readonly counters = { connects: 0, refusedConnections: 0, blocked: 0, invalid: 0, rateLimited: 0, faults: 0, slowConsumers: 0 }
+  /** By close code. */
+  readonly closes = new Map<number, number>()
+  readonly #log: FastifyBaseLogger
+  readonly #events: Events
+  readonly #exposeErrors: boolean
+  readonly #warnOfBlocks: boolean
+  #refusedLogged = -Infinity
+
+  constructor (log: FastifyBaseLogger, events: Events, options: Pick<ResolvedOptions, 'exposeErrors' | 'middlewareEmitWarnings'>) {
+    this.#log = log
+    this.#events = events
+    this.#exposeErrors = options.exposeErrors
+    this.#warnOfBlocks = options.middlewareEmitWarnings
+  }
+
+  // Actions
+
+  denied (session: Session, denial: Denial): ToldBlock {
+    return this.#denied(session, session.fastifyRequest, session.log, denial)
+  }
+
+  eventDenied (session: Session, denial: Denial, declared: DeclaredErrors | undefined): unknown {
+    const error = thrownBy(denial.thrown)
+    this.#blocked(session, session.fastifyRequest, denial, error)
+    return this.failed(session, error, 'thrown', declared)
+  }
+
+  /** `handshakeWS` middleware blocked an upgrade. */
+  upgradeDenied (request: FastifyRequest, thrown: unknown): ToldBlock {
+    return this.#denied(null, request, request.log, { line: 'handshakeWS', thrown })
+  }
+
+  #denied (session: Session | null, request: FastifyRequest, log: FastifyBaseLogger, denial: Denial): ToldBlock {
+    const { line, channel, level = 'info', text = 'action blocked' } = denial
+    const block = toBlock(line, denial.thrown)
+    const { error, origin } = block
+    this.#blocked(session, request, denial, error)
+    if (!block.silent && this.#warnOfBlocks && denial.warns !== false) this.#events.fire('warning', [error])
+    const shown = presentError(error, origin)
+    const fields = { line, channel, event: denial.event, ...whoBlocked(denial) }
+    if (shown === undefined) return { ...block, shown: this.#hidden(error, logHidden(log, error, fields)) }
+    writeLine(log, level, text, { ...fields, err: error })
+    return { ...block, shown }
+  }
+
+  /** Every way to be blocked comes by here. */
+  #blocked (session: Session | null, request: FastifyRequest, denial: Denial, error: unknown): void {
+    this.counters.blocked++
+    if (!diagnostics.blocked.hasSubscribers) return
+    const { line, channel, event } = denial
+    const message = { socket: session === null ? null : session.socket, line, error, ...(channel === undefined ? {} : { channel }), ...(event === undefined ? {} : { event }), ...whoBlocked(denial) }
+    diagnostics.blocked.publish(withHidden(message, { request }))
+  }
+
+  invalid (session: Session, error: Error): unknown {
+    this.countInvalid(session, () => error)
+    const shown = presentError(error, 'own')
+    if (shown === undefined) {
+      // A validator of the application threw.
+      session.fireLocal('error', error)
+      return this.#hidden(error, this.warnHidden(error, session.log))
+    }
+    session.emitError(error, isInstance(error, ScError) ? undefined : 'mistake')
+    return shown
+  }
+
+  countInvalid (session: Session, error: () => Error): void {
+    this.counters.invalid++
+    if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket: session.socket, error: error() })
+  }
+
+  failed (session: Session, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown {
+    const shown = presentError(error, origin, declared)
+    if (shown === undefined) return this.#hidden(error, this.warnHidden(error, session.log))
+    this.warn(error, session.log, kindOf(error, origin))
+    return shown
+  }
+
+  refusal (session: Session, error: unknown, origin: ErrorOrigin): unknown {
+    return presentError(error, origin) ?? this.#hidden(error, logHidden(session.log, error))
+  }
+
+  /** In development the client gets the whole of it. */
+  #hidden (error: unknown, errorId: string): unknown {
+    return (this.#exposeErrors ? dehydrateError(error) : undefined) ?? internalError(errorId)
+  }
+
+  rateLimited (session: Session, retryAfter: number): void {
+    this.counters.rateLimited++
+    if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket: session.socket, retryAfter })
+  }
+
+  // Connections
+
+  /** A limit refused a connection. Under an attack that is often: the log gets a line a second. */
+  refused (address: string, error: ScError): void {
+    const refused = ++this.counters.refusedConnections
+    if (diagnostics.refused.hasSubscribers) diagnostics.refused.publish({ address, error })
+    const now = performance.now()
+    if (now - this.#refusedLogged < refusedInterval) return
+    this.#refusedLogged = now
+    writeLine(this.#log, 'warn', 'connections are refused', { address, reason: error.message, refused })
+  }
+
+  connected (session: Session, status: ConnectStatus): void {
+    this.counters.connects++
+    if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket: session.socket })
+    // Not by the socket's own logger: it is made when first needed, and most sockets never log.
+    writeLine(session.fastifyRequest.log, 'debug', 'socket connected', { socketId: session.id, isAuthenticated: status.isAuthenticated })
+  }
+
+  closed (session: Session, code: number): void {
+    this.closes.set(code, (this.closes.get(code) ?? 0) + 1)
+    if (diagnostics.close.hasSubscribers) diagnostics.close.publish({ socket: session.socket, code })
+    writeLine(session.fastifyRequest.log, 'debug', 'socket closed', { socketId: session.id, code })
+  }
+
+  /** A message came in. Called only while somebody listens. */
+  message (session: Session, bytes: number): void {
+    diagnostics.message.publish({ socket: session.socket, bytes })
+  }
+
+  slowConsumer (session: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void {
+    this.counters.slowConsumers++
+    writeLine(session.log, 'warn', 'slow consumer', { bufferedBytes, policy })
+    if (diagnostics.slowConsumer.hasSubscribers) diagnostics.slowConsumer.publish({ socket: session.socket, bufferedBytes, policy })
+    this.#events.fire('slowConsumer', [session.socket, { bufferedBytes, policy }])
+  }
+
+  /** Code in a socket's name threw where nobody else catches it. Never throws, whatever a logger or an error is made of. */
+  fault (session: Session, err: unknown): void {
+    this.counters.faults++
+    quietly(() => writeLine(session.log, 'error', 'a fault ends the socket', { err }))
+    quietly(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket: session.socket, error: readable(err) }) })
+  }
+
+  // The rest
+
+  brokerState (state: 'up' | 'down', cause: Error | undefined, broker: { readonly name: string, readonly shared: boolean }): void {
+    if (state === 'down') writeLine(this.#log, 'warn', 'broker is down', { err: cause, broker: broker.name })
+    else if (broker.shared) writeLine(this.#log, 'info', 'broker is up', { broker: broker.name })
+    if (diagnostics.broker.hasSubscribers) diagnostics.broker.publish({ state, cause })
+    this.#events.fire('brokerState', [state, cause])
+  }
+
+  warn (err: unknown, log: FastifyBaseLogger = this.#log, kind?: FailureKind): void {
+    logFailure(log, err, kind)
+    this.#events.fire('warning', [readable(err)])
+  }
+
+  warnHidden (err: unknown, log: FastifyBaseLogger): string {
+    const errorId = logHidden(log, err)
+    this.#events.fire('warning', [readable(err)])
+    return errorId
+  }
+
+  /** A listener of the server's events threw. */
+  listenerFailed (err: unknown, event: string): void {
+    // A listener of warnings that throws must not be told of its own error for ever.
+    if (event === 'warning') logFailure(this.#log, err)
+    else this.warn(err)
+  }
+}
+
+/** Of an error that the client sees. Those of the library know themselves. */
+function kindOf (error: unknown, origin: ErrorOrigin): FailureKind | undefined {
+  if (isInstance(error, ScError) || isInstance(error, ScRefusal)) return
+  return origin === 'own' ? 'mistake' : 'refusal'
+}
+
+/** A policy has a list of its own, and no place in it. */
+function whoBlocked ({ line, thrown }: Denial): Pick<ScBlockedMessage, 'hook' | 'index' | 'duration'> {
+  if (!isInstance(thrown, HookFailure)) return {}
+  const { list, hook, index, duration } = thrown
+  const place = list !== line ? { hook: list } : hook === undefined ? {} : { hook, index }
+  return duration === undefined ? place : { ...place, duration }
+}
+
+function quietly (action: () => void): void {
+  try {
+    action()
+  } catch {
+    // The rest is told all the same.
+  }
+}

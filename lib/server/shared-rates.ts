@@ -1,0 +1,38 @@
+import type { ResolvedOptions } from '../../types/options.js'
+import { claimText } from '../cluster/revocations.js'
+import { atOnce } from '../promises.js'
+import type { Session } from '../socket/session.js'
+import { addressKey } from './addresses.js'
+import type { Monitor } from './monitor.js'
+import { RateKeys } from './rate-keys.js'
+
+/** The rate that sockets share: those of one address, of one user, or what the application takes for one. */
+export class SharedRates {
+  readonly #key: ResolvedOptions['inboundRateKey']
+  readonly #keys: RateKeys
+  readonly #monitor: Monitor
+
+  constructor ({ inboundRateKey, inboundKeyRate, inboundKeyBurst }: ResolvedOptions, monitor: Monitor) {
+    this.#key = inboundRateKey
+    this.#keys = new RateKeys(inboundKeyRate, inboundKeyBurst)
+    this.#monitor = monitor
+  }
+
+  /** @returns 0, or the milliseconds until the sockets that share a rate with this one may send again */
+  take (session: Session, now: number): number {
+    if (this.#key === null) return 0
+    const key = this.#keyOf(session)
+    return typeof key === 'string' ? this.#keys.take(key, now) : 0
+  }
+
+  #keyOf (session: Session): unknown {
+    const key = this.#key
+    if (key === 'ip') return session.remoteAddress === undefined ? undefined : addressKey(session.remoteAddress)
+    if (key === 'user') return claimText(session.authToken?.sub)
+    try {
+      return key === null ? undefined : atOnce('inboundRateKey', key(session.socket))
+    } catch (err) {
+      this.#monitor.warn(err, session.log)
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import type { FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import type { ResolvedOptions } from '../../types/options.js'
+import type { SocketHost } from '../socket/host.js'
+import { Inbound, type InboundPort } from '../socket/inbound.js'
+import type { Session } from '../socket/session.js'
+import { createSession } from '../socket/socket.js'
+import { Deflate } from '../transport/deflate.js'
+import { Flusher } from '../transport/flusher.js'
+import type { Holdings } from '../transport/holdings.js'
+import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
+import { generateId } from './id.js'
+
+/** Puts a socket together with its connection and its way in. What all connections share is here: the write queue, compression, the traffic's counters. */
+export class SocketMaker {
+  readonly traffic: TrafficCounters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
+  readonly #host: SocketHost<Session>
+  readonly #inbound: InboundPort
+  readonly #flusher = new Flusher()
+  readonly #deflate: Deflate | null
+  readonly #maxBufferedBytes: number
+
+  constructor (host: SocketHost<Session>, inbound: InboundPort, { perMessageDeflate, maxBufferedBytes }: ResolvedOptions) {
+    this.#host = host
+    this.#inbound = inbound
+    this.#deflate = perMessageDeflate === false ? null : new Deflate(perMessageDeflate)
+    this.#maxBufferedBytes = maxBufferedBytes
+  }
+
+  make (ws: WebSocket, request: FastifyRequest, holdings: Holdings): Session {
+    const deflate = this.#deflate?.serves(request.raw) === true ? this.#deflate : null
+    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.traffic, holdings, this.#maxBufferedBytes, deflate)
+    const session = createSession(generateId(), this.#host, port, request)
+    port.attach(new Inbound(session, this.#inbound))
+    return session
+  }
+}
