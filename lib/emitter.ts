@@ -1,16 +1,23 @@
+import { EventEmitter } from 'node:events'
 import { checkFunction, checkText } from './arguments.js'
 import { promiseOf } from './promises.js'
+import { memorySize } from './memory-size.js'
 import { type Stream, type StreamKeeper, StreamSet } from './streams.js'
 
 export type Listener = (...args: any[]) => unknown
 
-/** Counts text and bytes; what else a stream carries is small. */
-export function textKeeper (behind: (err: Error) => void): StreamKeeper {
-  return {
-    hold: (data) => typeof data === 'string' ? data.length * 2 : ArrayBuffer.isView(data) ? data.byteLength : 0,
-    release () {},
-    behind
-  }
+/** Counts what waits, for loops that have no socket in whose name it is held. */
+export function memoryKeeper (behind: (err: Error) => void): StreamKeeper {
+  return { hold: memorySize, release () {}, behind }
+}
+
+/** Of the arguments of an event those that are in memory because of it: text, bytes, plain data and errors. Sockets and servers live elsewhere. */
+export function carried (args: unknown[]): unknown[] {
+  const own = args.filter((arg) => typeof arg !== 'object' || !(arg instanceof Emitter || arg instanceof EventEmitter))
+  // Of a token that was refused, which is no enumerable property.
+  const { signedAuthToken } = (own[0] ?? {}) as { signedAuthToken?: unknown }
+  if (typeof signedAuthToken === 'string') own.push(signedAuthToken)
+  return own
 }
 
 interface Entry {
@@ -97,7 +104,7 @@ export abstract class Emitter {
 
   /** What counts the values that wait for slow loops. */
   protected streamKeeper (): StreamKeeper {
-    return textKeeper((err) => this.onListenerError(err, ''))
+    return memoryKeeper((err) => this.onListenerError(err, ''))
   }
 
   /** The stream of an event, made on first use. */
@@ -131,9 +138,6 @@ export abstract class Emitter {
         this.onListenerError(err, event)
       }
     })
-    if (toObject === undefined) return
-    const [first] = args
-    // What a client sent may be large; all else that local events carry is small, or not theirs.
-    this.activeStream(event)?.write(toObject(...args), typeof first === 'string' || ArrayBuffer.isView(first) ? first : undefined)
+    if (toObject !== undefined) this.activeStream(event)?.write(toObject(...args), carried(args))
   }
 }

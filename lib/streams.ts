@@ -30,6 +30,8 @@ export interface ConsumerStats {
  */
 export class Stream<T> implements ScStream<T> {
   readonly #consumers = new Set<Consumer<T>>()
+  /** Those that get nothing more, but have not read what waits for them. */
+  #closing: Set<Consumer<T>> | null = null
   readonly #keeper: StreamKeeper
   readonly #nextId: () => number
   #closed = false
@@ -62,28 +64,37 @@ export class Stream<T> implements ScStream<T> {
   }
 
   #endAll (kill: boolean): void {
-    for (const consumer of this.#consumers) consumer.stop(kill)
-    this.#consumers.clear()
+    for (const consumer of this.#all) {
+      consumer.stop(kill)
+      this.#consumers.delete(consumer)
+      if (consumer.backpressure !== 0) (this.#closing ??= new Set()).add(consumer)
+    }
+  }
+
+  get #all (): Array<Consumer<T>> {
+    return this.#closing === null ? [...this.#consumers] : [...this.#consumers, ...this.#closing]
   }
 
   consumer (id: unknown): Consumer<T> | undefined {
-    for (const consumer of this.#consumers) if (consumer.id === id) return consumer
-    return undefined
+    return this.#all.find((consumer) => consumer.id === id)
   }
 
   consumerStats (): ConsumerStats[] {
-    return [...this.#consumers].map(({ id, backpressure }) => ({ id, backpressure, stream: this.name }))
+    return this.#all.map(({ id, backpressure }) => ({ id, backpressure, stream: this.name }))
   }
 
   /** How many values wait for the slowest loop. */
   getBackpressure (): number {
     let most = 0
-    for (const consumer of this.#consumers) most = Math.max(most, consumer.backpressure)
+    for (const consumer of this.#all) most = Math.max(most, consumer.backpressure)
     return most
   }
 
   [Symbol.asyncIterator] (): AsyncIterator<T, undefined> {
-    const consumer = new Consumer<T>(this.#nextId(), this.name, this.#keeper, () => this.#consumers.delete(consumer))
+    const consumer = new Consumer<T>(this.#nextId(), this.name, this.#keeper, () => {
+      this.#consumers.delete(consumer)
+      this.#closing?.delete(consumer)
+    })
     if (this.#closed) consumer.stop(false)
     else this.#consumers.add(consumer)
     return consumer
@@ -162,18 +173,17 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
     return this.#queue.shift()!
   }
 
-  /** @param kill drops what is queued */
+  /** It ends when it has read what is queued. @param kill drops that */
   stop (kill: boolean): void {
     if (kill) this.#drop()
     this.#ended = true
+    this.#endIfRead()
     for (const waiting of this.#waiting) waiting({ done: true, value: undefined })
     this.#waiting = []
   }
 
-  /** Ends it at once. */
-  kill (): void {
-    this.stop(true)
-    this.#onEnd()
+  #endIfRead (): void {
+    if (this.#ended && this.#queue.length === 0) this.#onEnd()
   }
 
   #drop (): void {
@@ -187,6 +197,7 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
     if (this.#queue.length !== 0) {
       const value = this.#take()
       if (this.#queue.length === 0) this.#behind = false
+      this.#endIfRead()
       return Promise.resolve({ done: false, value })
     }
     if (this.#ended) return Promise.resolve({ done: true, value: undefined })
@@ -194,7 +205,7 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 
   return (): Promise<IteratorResult<T, undefined>> {
-    this.kill()
+    this.stop(true)
     return Promise.resolve({ done: true, value: undefined })
   }
 }
@@ -237,7 +248,7 @@ export class StreamSet {
     else for (const stream of this.#streams.values()) stream.stop(kill)
   }
 
-  killConsumer (id: unknown): void { this.#consumer(id)?.kill() }
+  killConsumer (id: unknown): void { this.#consumer(id)?.stop(true) }
   consumerBackpressure (id: unknown): number { return this.#consumer(id)?.backpressure ?? 0 }
   consumerStats (id: unknown): ConsumerStats | undefined { return this.consumerStatsList().find((stats) => stats.id === id) }
 

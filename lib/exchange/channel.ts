@@ -81,7 +81,7 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
         this.#port.warn(err)
       }
     }
-    messages?.write(data, json)
+    messages?.write(data, data)
   }
 
   /** Changes the state and tells those who want to know. */

@@ -3,7 +3,7 @@ import type { ScStream } from '../../types/exchange.js'
 import type { ServerEvents } from '../../types/server.js'
 import { withHidden } from '../printing.js'
 import { ifRejects, promiseOf } from '../promises.js'
-import { textKeeper } from '../emitter.js'
+import { carried, memoryKeeper } from '../emitter.js'
 import { StreamSet } from '../streams.js'
 
 /** The arguments of each event as the one object that SocketCluster 15 and later give. */
@@ -33,7 +33,7 @@ export class Events {
 
   /** @param onListenerError gets what a listener threw, and the event it listened to */
   constructor (readonly emitter: EventEmitter, readonly onListenerError: (err: unknown, event: string) => void) {
-    this.#streams = new StreamSet(textKeeper((err) => onListenerError(err, '')))
+    this.#streams = new StreamSet(memoryKeeper((err) => onListenerError(err, '')))
   }
 
   fire<E extends keyof ServerEvents> (event: E, args: ServerEvents[E]): void {
@@ -49,7 +49,7 @@ export class Events {
         }
       }
     }
-    this.#streams.active(event)?.write(eventObjects[event](...args), undefined)
+    this.#streams.active(event)?.write(eventObjects[event](...args), carried(args))
   }
 
   get streams (): StreamSet { return this.#streams }

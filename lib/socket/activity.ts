@@ -1,5 +1,5 @@
 import { Timed } from '../deadlines.js'
-import { memorySize } from '../protocol/memory-size.js'
+import { memorySize } from '../memory-size.js'
 import type { Holdings } from '../transport/holdings.js'
 
 /** What an action takes beside its data while it waits: closures, promises, a place in a list. */
@@ -187,6 +187,11 @@ export class Activity {
   endOwing (): void {
     this.owed--
     this.#check()
+  }
+
+  /** The connection is gone. */
+  get ended (): boolean {
+    return this.#ended
   }
 
   /** The connection is gone: what still waits is let go, and counted no more. */

@@ -1,7 +1,7 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ScServerSocket, ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
 import type { Guarded } from '../barrier.js'
-import { memorySize } from '../protocol/memory-size.js'
+import { memorySize } from '../memory-size.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { SocketPort } from '../transport/port.js'
 import { Lanes } from './lanes.js'

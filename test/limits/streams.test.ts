@@ -146,3 +146,71 @@ t.test('what waits for loops is let go when the client leaves', async (t) => {
   t.equal(loop.seen.length, 1)
   t.match(closing.seen, [{ code: 1000 }], 'local events are read to their end')
 })
+
+t.test('loops that were closed end with the connection too, and can be killed', async (t) => {
+  const { port, sc, nextSocket } = await serve(t)
+  const opening = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await opening
+  const loops = ['killed', 'cut off'].map((event) => slowLoop(socket.receiver(event)))
+  for (const event of ['killed', 'cut off']) for (let i = 0; i < 5; i++) client.send({ event, data: 'x'.repeat(100) })
+  while (socket.getReceiverBackpressure('cut off') < 4) await sleep(5)
+  const held = sc.stats().heldBytes
+  socket.closeAllReceivers()
+  t.equal(sc.stats().heldBytes, held)
+  t.equal(socket.getAllReceiversBackpressure(), 4, 'what waits is still told of')
+  client.send({ event: 'killed', data: 'later' })
+  await client.barrier()
+  t.equal(socket.getReceiverBackpressure('killed'), 4, 'nothing is added')
+  t.match(await client.call('killed'), { error: { code: 'SC_ERR_EVENT_UNKNOWN' } })
+  socket.killReceiver('killed')
+  t.equal(socket.getReceiverBackpressure('killed'), 0)
+  await client.close()
+  while (sc.clientsCount > 0) await sleep(5)
+  for (const loop of loops) loop.go()
+  await Promise.all(loops.map(({ done }) => done))
+  t.strictSame(loops.map(({ seen }) => seen.length), [1, 1])
+})
+
+t.test('what local events carry counts, whatever event it is', async (t) => {
+  // As large as a token may be.
+  const size = 5_000
+  const { port, sc, nextSocket } = await serve(t, { inboundQueueBytes: 0, inboundByteRate: 0, inboundRate: 0, authenticateRate: 0, ackTimeout: 20 })
+  const opening = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await opening
+  const text = 'x'.repeat(size)
+  await socket.setAuthToken({ sub: 'alice', text })
+  const token = socket.signedAuthToken
+  const logIn = (): Promise<unknown> => client.call('#authenticate', token)
+  const logOut = async (): Promise<void> => {
+    client.send({ event: '#removeAuthToken' })
+    await client.barrier()
+  }
+  const events: Record<string, () => Promise<unknown>> = {
+    raw: async () => { client.send([text]); await client.barrier() },
+    message: async () => { client.send({ event: 'e', data: text }); await client.barrier() },
+    subscribe: () => client.call('#subscribe', { channel: `c${channels++}`, data: text }),
+    badAuthToken: () => client.call('#authenticate', text),
+    authenticate: logIn,
+    authStateChange: logIn,
+    deauthenticate: async () => { await logIn(); await logOut() },
+    authTokenSigned: () => socket.setAuthToken({ sub: 'alice', text })
+  }
+  let channels = 0
+  const held = (): number => sc.stats().heldBytes - (socket as any).subscriptionData
+  for (const [event, happen] of Object.entries(events)) {
+    await logOut()
+    const loop = slowLoop(socket.listener(event as 'raw'))
+    // The first is taken by the loop, the second waits.
+    await happen()
+    await logOut()
+    const before = held()
+    await happen()
+    t.ok(held() - before > size, `${event}: ${held() - before}`)
+    socket.closeListener(event)
+    loop.go()
+    await loop.done
+    t.equal(held(), 0)
+  }
+})

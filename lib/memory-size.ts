@@ -6,6 +6,8 @@ const containerBytes = 40
 const characterBytes = 2
 /** What cannot be measured counts as the largest message there is by default. */
 const unknownBytes = 65_536
+/** An error with its stack, and what it came from. What else it has may lead anywhere. */
+const errorBytes = 2_048
 /** Deeper than any limit that is on. */
 const maxDepth = 1_000
 
@@ -23,6 +25,7 @@ function sizeOf (value: unknown, depthLeft: number): number {
   if (typeof value === 'string') return containerBytes + value.length * characterBytes
   if (typeof value !== 'object' || value === null) return 0
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return containerBytes + value.byteLength
+  if (value instanceof Error) return errorBytes
   let bytes = containerBytes
   if (depthLeft === 0) return bytes
   if (Array.isArray(value)) {
