@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events'
 import { checkFunction, checkText } from './arguments.js'
 import { promiseOf } from './promises.js'
 import { memorySize } from './memory-size.js'
@@ -13,11 +12,17 @@ export function memoryKeeper (behind: (err: Error) => void): StreamKeeper {
 
 /** Of the arguments of an event those that are in memory because of it: text, bytes, plain data and errors. Sockets and servers live elsewhere. */
 export function carried (args: unknown[]): unknown[] {
-  const own = args.filter((arg) => typeof arg !== 'object' || !(arg instanceof Emitter || arg instanceof EventEmitter))
+  const own = args.filter((arg) => typeof arg === 'string' || ArrayBuffer.isView(arg) || arg instanceof Error || isPlain(arg))
   // Of a token that was refused, which is no enumerable property.
   const { signedAuthToken } = (own[0] ?? {}) as { signedAuthToken?: unknown }
   if (typeof signedAuthToken === 'string') own.push(signedAuthToken)
   return own
+}
+
+function isPlain (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 interface Entry {

@@ -181,6 +181,17 @@ export function scError (code: ScErrorCode, args: unknown[] = [], fields?: Recor
   return new ScError(code, args, fields)
 }
 
+/** Makes an error for a refusal: tens of thousands a second must cost little, and their stack would tell nothing. */
+export function withoutStack<E extends Error> (make: () => E): E {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = limit
+  }
+}
+
 /** What goes into a text: an argument that fails when it is made text is named by its type. */
 function printable (arg: unknown): unknown {
   if (typeof arg === 'string' || typeof arg === 'number') return arg

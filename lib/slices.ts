@@ -1,7 +1,7 @@
 import type { Guarded } from './barrier.js'
 
 /** Milliseconds of one turn of the event loop that such work may take altogether. */
-const sliceTime = 4
+export const sliceTime = 4
 
 interface Job {
   readonly guarded: Guarded
@@ -25,19 +25,28 @@ export class Slices {
     if (!this.#running) this.#work()
   }
 
+  /** The same for work that had its share of this turn already. */
+  later (guarded: Guarded, step: () => boolean): void {
+    this.#jobs.push({ guarded, step })
+    this.#beginTurn()
+  }
+
   /** Does all of it now; nothing where it is called by a step. */
   finish (): void {
     if (!this.#running) this.#work(Infinity)
   }
 
+  #beginTurn (): void {
+    if (this.#turn !== null) return
+    this.#end = performance.now() + sliceTime
+    this.#turn = setImmediate(() => {
+      this.#turn = null
+      if (this.#jobs.length > 0) this.#work()
+    })
+  }
+
   #work (end?: number): void {
-    if (this.#turn === null) {
-      this.#end = performance.now() + sliceTime
-      this.#turn = setImmediate(() => {
-        this.#turn = null
-        if (this.#jobs.length > 0) this.#work()
-      })
-    }
+    this.#beginTurn()
     this.#running = true
     while (this.#at < this.#jobs.length && performance.now() < (end ?? this.#end)) {
       const { guarded, step } = this.#jobs[this.#at]!

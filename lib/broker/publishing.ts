@@ -1,5 +1,5 @@
 import type { Broker, MaybePromise } from '../../types/broker.js'
-import { scError } from '../errors.js'
+import { scError, withoutStack } from '../errors.js'
 import type { EngineState } from './engine-state.js'
 import { maxPublicationLength } from './publication.js'
 
@@ -75,16 +75,5 @@ export class Publishing {
       if (this.#lastFlight === flight) this.#lastFlight = null
     }
     flight.accepted.then(landed, landed)
-  }
-}
-
-/** Makes an error for a refusal: tens of thousands a second must cost little, and their stack would tell nothing. */
-function withoutStack (make: () => Error): Error {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 0
-  try {
-    return make()
-  } finally {
-    Error.stackTraceLimit = limit
   }
 }

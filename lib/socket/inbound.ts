@@ -2,14 +2,14 @@ import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CallId, EventPacket, Packet } from '../../types/protocol.js'
 import { type Deadlines, Timed } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
-import { scError } from '../errors.js'
+import { scError, withoutStack } from '../errors.js'
 import { atOnce } from '../promises.js'
 import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { isCallId, parsePacket } from '../protocol/packets.js'
 import type { PortListener } from '../transport/port.js'
-import { slices } from '../slices.js'
+import { slices, sliceTime } from '../slices.js'
 import { messageOf } from '../untrusted.js'
 import { isPong, takePong } from './keep-alive.js'
 import type { Session } from './session.js'
@@ -81,13 +81,24 @@ class ReadingPause extends Timed {
 /** An array of more packets is worked on in slices. */
 const manyPackets = 32
 
-/** An array of many packets that is worked on, and the messages that came behind it. */
+/** What is worked on in slices: an array of many packets, and the messages that came behind it, or behind many others in one read. */
 interface Work {
   packets: unknown[]
   at: number
   data: string | Buffer
   readonly behind: Array<{ readonly data: string | Buffer, readonly held: number }>
+  /** The client closed the connection in order: what it sent before comes first. */
+  closed?: () => void
 }
+
+/** Milliseconds after the end of a message within which the next one is of the same read, or as good as. */
+const sameRead = 0.05
+
+/** The code of a connection that ended without a close frame. */
+const connectionLost = 1006
+
+/** What a message that waits for its turn takes beside its text. */
+const waitingBytes = 128
 
 /** After so many messages in a row that cannot be read, the client is not one of ours. */
 const maxUnreadable = 3
@@ -106,6 +117,9 @@ export class Inbound implements PortListener {
   #freeSubscribes: number
   #work: Work | null = null
   #unreadableInRow = 0
+  /** Since when its messages follow each other without a pause, and when the last of them was done. */
+  #busySince = 0
+  #doneAt = 0
 
   constructor (session: Session, port: InboundPort) {
     this.#session = session
@@ -169,9 +183,19 @@ export class Inbound implements PortListener {
       this.#pong(data)
       return
     }
-    if (this.#work === null) this.#message(data)
-    // What was read in one piece with the array before it.
-    else this.#work.behind.push({ data, held: session.activity.holdBytes(data.length * 2) })
+    if (this.#work === null && this.#hasTime(session.lastSeen)) {
+      this.#message(data)
+      this.#doneAt = performance.now()
+      return
+    }
+    this.#work ??= this.#later()
+    this.#work.behind.push({ data, held: session.activity.holdBytes(data.length * 2 + waitingBytes) })
+  }
+
+  /** One read may hold thousands of messages: after a slice of them others come first. */
+  #hasTime (now: number): boolean {
+    if (now - this.#doneAt > sameRead) this.#busySince = now
+    return now - this.#busySince < sliceTime
   }
 
   #message (data: string | Buffer): void {
@@ -210,7 +234,9 @@ export class Inbound implements PortListener {
 
   onClose (code: number, reason: string): void {
     this.#port.connections.gone(this.#session)
-    this.#session.finish(code, reason === '' ? undefined : reason)
+    const finish = (): void => this.#session.finish(code, reason === '' ? undefined : reason)
+    if (this.#work !== null && code !== connectionLost) this.#work.closed = finish
+    else finish()
   }
 
   onError (err: Error): void {
@@ -251,7 +277,7 @@ export class Inbound implements PortListener {
     }
     for (const packet of packets) {
       // One of the packets may have closed the socket, or dropped its connection: nothing after it counts.
-      if ((session.state as string) === 'closed' || !session.port.open) return
+      if (session.activity.ended) return
       this.#packet(packet, data)
     }
   }
@@ -263,9 +289,23 @@ export class Inbound implements PortListener {
       Object.assign(this.#work, { packets, at: 0, data })
       return
     }
-    const work: Work = this.#work = { packets, at: 0, data, behind: [] }
-    const step = (): boolean => {
-      if ((session.state as string) === 'closed') {
+    this.#work = { packets, at: 0, data, behind: [] }
+    slices.run(session, this.#stepOf(this.#work))
+    if (this.#work !== null) session.activity.working = true
+  }
+
+  /** What comes now waits for the next turn of the event loop. */
+  #later (): Work {
+    const work: Work = { packets: [], at: 0, data: '', behind: [] }
+    slices.later(this.#session, this.#stepOf(work))
+    this.#session.activity.working = true
+    return work
+  }
+
+  #stepOf (work: Work): () => boolean {
+    const session = this.#session
+    return () => {
+      if (session.activity.ended) {
         this.#work = null
         return false
       }
@@ -280,11 +320,11 @@ export class Inbound implements PortListener {
         return true
       }
       this.#work = null
+      this.#busySince = this.#doneAt = performance.now()
       session.activity.working = false
+      work.closed?.()
       return false
     }
-    slices.run(session, step)
-    if (this.#work !== null) session.activity.working = true
   }
 
   #packet (value: unknown, data: string | Buffer): void {
@@ -372,7 +412,7 @@ export class Inbound implements PortListener {
       return false
     }
     const cid = packet.kind === 'event' || packet.kind === 'invalid' ? packet.cid : undefined
-    if (cid !== undefined) session.outbound.errorAck(cid, scError('SC_ERR_RATE', [retryAfter], { retryAfter }))
+    if (cid !== undefined) session.outbound.errorAck(cid, withoutStack(() => scError('SC_ERR_RATE', [retryAfter], { retryAfter })))
     return false
   }
 

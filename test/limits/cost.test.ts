@@ -110,6 +110,70 @@ t.test('an array of as many subscribes as are free is worked on in slices, in or
   t.equal(seen.length, before, 'what is left of it ends with the connection')
 })
 
+/** Turns of the event loop, counted while the test runs. */
+function turnCounter (t: { teardown: (fn: () => void) => void }): { turn: number } {
+  const counter = { turn: 0 }
+  const count = (): void => {
+    counter.turn++
+    counting = setImmediate(count)
+  }
+  let counting = setImmediate(count)
+  t.teardown(() => clearImmediate(counting))
+  return counter
+}
+
+t.test('what comes in one read is worked on in slices, in order, whatever it is made of', async (t) => {
+  const counter = turnCounter(t)
+  const packet = fc.oneof(fc.constant('event'), fc.constant('call'), fc.constant('subscribe'))
+  // Single packets, small arrays and large ones.
+  const messages = fc.array(fc.oneof({ weight: 4, arbitrary: packet.map((kind) => [kind]) }, fc.array(packet, { minLength: 2, maxLength: 50 })), { minLength: 80, maxLength: 120 })
+  await fc.assert(fc.asyncProperty(messages, fc.constantFrom('stays', 'closes', 'is dropped'), async (messages, end) => {
+    const seen: number[] = []
+    const turns = new Map<number, number>()
+    const work = (n: number): void => {
+      seen.push(n)
+      turns.set(counter.turn, (turns.get(counter.turn) ?? 0) + 1)
+      for (const end = performance.now() + 0.3; performance.now() < end;);
+    }
+    const { port, app, nextSocket } = await serve(null, { inboundRate: 0, inboundByteRate: 0, inboundQueueBytes: 0 }, (app) => {
+      app.scHook('subscribe', ({ channel }) => work(Number(channel)))
+      app.scEvent('work', {}, (n: any, { socket }) => {
+        if (end === 'is dropped' && seen.length >= 60) socket.terminate()
+        work(n)
+        return n
+      })
+    })
+    try {
+      const connected = nextSocket()
+      const client = await NetClient.connect(null, port)
+      const socket = await connected
+      const gone = once(socket as any, 'disconnect')
+      let n = 0
+      const packets = messages.map((kinds) => {
+        const array = kinds.map((kind) => {
+          const cid = ++n
+          return kind === 'subscribe' ? { event: '#subscribe', data: { channel: String(cid) }, cid: cid + 10 } : { event: 'work', data: cid, cid: kind === 'call' ? cid + 10 : undefined }
+        })
+        return frame(JSON.stringify(array.length === 1 ? array[0] : array))
+      })
+      if (end === 'closes') packets.push(frame(Buffer.from([3, 232]), { opcode: 8 }))
+      else packets.push(frame('{"event":"work","data":0,"cid":9}'))
+      client.socket.write(Buffer.concat(packets))
+      if (end === 'stays') await client.packetFrame(({ rid }) => rid === 9)
+      else await gone
+      const most = Math.max(...turns.values())
+      if (most > 60) throw new Error(`${most} of ${n} in one turn`)
+      const expected = Array.from({ length: n }, (_, i) => i + 1)
+      if (end === 'stays') expected.push(0)
+      if (end === 'is dropped' && seen.length < n) expected.length = seen.length
+      if (seen.join() !== expected.join()) throw new Error(`${n} were sent, these were worked on: ${seen.join()}`)
+      client.socket.destroy()
+    } finally {
+      await app.close()
+    }
+  }), { numRuns: 12 })
+})
+
 t.test('compressed messages count by what it costs to inflate them, however little they hold', async (t) => {
   const codecEngine = countingCodec()
   const { port } = await serve(t, { perMessageDeflate: { threshold: 0 }, inboundRate: 0, codecEngine })
