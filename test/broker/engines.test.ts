@@ -12,9 +12,11 @@ import { brokerSuite } from '../../lib/testing/broker-suite.js'
 import { TcpProxy } from '../helpers/proxy.js'
 import { freePort, startNats, startRedis, startRedisCluster, startSentinel, type TestServer } from '../helpers/servers.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
+import { patience, until } from '../helpers/waiting.js'
 
 /** Quick ones, so that outages are short. */
-const quick = { timeout: 400, probeInterval: 500, connectTimeout: 1000, maxRetryDelay: 200 }
+/** Quick where it matters here, and no quicker: an engine that answers is not to be taken for silent when this process was held up. */
+const quick = { timeout: 2_000, probeInterval: 1_000, connectTimeout: 5_000, maxRetryDelay: 200 }
 
 function watch (broker: Broker, id = 'n1') {
   const events = new EventEmitter()
@@ -39,7 +41,7 @@ function watch (broker: Broker, id = 'n1') {
     },
     control () {}
   }, { id, prefix: 'engines' }))
-  const wait = (event: string) => once(events, event, { signal: AbortSignal.timeout(15_000) })
+  const wait = (event: string) => once(events, event, { signal: AbortSignal.timeout(patience) })
   return { started, seen, log, events, wait, get state () { return state }, get cause () { return cause } }
 }
 
@@ -171,7 +173,7 @@ t.test('frames that cannot be read are dropped and counted', async (t) => {
     await broker.publish('a', '"good"')
     await publication
     t.strictSame(node.seen, [['a', '"good"']])
-    for (let i = 0; i < 100 && broker.stats!().framesDropped < texts.length + 2; i++) await sleep(10)
+    await until('the frames to be dropped', () => broker.stats!().framesDropped === texts.length + 2)
     t.match(broker.stats!(), { framesDropped: texts.length + 2, messagesIn: 1, messagesOut: 1, framesOut: 1 })
   }
 })
@@ -207,7 +209,7 @@ t.test('Redis: one of the two connections falls silent, and the other works', as
     const gap = node.wait('gap')
     proxy.silence(silent)
     await gap
-    t.ok(stopwatch.stop() < 2 * quick.probeInterval + 1000, 'noticed by a probe')
+    t.ok(stopwatch.stop() < 2 * quick.probeInterval + quick.timeout + 2_000, 'noticed by a probe')
     const publication = node.wait('publication')
     await broker.publish('a', '1')
     await publication
@@ -285,7 +287,7 @@ t.test('Redis Cluster with sharded Pub/Sub', async (t) => {
     await nodes[1]!.restart()
     await gap
     await Promise.all(names.map((name) => broker.publish(name, '1')))
-    for (let i = 0; i < 300 && node.seen.length < 500; i++) await sleep(10)
+    await until('500 publications', () => node.seen.length >= 500)
     t.equal(new Set(node.seen.map(([name]) => name)).size, 500)
   })
 })
@@ -297,10 +299,10 @@ t.test('Sentinel: the broker follows a failover', async (t) => {
   const sentinel = await startSentinel(t, 'main', master.port) as TestServer
   const control = new Redis(replica.port)
   t.teardown(() => control.disconnect())
-  for (let i = 0; i < 500 && !(await control.info('replication')).includes('master_link_status:up'); i++) await sleep(20)
+  await until('the replica to follow', async () => (await control.info('replication')).includes('master_link_status:up'))
   const asking = new Redis(sentinel.port)
   t.teardown(() => asking.disconnect())
-  for (let i = 0; i < 800 && (await asking.call('SENTINEL', 'REPLICAS', 'main') as unknown[]).length === 0; i++) await sleep(20)
+  await until('the sentinel to know the replica', async () => (await asking.call('SENTINEL', 'REPLICAS', 'main') as unknown[]).length > 0)
 
   const broker = redisBroker({ redis: { sentinels: [{ host: '127.0.0.1', port: sentinel.port }], name: 'main' }, ...quick })
   const node = watch(broker)

@@ -4,6 +4,7 @@ import t from 'tap'
 import { create } from 'socketcluster-client'
 import { startProgram } from '../helpers/program.js'
 import { startNats, startRedis } from '../helpers/servers.js'
+import { patience, until } from '../helpers/waiting.js'
 
 for (const engine of ['redis', 'nats'] as const) {
   t.test(`examples/cluster-${engine}: two processes behind one port`, async (t) => {
@@ -24,23 +25,23 @@ for (const engine of ['redis', 'nats'] as const) {
       const socket = create({ hostname: '127.0.0.1', port, autoReconnectOptions: { initialDelay: 50, randomness: 50, multiplier: 1, maxDelay: 100 } })
       t.teardown(() => socket.disconnect())
       ;(async () => { for await (const { error } of socket.listener('error')) t.comment(error.message) })()
-      await socket.listener('connect').once(10_000)
+      await socket.listener('connect').once(patience)
       const channel = socket.subscribe('room/1')
       got[i] = []
       ;(async () => { for await (const data of channel) got[i]!.push(data) })()
-      if (channel.state !== 'subscribed') await channel.listener('subscribe').once(5000)
+      if (channel.state !== 'subscribed') await channel.listener('subscribe').once(patience)
       return { socket, who: await socket.invoke('whoami') }
     }))
     t.equal(new Set(clients.map(({ who }) => who.pid)).size, 2, 'both processes have clients')
 
     const reaches = async (text: string, all = got) => {
-      for (let i = 0; i < 500 && !all.every((list) => list.includes(text)); i++) await sleep(10)
-      for (const list of all) t.ok(list.includes(text), text)
+      await until(`${text} to reach everybody`, () => all.every((list) => list.includes(text)))
+      t.pass(text)
     }
     await clients[0]!.socket.invokePublish('room/1', 'first')
     await reaches('first')
 
-    for (let i = 0; i < 300 && (await http('/cluster')).nodes.length < 2; i++) await sleep(20)
+    await until('both processes in the cluster', async () => (await http('/cluster')).nodes.length === 2)
     t.match(await http('/cluster'), { nodes: [{ channels: 1 }, { channels: 1 }], clients: 6, missing: [] })
 
     const [first, ...others] = clients
@@ -49,16 +50,16 @@ for (const engine of ['redis', 'nats'] as const) {
     await first!.socket.invokePublish('room/1', 'second')
     await sleep(100)
     t.ok(got.every((list) => !list.includes('second')))
-    for (const { socket } of clients) await socket.subscribe('room/1').listener('subscribe').once(5000)
+    for (const { socket } of clients) await socket.subscribe('room/1').listener('subscribe').once(patience)
 
     process.kill(other.who.pid, 'SIGKILL')
-    await other.socket.listener('connect').once(15_000)
+    await other.socket.listener('connect').once(patience)
     const channel = other.socket.channel('room/1')
-    if (channel.state !== 'subscribed') await channel.listener('subscribe').once(5000)
+    if (channel.state !== 'subscribed') await channel.listener('subscribe').once(patience)
     for (const { socket } of clients) {
-      if (socket.state !== 'open') await socket.listener('connect').once(15_000)
+      if (socket.state !== 'open') await socket.listener('connect').once(patience)
       const channel = socket.channel('room/1')
-      if (channel.state !== 'subscribed') await channel.listener('subscribe').once(5000)
+      if (channel.state !== 'subscribed') await channel.listener('subscribe').once(patience)
     }
     await first!.socket.invokePublish('room/1', 'third')
     await reaches('third')

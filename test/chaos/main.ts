@@ -1,5 +1,5 @@
 // `npm run chaos`: every fault three times over every engine, with the exact counts as a table. Takes about ten minutes.
-import { judge, longPace, runOutage, runResubscribe, runScenario, scenarios, type EngineName } from './scenario.js'
+import { judge, judgeTimes, longPace, runOutage, runResubscribe, runScenario, scenarios, type EngineName } from './scenario.js'
 
 const runs = Number(process.env.CHAOS_RUNS ?? 3)
 const engines: EngineName[] = ['redis', 'nats']
@@ -29,7 +29,7 @@ for (const scenario of scenarios(longPace)) {
         row(scenario.name, engine, run, ...Array(13).fill('-'), 'not installed')
         continue
       }
-      row(scenario.name, engine, run, r.published, r.acked, r.rejected, r.unanswered, r.delivered, r.lostInGap, r.lostSilently, r.duplicates, r.outOfOrder, r.rejectedButDelivered, r.slowestRefusal, r.noticed, r.back, verdict(judge(scenario, r)))
+      row(scenario.name, engine, run, r.published, r.acked, r.rejected, r.unanswered, r.delivered, r.lostInGap, r.lostSilently, r.duplicates, r.outOfOrder, r.rejectedButDelivered, r.slowestRefusal, r.noticed, r.back, verdict([...judge(scenario, r), ...judgeTimes(scenario, r)]))
     }
   }
 }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { WebSocket, type ClientOptions } from 'ws'
+import { patience } from './waiting.js'
 
 /** What a test is, to these helpers: somebody to clean up after. */
 export interface Cleanup {
@@ -12,9 +13,6 @@ export interface Closed {
   code: number
   reason: string
 }
-
-/** How long anything that is waited for may take, in milliseconds: long, because only what is broken takes it, or a machine that is very busy. */
-const patience = 20_000
 
 /** A queue that can be waited at. What arrives is taken out by who asks for it first. */
 export class Inbox<T> {

@@ -12,6 +12,7 @@ export class Stopwatch {
   #cpu = process.cpuUsage()
   #own = 0
   #longest = 0
+  #heldUp = 0
 
   constructor () {
     this.#timer.unref()
@@ -34,6 +35,12 @@ export class Stopwatch {
     return this.#longest
   }
 
+  /** How long this process was held up in all, by others or by itself, in milliseconds: what was due then comes later, and at once. */
+  get heldUp (): number {
+    this.#tick()
+    return this.#heldUp
+  }
+
   /** @returns `own`; it runs no more. */
   stop (): number {
     clearInterval(this.#timer)
@@ -47,6 +54,7 @@ export class Stopwatch {
     // A timer that is late by its own interval is ordinary.
     this.#own += Math.min(passed, 2 * this.#interval + (user + system) / 1_000)
     this.#longest = Math.max(this.#longest, passed - this.#interval)
+    if (passed > 2 * this.#interval) this.#heldUp += passed - this.#interval
     this.#at = now
     this.#cpu = process.cpuUsage()
   }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { NetClient, RawClient, closeFrame, frame } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
+import { until } from '../helpers/waiting.js'
 
 // Compressed frames that are whole, cut, flipped and mislabelled, in any split and any number to a segment, before and after
 // the handshake: nothing of it is uncaught, every connection ends, and others are served. COMPRESSED_SEED, COMPRESSED_PATH and
@@ -65,7 +66,7 @@ t.test(`${runs} attacks, seed ${seed}`, { timeout: runs > 1_500 ? 0 : 100_000 },
   }), { seed, numRuns: runs, path: process.env.COMPRESSED_PATH, interruptAfterTimeLimit: runs > 1_500 ? undefined : 15_000, endOnFailure: true })
   if (result.failed) t.fail(`COMPRESSED_SEED=${seed} COMPRESSED_PATH=${String(result.counterexamplePath)}`, { error: String((result.errorInstance as Error | null)?.message) })
   else t.pass(`${result.numRuns} attacks`)
-  for (let i = 0; i < 1_000 && sc.stats().clients + sc.stats().pendingClients !== 0; i++) await new Promise((resolve) => setTimeout(resolve, 5))
+  await until('nobody to be left', () => sc.stats().clients + sc.stats().pendingClients === 0)
   t.match(sc.stats(), { clients: 0, pendingClients: 0, faults: 0 }, 'nobody is left, and none of it was a fault of ours')
   t.same(uncaught, [])
   const client = await RawClient.connect(t, port, { perMessageDeflate: true })

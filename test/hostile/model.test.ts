@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import type { ScServerSocket } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
+import { until } from '../helpers/waiting.js'
 
 // One socket against a model of it: random messages, well formed and not, and what must be true afterwards.
 // MODEL_SEED, MODEL_PATH and MODEL_RUNS replay a failure: the seed and the path are printed with it.
@@ -245,7 +245,7 @@ t.test(`${runs} random sequences, seed ${seed}`, { timeout: runs > 2_000 ? 0 : 2
       }
       client.ws.close()
       await client.closed
-      for (let i = 0; i < 200 && sc.stats().clients + sc.stats().pendingClients > 0; i++) await sleep(1)
+      await until('nobody to be left', () => sc.stats().clients + sc.stats().pendingClients === 0)
       const { clients, pendingClients, subscriptions, channels: left } = sc.stats()
       if (clients + pendingClients + subscriptions + left !== 0) throw new Error(`left: ${JSON.stringify({ clients, pendingClients, subscriptions, left })}`)
       if (believed !== 0) throw new Error(`${believed} subscriptions without an end`)

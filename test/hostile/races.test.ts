@@ -1,9 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { memoryBroker, type AuthEngine, type Broker, type ScServerSocket } from '../../lib/index.js'
+import { sessionOf } from '../../lib/socket/socket.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
+import { until } from '../helpers/waiting.js'
 
 // A delay at every await: hooks, auth engine, broker, handlers; drawn from a seed, many schedules.
 // RACES_SEED and RACES_RUNS replay: schedule number n of a run has the seed RACES_SEED + n.
@@ -158,14 +159,6 @@ class Player {
   }
 }
 
-async function until (fits: () => boolean, what: () => string): Promise<void> {
-  const deadline = Date.now() + 10_000
-  while (!fits()) {
-    if (Date.now() > deadline) throw new Error(what())
-    await sleep(1)
-  }
-}
-
 async function schedule (seed: number): Promise<void> {
   const name = `s${seed}`
   const draw = random(seed)
@@ -216,11 +209,11 @@ async function schedule (seed: number): Promise<void> {
     }
 
     // Those who are still there: all their calls are answered, and they are where they think they are.
-    for (const player of players) await until(() => player.unanswered === 0, () => `${player.unanswered} calls without an answer`)
+    for (const player of players) await until(() => `answers to ${player.unanswered} calls`, () => player.unanswered === 0)
     // What wants no answer has been read too.
     for (const player of players) await player.client.barrier()
     // Checks of subscriptions that began with the last change of a token are not answered to anybody.
-    await Promise.all(players.map((player) => until(() => (player.socket as unknown as { activity: { isQuiet: boolean } }).activity.isQuiet, () => 'never quiet')))
+    await Promise.all(players.map((player) => until('a quiet socket', () => sessionOf(player.socket).activity.isQuiet)))
     for (const player of players) await player.client.barrier()
     for (const player of players) {
       const { socket, subscribed } = player
@@ -231,7 +224,7 @@ async function schedule (seed: number): Promise<void> {
     schedules.set(name, () => 0)
     for (const channel of names) await sc.exchange.publish(channel, { final: channel })
     const final = (player: Player, channel: string): number => player.received.filter((message) => message.data?.final === channel).length
-    for (const player of players) await until(() => [...player.subscribed].every((channel) => final(player, channel) > 0), () => 'a subscription that gets nothing')
+    for (const player of players) await until('a message on each subscription', () => [...player.subscribed].every((channel) => final(player, channel) > 0))
     for (const player of players) {
       await player.client.barrier()
       for (const channel of names) {
@@ -267,9 +260,9 @@ t.test(`${runs} schedules, the first with seed ${firstSeed}`, { timeout: runs > 
     }
   }))
   t.equal(passed, runs, `${runs} schedules with ${delays} delays in ${Date.now() - start} ms`)
-  await until(() => sc.stats().clients + sc.stats().pendingClients === 0, () => 'clients that never left')
+  await until('all clients to leave', () => sc.stats().clients + sc.stats().pendingClients === 0)
   t.match(sc.stats(), { clients: 0, pendingClients: 0, channels: 0, subscriptions: 0, bufferedBytes: 0 }, 'the maps are empty')
-  await until(() => held.size === 0, () => `the broker still delivers ${[...held].join()}`)
+  await until(() => `the broker to let go of ${[...held].join()}`, () => held.size === 0)
   t.pass('the broker delivers nothing')
   t.same([...balance], [], 'every subscription has had its end')
 })

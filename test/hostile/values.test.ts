@@ -7,6 +7,7 @@ import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { type CodecEngine, scPlugin, type ScPluginOptions, type ScServerSocket } from '../../lib/index.js'
 import { RawClient } from '../helpers/raw.js'
+import { patience, until } from '../helpers/waiting.js'
 
 // Values made to fail when they are looked at, for every argument of every public method, and for everything that an application's
 // own code may return or throw: nothing of it is an uncaught exception or an unhandled rejection, and afterwards a fresh client is
@@ -376,7 +377,7 @@ t.test('what an application returns and throws', { timeout: runs > 1_200 ? 0 : 1
     t.teardown(() => app.close())
     const big = kind.codec === undefined ? 1 : { big: '5' }
 
-    const script = async (version: 1 | 2): Promise<void> => {
+    const script = async (version: 1 | 2, most: number): Promise<void> => {
       let client: RawClient
       try {
         client = await open(kind, port, version)
@@ -388,7 +389,7 @@ t.test('what an application returns and throws', { timeout: runs > 1_200 ? 0 : 1
         client.send({ event: '#handshake', data: { authToken: token }, cid: 1 })
         if (client.version === 1) client.send('#2')
         const gone = client.closed
-        await Promise.race([client.answer(1).catch(ok), gone, sleep(80)])
+        await Promise.race([client.answer(1).catch(ok), gone, sleep(most)])
         let cid = 1
         for (const [event, data] of [
           ['#subscribe', { channel: 'a', data: { n: big } }], ['#subscribe', { channel: 'guarded', data: big, waitForAuth: true }], ['#subscribe', { channel: 'checked' }],
@@ -399,16 +400,16 @@ t.test('what an application returns and throws', { timeout: runs > 1_200 ? 0 : 1
         client.send('raw')
         client.send({ event: 'echo', data: 1, cid: 'last' })
         const asked = client.event('asked').then(({ cid }) => client.send({ rid: cid, data: 1 }), ok)
-        await Promise.race([client.answer('last').catch(ok), gone, sleep(80)])
-        await Promise.race([asked, gone, sleep(1)])
+        await Promise.race([client.answer('last').catch(ok), gone, sleep(most)])
+        await Promise.race([asked, gone, sleep(most / 80)])
         client.ws.close(4000)
-        await Promise.race([gone, sleep(80)])
+        await Promise.race([gone, sleep(most)])
       } finally {
         client.ws.terminate()
       }
     }
     // A run in which all behaves tells which slots there are.
-    for (const version of [1, 2] as const) await script(version)
+    for (const version of [1, 2] as const) await script(version, patience)
     t.doesNotThrow(nothingUncaught)
     t.ok(slots.size > 55, `${slots.size} places where the application's code runs`)
     await stillAnswers(kind, port)
@@ -418,7 +419,7 @@ t.test('what an application returns and throws', { timeout: runs > 1_200 ? 0 : 1
     await check(t, kind.name, fc.asyncProperty(misdeed, async ({ version, ...misdeed }) => {
       plan = misdeed
       try {
-        await script(version)
+        await script(version, 80)
         await new Promise((resolve) => setImmediate(resolve))
       } finally {
         plan = null
@@ -429,8 +430,7 @@ t.test('what an application returns and throws', { timeout: runs > 1_200 ? 0 : 1
     await sleep(300)
     t.doesNotThrow(nothingUncaught)
     await stillAnswers(kind, port)
-    for (let i = 0; i < 1_000 && app.scServer.stats().clients !== 0; i++) await sleep(5)
-    t.equal(app.scServer.stats().clients, 0, 'nobody is left')
+    await until('nobody to be left', () => app.scServer.stats().clients === 0)
   }
 })
 

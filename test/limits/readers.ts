@@ -52,6 +52,7 @@ for (let i = 0; i < Number(paused); i++) {
 }
 
 process.on('message', (message) => {
+  if (message === 'turn') process.send!('turn')
   if (message !== 'report') return
   const sorted = latencies.splice(0).sort((a, b) => a - b)
   process.send!({ count: sorted.length, p50: sorted[Math.floor(sorted.length * 0.5)], p99: sorted[Math.floor(sorted.length * 0.99)], lost })

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
+import { atRest, until } from '../helpers/waiting.js'
 
 /** A loop that takes one value and is busy until it is let go. */
 function slowLoop (stream: AsyncIterable<any>): { seen: any[], go: () => void, done: Promise<void> } {
@@ -26,11 +27,8 @@ t.test('reading pauses while a loop is behind, and nothing is lost', async (t) =
   const loop = slowLoop(socket.receiver('data'))
   const count = 2_000
   for (let i = 0; i < count; i++) client.send({ event: 'data', data: { i, text: 'x'.repeat(1_000) } })
-  let before = -1
-  while (before !== sc.stats().inboundMessages || socket.getReceiverBackpressure('data') === 0) {
-    before = sc.stats().inboundMessages
-    await sleep(50)
-  }
+  await until('a value to wait', () => socket.getReceiverBackpressure('data') > 0)
+  await atRest(() => sc.stats().inboundMessages)
   const waiting = socket.getReceiverBackpressure('data')
   t.ok(waiting > 50 && waiting < count / 2, `${waiting} wait`)
   t.ok(sc.stats().heldBytes < 1_300_000, `${sc.stats().heldBytes} bytes are held`)

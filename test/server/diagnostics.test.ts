@@ -1,14 +1,14 @@
 import diagnosticsChannel from 'node:diagnostics_channel'
-import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
 import scPlugin from '../../lib/index.js'
 import { diagnostics } from '../../lib/diagnostics.js'
 import { RawClient } from '../helpers/raw.js'
+import { until } from '../helpers/waiting.js'
 
 t.test('what happens can be watched from outside, and counted', async (t) => {
   const app = Fastify()
-  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', inboundRate: 5, inboundBurst: 10 })
+  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', inboundRate: 0.01, inboundBurst: 10 })
   app.scHook('publishIn', ({ channel }) => { if (channel === 'closed') throw new Error('no') })
   await app.listen({ port: 0, host: '127.0.0.1' })
   t.teardown(() => app.close())
@@ -33,7 +33,7 @@ t.test('what happens can be watched from outside, and counted', async (t) => {
   await Promise.all(Array.from({ length: 8 }, () => client.call('nothing')))
   const stats = app.scServer.stats()
   await client.close()
-  while (app.scServer.clientsCount !== 0) await sleep(1)
+  await until('it to leave', () => app.scServer.clientsCount === 0)
 
   t.equal(seen.connect![0].socket, socket)
   t.equal(seen.close![0].socket, socket)
