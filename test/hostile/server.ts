@@ -151,8 +151,8 @@ if (process.env.HOSTILE_SERVER !== undefined) {
   })
   await start('open', { inboundRate: 0, maxPayload: 2 * 1024 * 1024, socketChannelLimit: 50, authenticateRate: 0, broker: countingBroker(0) })
   await start('deflate', { perMessageDeflate: true })
-  await start('impatient', { handshakeTimeout: 300, pingInterval: 100, pingTimeout: 400, closeTimeout: 300 }, undefined, { http: { headersTimeout: 400, requestTimeout: 500, connectionsCheckingInterval: 100 } } as FastifyServerOptions)
-  await start('full', { maxConnections: 30, maxPendingHandshakes: 10, maxConnectionsPerIp: 25, handshakeTimeout: 1_000 })
+  await start('impatient', { handshakeTimeout: 1_200, pingInterval: 200, pingTimeout: 1_500, closeTimeout: 500 }, undefined, { http: { headersTimeout: 1_200, requestTimeout: 1_500, connectionsCheckingInterval: 100 } } as FastifyServerOptions)
+  await start('full', { maxConnections: 30, maxPendingHandshakes: 10, maxConnectionsPerIp: 25, handshakeTimeout: 4_000 })
   await start('budget', { inboundRate: 0, maxBufferedBytes: 256 * 1024 })
   await start('slow', { hookTimeout: 250, handlerTimeout: 250, inboundRate: 0, authenticateRate: 0, broker: countingBroker(4) }, (app) => {
     const wait = async (): Promise<void> => { await sleep(4) }
