@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import scPlugin, { type Broker } from '../../lib/index.js'
 import { injectSC } from '../../lib/testing/index.js'
+import { Stopwatch } from '../helpers/stopwatch.js'
 
 // Whoever may write to the engine may send a node any control message. None of them harms it, and none makes it wait for ever.
 
@@ -46,9 +47,9 @@ t.test('a node with an absurd interval, or that never answers, holds nobody up',
   for (const every of [1e300, -5, 0, 1e9, Number.MAX_SAFE_INTEGER]) broker.says(`node${every}`.replace(/\W/g, ''), { t: 'beat', every })
   const times: number[] = []
   for (let i = 0; i < 4; i++) {
-    const from = performance.now()
+    const watch = new Stopwatch()
     await sc.revoke({ user: 'ann' })
-    times.push(performance.now() - from)
+    times.push(watch.stop())
   }
   t.ok(times[2]! < 1_000 && times[3]! < 1_000, `waited for twice, and no more: ${times.map(Math.round).join(', ')} ms`)
   // It answers: from then on it is waited for again, and counted.

@@ -10,9 +10,9 @@ export interface ClusterNode {
   call (call: string, ...args: unknown[]): Promise<any>
 }
 
-/** An application with the plugin over an engine; quick to notice and to come back. */
+/** An application with the plugin over an engine; quick to come back. Ends of the engine are heard of at once: its silence is not what is tested. */
 export async function startApp (engine: string, enginePort: number, port = 0): Promise<ClusterNode> {
-  const options = { timeout: 1000, probeInterval: 2000, maxRetryDelay: 200 }
+  const options = { timeout: 10_000, probeInterval: 10_000, maxRetryDelay: 200 }
   const app = Fastify()
   await app.register(scPlugin, {
     authKey: 'a secret of tests that has more than thirty-two bytes',

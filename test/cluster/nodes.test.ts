@@ -8,6 +8,7 @@ import { natsBroker } from '../../lib/broker/nats/index.js'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { startNats, startRedis } from '../helpers/servers.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
+import { patience } from '../helpers/waiting.js'
 
 interface Counts { clients: number, closes: Record<string, number> }
 
@@ -36,7 +37,8 @@ async function startNode (t: { teardown (fn: () => Promise<void>): void }, id: s
     localStats: () => ({ clients: Number(id.slice(1)), closes: { 1000: 1, [id]: 2 } }),
     onNodes: () => events.emit('nodes'),
     onWarning: (err) => warnings.push(err),
-    heartbeatInterval: 150,
+    // Leases last 3.5 of them: a node is not to be missed because this process was held up.
+    heartbeatInterval: 500,
     answerTimeout: 5000,
     ...options
   })
@@ -52,11 +54,11 @@ async function startNode (t: { teardown (fn: () => Promise<void>): void }, id: s
 type TestNode = Awaited<ReturnType<typeof startNode>>
 
 async function knows (node: TestNode, count: number) {
-  while (node.cluster.nodes.length !== count) await once(node.events, 'nodes', { signal: AbortSignal.timeout(5000) })
+  while (node.cluster.nodes.length !== count) await once(node.events, 'nodes', { signal: AbortSignal.timeout(patience) })
 }
 
 async function reaches (node: TestNode, state: BrokerState) {
-  while (node.link.state !== state) await once(node.events, 'state', { signal: AbortSignal.timeout(5000) })
+  while (node.link.state !== state) await once(node.events, 'state', { signal: AbortSignal.timeout(patience) })
 }
 
 t.test('a broker inside the process: one node, no timer, commands run at once', async (t) => {

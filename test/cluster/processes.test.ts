@@ -9,6 +9,7 @@ import { engineBroker } from '../chaos/scenario.js'
 import { startNats, startRedis } from '../helpers/servers.js'
 import { startApp, type ClusterNode } from './node.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
+import { patience, until } from '../helpers/waiting.js'
 
 /** A node in a process of its own, which can be killed. */
 class NodeProcess implements ClusterNode {
@@ -21,7 +22,7 @@ class NodeProcess implements ClusterNode {
     const id = this.#nextId++
     this.child.send({ id, call, args })
     while (true) {
-      const [answer] = await once(this.child, 'message', { signal: AbortSignal.timeout(10_000) }) as [{ id: number, value?: unknown }]
+      const [answer] = await once(this.child, 'message', { signal: AbortSignal.timeout(patience) }) as [{ id: number, value?: unknown }]
       if (answer.id === id) return answer.value
     }
   }
@@ -64,7 +65,7 @@ async function connect14 (t: Test, port: number): Promise<AnyClient> {
   const socket = client14.create({ hostname: '127.0.0.1', port, multiplex: false, autoReconnectOptions: reconnecting })
   socket.on('error', () => {})
   t.teardown(() => socket.destroy())
-  await once(socket, 'connect', { signal: AbortSignal.timeout(5000) })
+  await once(socket, 'connect', { signal: AbortSignal.timeout(patience) })
   const watched = new Set<string>()
   const client: AnyClient = {
     got: [],
@@ -77,7 +78,7 @@ async function connect14 (t: Test, port: number): Promise<AnyClient> {
         channel.on('kickOut', (message: string) => client.log.push(`kicked: ${message}`))
       }
       watched.add(name)
-      if (channel.state !== 'subscribed') await once(channel, 'subscribe', { signal: AbortSignal.timeout(5000) })
+      if (channel.state !== 'subscribed') await once(channel, 'subscribe', { signal: AbortSignal.timeout(patience) })
     },
     publish: (name, data) => new Promise((resolve, reject) => socket.publish(name, data, (err: Error | null) => { err ? reject(err) : resolve() })),
     close: () => socket.destroy()
@@ -102,27 +103,19 @@ async function connect20 (t: Test, port: number): Promise<AnyClient> {
         read(channel.listener('kickOut'), ({ message }: any) => client.log.push(`kicked: ${message}`))
       }
       watched.add(name)
-      if (channel.state !== 'subscribed') await channel.listener('subscribe').once(5000)
+      if (channel.state !== 'subscribed') await channel.listener('subscribe').once(patience)
     },
     publish: (name, data) => socket.invokePublish(name, data),
     close: stop
   }
   read(socket.listener('error'), () => {})
   read(socket.listener('disconnect'), ({ code }: any) => client.log.push(`disconnect ${code}`))
-  await socket.listener('connect').once(5000)
+  await socket.listener('connect').once(patience)
   return client
 }
 
 async function read (stream: AsyncIterable<any>, each: (value: any) => void): Promise<void> {
   for await (const value of stream) each(value)
-}
-
-async function until (what: string, met: () => boolean | Promise<boolean>, within = 10_000): Promise<void> {
-  const end = performance.now() + within
-  while (!await met()) {
-    if (performance.now() > end) throw new Error(`expected ${what} within ${within} ms`)
-    await sleep(20)
-  }
 }
 
 t.jobs = 2
@@ -210,9 +203,11 @@ for (const engine of ['redis', 'nats'] as const) {
       t.strictSame([a14.got, a20.got, b20.got], [['well'], ['well'], ['well']])
     })
 
-    await t.test('a node that closes says goodbye', async () => {
+    await t.test('a node that closes says goodbye', async (t) => {
+      const watch = new Stopwatch()
       await b.call('close')
-      await until('one node', async () => (await a.call('nodes')).length === 1, 1000)
+      await until('one node', async () => (await a.call('nodes')).length === 1)
+      t.ok(watch.stop() < 5_000, 'long before its lease is over')
     })
   })
 }

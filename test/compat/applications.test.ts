@@ -22,7 +22,7 @@ t.test('stores of both generations, and a monitor, on one server', async (t) => 
   t.teardown(() => { console.log = log })
 
   const logs = new Inbox<Log>()
-  const app = await startApp(t, { pingInterval: 100, pingTimeout: 1_000 }, (app: FastifyInstance) => {
+  const app = await startApp(t, { pingInterval: 100, pingTimeout: 3_000 }, (app: FastifyInstance) => {
     app.scServer.on('connection', (socket) => {
       socket.on('login', (credentials, res) => res(credentials === 'master' ? null : 'unknown', `sc-${socket.id}`))
       socket.on('log', (message: Log) => logs.push(message))

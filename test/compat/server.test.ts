@@ -208,11 +208,11 @@ t.test('options', async (t) => {
   })
   t.test('pingInterval, pingTimeout, pingTimeoutDisabled', async (t) => {
     const mute = { version: null }
-    const lenient = await serve(t, { pingInterval: 40, pingTimeout: 120, pingTimeoutDisabled: true })
+    const lenient = await serve(t, { pingInterval: 40, pingTimeout: 200, pingTimeoutDisabled: true })
     const other = await RawClient.connect(t, lenient.port, mute)
-    const strict = await serve(t, { pingInterval: 40, pingTimeout: 120 })
+    const strict = await serve(t, { pingInterval: 100, pingTimeout: 1_000 })
     const client = await RawClient.open(t, strict.port, mute)
-    t.equal((await client.handshake()).pingTimeout, 120, 'the client is told')
+    t.equal((await client.handshake()).pingTimeout, 1_000, 'the client is told')
     t.equal((await client.closed).code, 4001)
     // It was there before the one that is closed by now.
     t.equal(other.ws.readyState, other.ws.OPEN)
@@ -295,11 +295,11 @@ t.test('options', async (t) => {
     t.equal((await connected).authToken!.sub, 'own')
   })
   t.test('pubSubBatchDuration', async (t) => {
-    const { nextSocket, port } = await serve(t, { pubSubBatchDuration: 50 })
+    const { nextSocket, port } = await serve(t, { pubSubBatchDuration: 300 })
     const [socket, client] = await Promise.all([nextSocket(), RawClient.connect(t, port)])
     const message = once(client.ws, 'message')
     socket.sendObject({ event: 'x', data: 1 }, { batch: true })
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setImmediate(resolve))
     socket.sendObject({ event: 'x', data: 2 }, { batch: true })
     t.same(JSON.parse(String((await message)[0])).length, 2, 'gathered over more than one turn')
   })

@@ -39,7 +39,7 @@ t.test('one that does not slow down is closed with 4429', async (t) => {
 })
 
 t.test('packets in an array count one by one, wanted acks do not', async (t) => {
-  const { app, port } = await start(t, { inboundRate: 1, inboundBurst: 10 })
+  const { app, port } = await start(t, { inboundRate: 0.01, inboundBurst: 10 })
   const client = await RawClient.connect(t, port)
   const [socket] = Object.values(app.scServer.clients)
   for (let i = 0; i < 20; i++) {

@@ -132,7 +132,7 @@ for (const [generation, connect] of generations) {
     }
 
     // The end of the old token is no decision: this may be the attempt that renews it.
-    socket.setAuthToken({ sub: 'old', exp: Math.floor(Date.now() / 1000) + 1 })
+    socket.setAuthToken({ sub: 'old', exp: Math.ceil(Date.now() / 1000) + 1 })
     await new Promise(setImmediate)
     log.length = 0
     const renewal = client.authenticate('slow ann')
@@ -159,7 +159,7 @@ for (const [generation, connect] of generations) {
     t.match(await attempt, { name: 'AuthTokenInvalidError' })
     t.equal(socket.authToken, null)
 
-    const exp = Math.floor(Date.now() / 1000) + 1
+    const exp = Math.ceil(Date.now() / 1000) + 1
     attempt = failure(client.authenticate(jwt.sign({ sub: 'ann', exp }, authKey)))
     go = await gates.next()
     while (Date.now() <= exp * 1000) await sleep(50)
