@@ -113,12 +113,12 @@ export abstract class Emitter {
   }
 
   /** The stream of an event, made on first use. */
-  protected stream (event: string): Stream<any> {
+  protected stream (event: string): Stream<unknown> {
     return this.streams.of(event)
   }
 
   /** The stream of an event if somebody reads it. */
-  protected activeStream (event: string): Stream<any> | undefined {
+  protected activeStream (event: string): Stream<unknown> | undefined {
     return this.#streams?.active(event)
   }
 
@@ -135,7 +135,7 @@ export abstract class Emitter {
   getAllListenersBackpressure (): number { return this.#streams?.backpressure() ?? 0 }
 
   /** Calls the listeners of a local event and writes to its stream. */
-  protected fire (event: string, args: unknown[], toObject?: (...args: any[]) => unknown): void {
+  protected fire<Args extends unknown[]> (event: string, args: Args, toObject?: (...args: Args) => unknown): void {
     this.forEachListener(event, (listener) => {
       try {
         promiseOf(listener.apply(this.receiver, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))

@@ -212,7 +212,7 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
 
 /** The streams of one kind, by name, with what SocketCluster tells of them. */
 export class StreamSet {
-  readonly #streams = new Map<string, Stream<any>>()
+  readonly #streams = new Map<string, Stream<unknown>>()
   readonly #keeper: StreamKeeper
   #lastId = 0
   readonly #nextId = (): number => ++this.#lastId
@@ -222,14 +222,14 @@ export class StreamSet {
   }
 
   /** Made on first use. */
-  of (name: string): Stream<any> {
+  of (name: string): Stream<unknown> {
     let stream = this.#streams.get(name)
     if (stream === undefined) this.#streams.set(name, stream = new Stream(name, this.#keeper, this.#nextId))
     return stream
   }
 
   /** The stream of a name if somebody reads it. */
-  active (name: string): Stream<any> | undefined {
+  active (name: string): Stream<unknown> | undefined {
     const stream = this.#streams.get(name)
     return stream?.active === true ? stream : undefined
   }
@@ -252,7 +252,7 @@ export class StreamSet {
   consumerBackpressure (id: unknown): number { return this.#consumer(id)?.backpressure ?? 0 }
   consumerStats (id: unknown): ConsumerStats | undefined { return this.consumerStatsList().find((stats) => stats.id === id) }
 
-  #consumer (id: unknown): Consumer<any> | undefined {
+  #consumer (id: unknown): Consumer<unknown> | undefined {
     for (const stream of this.#streams.values()) {
       const consumer = stream.consumer(id)
       if (consumer !== undefined) return consumer

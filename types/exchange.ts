@@ -3,6 +3,19 @@ export type ScChannelState = 'subscribed' | 'pending' | 'unsubscribed'
 
 export type ScWatcher = (data: any) => void | Promise<void>
 
+/** What `exchange.listener(event)` gives of each event. */
+export interface ExchangeEventObjects {
+  subscribe: { channel: string }
+  unsubscribe: { channel: string }
+  subscribeFail: { error: Error, channel: string }
+}
+
+/** What `channel.listener(event)` gives of each event. */
+export interface ChannelEventObjects extends ExchangeEventObjects {
+  subscribeStateChange: { channel: string, oldState: ScChannelState, newState: ScChannelState }
+  dropOut: { channel: string }
+}
+
 /** Options of an async iterator's `once()`. */
 export type OnceTimeout = number | undefined
 
@@ -53,7 +66,7 @@ export interface ScExchange {
   /** `off` for one listener; `once` of `node:events` needs it. */
   removeListener (event: string, listener: (...args: any[]) => void): this
   /** Events as a stream of objects, as in SocketCluster 15 and later: `{ channel }`, and `{ channel, error }` for `subscribeFail`. */
-  listener (event: 'subscribe' | 'unsubscribe' | 'subscribeFail'): ScStream<any>
+  listener<E extends keyof ExchangeEventObjects> (event: E): ScStream<ExchangeEventObjects[E]>
 }
 
 /** One channel, seen from the server. Iterating it (`for await`) gives its messages. */
@@ -82,5 +95,5 @@ export interface ScChannel extends AsyncIterable<any> {
   off (event?: string, listener?: (...args: any[]) => void): this
   /** `off` for one listener; `once` of `node:events` needs it. */
   removeListener (event: string, listener: (...args: any[]) => void): this
-  listener (event: 'subscribe' | 'unsubscribe' | 'subscribeFail' | 'subscribeStateChange' | 'dropOut'): ScStream<any>
+  listener<E extends keyof ChannelEventObjects> (event: E): ScStream<ChannelEventObjects[E]>
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ScChannelContext } from './contracts.js'
 import type { Hook, HookName } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
@@ -42,15 +43,8 @@ export interface EventContext {
   readonly reply?: FastifyReply
 }
 
-export interface ChannelContext {
-  readonly socket: ScServerSocket
-  readonly channel: string
-  readonly params: Readonly<Record<string, string>>
-  /** The message, or the data of the subscription. */
-  data: any
-  /** True when an existing subscription is checked again. */
-  readonly revalidation?: boolean
-}
+/** What a channel's policies get, whatever its pattern and its schema. */
+export type ChannelContext = ScChannelContext
 
 export type ChannelPolicy = (this: FastifyInstance, context: ChannelContext) => unknown
 

@@ -79,6 +79,24 @@ export interface SocketEvents {
   authTokenSigned: [signedAuthToken: string]
 }
 
+/** What `socket.listener(event)` gives of each local event: one object, as in SocketCluster 15 and later. */
+export interface SocketEventObjects {
+  error: { error: Error }
+  raw: { message: string | Buffer }
+  message: { message: string | Buffer }
+  connect: ConnectStatus
+  disconnect: { code: number, reason: unknown }
+  connectAbort: { code: number, reason: unknown }
+  close: { code: number, reason: unknown }
+  subscribe: { channel: string, subscriptionOptions: SubscriptionOptions }
+  unsubscribe: { channel: string }
+  badAuthToken: BadAuthToken
+  authenticate: { authToken: ScAuthToken }
+  deauthenticate: { oldAuthToken: ScAuthToken | null }
+  authStateChange: AuthStateChange
+  authTokenSigned: { signedAuthToken: string }
+}
+
 /** A call of a client, as `socket.procedure(name)` gives it. */
 export interface ScProcedureRequest {
   readonly socket: ScServerSocket
@@ -233,7 +251,7 @@ export interface ScServerSocket extends ScSocketStreams {
   listeners (event: string): Array<(...args: any[]) => unknown>
   hasListeners (event: string): boolean
   /** A local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of socket.listener('disconnect'))`. */
-  listener (event: keyof SocketEvents): ScStream<any>
+  listener<E extends keyof SocketEvents> (event: E): ScStream<SocketEventObjects[E]>
   /** Data of events that clients transmit without waiting for an answer. */
   receiver (event: string): ScStream<any>
   /** Calls of clients; answer each with `request.end(data)` or `request.error(err)`. */
@@ -313,6 +331,27 @@ export interface ServerEvents {
   gap: [channel: string | null]
 }
 
+/** What `scServer.listener(event)` gives of each event: one object, as in SocketCluster 15 and later. */
+export interface ServerEventObjects {
+  ready: object
+  error: { error: Error }
+  warning: { warning: unknown }
+  handshake: { socket: ScServerSocket }
+  connection: { socket: ScServerSocket } & ConnectStatus
+  connectionAbort: { socket: ScServerSocket, code: number, reason: unknown }
+  disconnection: { socket: ScServerSocket, code: number, reason: unknown }
+  closure: { socket: ScServerSocket, code: number, reason: unknown }
+  subscription: { socket: ScServerSocket, channel: string, subscriptionOptions: SubscriptionOptions }
+  unsubscription: { socket: ScServerSocket, channel: string }
+  authentication: { socket: ScServerSocket, authToken: ScAuthToken }
+  deauthentication: { socket: ScServerSocket, oldAuthToken: ScAuthToken | null }
+  authenticationStateChange: { socket: ScServerSocket } & AuthStateChange
+  badSocketAuthToken: { socket: ScServerSocket } & BadAuthToken
+  slowConsumer: { socket: ScServerSocket, bufferedBytes: number, policy: string }
+  brokerState: { state: BrokerState, cause: Error | undefined }
+  gap: { channel: string | null }
+}
+
 /** The processes that share a broker. */
 export interface ScCluster {
   /** This process. */
@@ -380,7 +419,7 @@ export interface ScServer extends EventEmitter {
   /** Counters and gauges; cheap enough to ask every second. */
   stats (): ScStats
   /** Events as streams of objects, as in SocketCluster 15 and later: `for await (const { socket } of scServer.listener('connection'))`. */
-  listener (event: keyof ServerEvents): ScStream<any>
+  listener<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]>
   /** How many values wait for the slowest loop over an event. */
   getListenerBackpressure (event: keyof ServerEvents): number
   getAllListenersBackpressure (): number

@@ -1,4 +1,4 @@
-import type { ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ChannelEventObjects, ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
 import { ifRejects, promiseOf } from '../promises.js'
@@ -13,7 +13,15 @@ export interface ChannelPort {
   warn (err: unknown): void
 }
 
-const eventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
+interface ChannelEvents {
+  subscribe: [channel: string]
+  unsubscribe: [channel: string]
+  dropOut: [channel: string]
+  subscribeFail: [error: Error, channel: string]
+  subscribeStateChange: [change: ChannelEventObjects['subscribeStateChange']]
+}
+
+const eventObjects: { readonly [E in keyof ChannelEvents]: (...args: ChannelEvents[E]) => ChannelEventObjects[E] } = {
   subscribe: (channel) => ({ channel }),
   unsubscribe: (channel) => ({ channel }),
   dropOut: (channel) => ({ channel }),
@@ -92,7 +100,7 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
     this.announce('subscribeStateChange', { channel: this.name, oldState, newState: state })
   }
 
-  announce (event: string, ...args: unknown[]): void {
+  announce<E extends keyof ChannelEvents> (event: E, ...args: ChannelEvents[E]): void {
     this.fire(event, args, eventObjects[event])
   }
 
@@ -103,11 +111,11 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
     return this.stream('messages').once(event)
   }
 
-  [Symbol.asyncIterator] (): AsyncIterator<any> { return this.stream('messages')[Symbol.asyncIterator]() }
+  [Symbol.asyncIterator] (): AsyncIterator<unknown> { return this.stream('messages')[Symbol.asyncIterator]() }
 
-  listener (event: string): ScStream<any> {
+  listener<E extends keyof ChannelEventObjects> (event: E): ScStream<ChannelEventObjects[E]> {
     checkText('listener', 'event', event)
-    return this.stream(event)
+    return this.stream(event) as ScStream<unknown> as ScStream<ChannelEventObjects[E]>
   }
 
   /** Ends all loops over this channel. */

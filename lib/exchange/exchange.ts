@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../../types/broker.js'
-import type { ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ExchangeEventObjects, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { Checked } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
 import { checkCallback, checkText } from '../arguments.js'
@@ -20,7 +20,13 @@ export interface ExchangePort {
   warn (err: unknown): void
 }
 
-const eventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
+interface ExchangeEvents {
+  subscribe: [channel: string]
+  unsubscribe: [channel: string]
+  subscribeFail: [error: Error, channel: string]
+}
+
+const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {
   subscribe: (channel) => ({ channel }),
   unsubscribe: (channel) => ({ channel }),
   subscribeFail: (error, channel) => ({ error, channel })
@@ -207,9 +213,9 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   watch (name: string, handler: ScWatcher): void { this.#channel(name).watch(handler) }
   unwatch (name: string, handler?: ScWatcher): void { this.#channels.get(name)?.unwatch(handler) }
   watchers (name: string): ScWatcher[] { return this.#channels.get(name)?.watchers() ?? [] }
-  listener (event: string): ScStream<any> {
+  listener<E extends keyof ExchangeEventObjects> (event: E): ScStream<ExchangeEventObjects[E]> {
     checkText('listener', 'event', event)
-    return this.stream(event)
+    return this.stream(event) as ScStream<unknown> as ScStream<ExchangeEventObjects[E]>
   }
 
   /** Tells channel objects that messages may have been lost: of one channel, or of all. */

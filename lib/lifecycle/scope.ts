@@ -5,7 +5,7 @@ import type { ScServerSocket } from '../../types/server.js'
 
 export const hookNames: readonly HookName[] = ['handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit', 'preHandler', 'onResponse', 'onError']
 
-type AnyHook = Hook<any, ScServerSocket, FastifyInstance>
+type AnyHook = Hook<HookName, ScServerSocket, FastifyInstance>
 
 /**
  * The hooks of one encapsulation context. A new scope starts with its parent's hooks; one that the parent adds later

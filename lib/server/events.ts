@@ -1,13 +1,13 @@
 import type { EventEmitter } from 'node:events'
 import type { ScStream } from '../../types/exchange.js'
-import type { ServerEvents } from '../../types/server.js'
+import type { ServerEventObjects, ServerEvents } from '../../types/server.js'
 import { withHidden } from '../printing.js'
 import { ifRejects, promiseOf } from '../promises.js'
 import { carried, memoryKeeper } from '../emitter.js'
 import { StreamSet } from '../streams.js'
 
 /** The arguments of each event as the one object that SocketCluster 15 and later give. */
-const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents[E]) => unknown } = {
+const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents[E]) => ServerEventObjects[E] } = {
   ready: () => ({}),
   error: (error) => ({ error }),
   warning: (warning) => ({ warning }),
@@ -54,8 +54,8 @@ export class Events {
 
   get streams (): StreamSet { return this.#streams }
 
-  stream (event: keyof ServerEvents): ScStream<any> {
-    return this.#streams.of(event)
+  stream<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]> {
+    return this.#streams.of(event) as ScStream<unknown> as ScStream<ServerEventObjects[E]>
   }
 
   /** Ends all loops over events. */

@@ -7,7 +7,7 @@ import type { ScExchange, ScStream } from '../../types/exchange.js'
 import type { Middleware, MiddlewareLine } from '../../types/hooks.js'
 import type { ResolvedOptions } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
-import type { RevokeFilter, ScCluster, ScServer, ScServerSocket, ServerEvents } from '../../types/server.js'
+import type { RevokeFilter, ScCluster, ScServer, ScServerSocket, ServerEventObjects, ServerEvents } from '../../types/server.js'
 import type { ScStats } from '../../types/stats.js'
 import { checkCallback, checkMethods, checkText } from '../arguments.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
@@ -142,7 +142,7 @@ export class Server extends EventEmitter implements ScServer {
   isAuthTokenExpired (token: ScAuthToken | null): boolean { return isAuthTokenExpired(token) }
   stats (): ScStats { return this.#core.stats() }
 
-  listener (event: keyof ServerEvents): ScStream<any> {
+  listener<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]> {
     checkText('listener', 'event', event)
     return this.#core.events.stream(event)
   }

@@ -1,5 +1,7 @@
+import type { SocketEventObjects, SocketEvents } from '../../types/server.js'
+
 /** Events with more than one argument, or a bare value, as the one object that SocketCluster 15 and later give. */
-export const socketEventObjects: Readonly<Record<string, (...args: any[]) => unknown>> = {
+export const socketEventObjects: { readonly [E in keyof SocketEvents]: (...args: SocketEvents[E]) => SocketEventObjects[E] } = {
   error: (error) => ({ error }),
   raw: (message) => ({ message }),
   message: (message) => ({ message }),

@@ -3,7 +3,7 @@ import type { ScAuthToken } from '../../types/auth.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
 import type { ScServerSocket, SocketEvents, SocketState } from '../../types/server.js'
-import { Emitter } from '../emitter.js'
+import { Emitter, type Listener } from '../emitter.js'
 import { scError } from '../errors.js'
 import type { FailureKind } from '../log.js'
 import { printAs } from '../printing.js'
@@ -205,7 +205,7 @@ export class Session extends Emitter implements Beating {
   }
 
   /** Calls the application's handlers of a client's event. */
-  eachListener (event: string, visit: (listener: (...args: any[]) => unknown) => void): void {
+  eachListener (event: string, visit: (listener: Listener) => void): void {
     this.forEachListener(event, visit)
   }
 
@@ -233,8 +233,8 @@ export class Session extends Emitter implements Beating {
   get listenerStreams (): StreamSet { return this.streams }
   get receiverStreams (): StreamSet { return (this.#receivers ??= new StreamSet(this.streamKeeper())) }
   get procedureStreams (): StreamSet { return (this.#procedures ??= new StreamSet(this.streamKeeper())) }
-  activeReceiver (event: string): Stream<any> | undefined { return this.#receivers?.active(event) }
-  activeProcedure (event: string): Stream<any> | undefined { return this.#procedures?.active(event) }
+  activeReceiver (event: string): Stream<unknown> | undefined { return this.#receivers?.active(event) }
+  activeProcedure (event: string): Stream<unknown> | undefined { return this.#procedures?.active(event) }
 
   /** How many values wait for the slowest loop over any of its streams. */
   get streamBackpressure (): number {

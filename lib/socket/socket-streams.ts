@@ -1,5 +1,5 @@
 import type { ScStream } from '../../types/exchange.js'
-import type { ScConsumerStats, ScSocketStreams } from '../../types/server.js'
+import type { ScConsumerStats, ScProcedureRequest, ScSocketStreams, SocketEventObjects, SocketEvents } from '../../types/server.js'
 import { checkText } from '../arguments.js'
 import type { StreamSet } from '../streams.js'
 
@@ -21,9 +21,9 @@ export abstract class SocketStreams implements ScSocketStreams {
     this.#source = source
   }
 
-  listener (event: string): ScStream<any> {
+  listener<E extends keyof SocketEvents> (event: E): ScStream<SocketEventObjects[E]> {
     checkText('listener', 'event', event)
-    return this.#source.listenerStreams.of(event)
+    return this.#source.listenerStreams.of(event) as ScStream<unknown> as ScStream<SocketEventObjects[E]>
   }
 
   receiver (event: string): ScStream<any> {
@@ -31,9 +31,9 @@ export abstract class SocketStreams implements ScSocketStreams {
     return this.#source.receiverStreams.of(event)
   }
 
-  procedure (event: string): ScStream<any> {
+  procedure (event: string): ScStream<ScProcedureRequest> {
     checkText('procedure', 'event', event)
-    return this.#source.procedureStreams.of(event)
+    return this.#source.procedureStreams.of(event) as ScStream<unknown> as ScStream<ScProcedureRequest>
   }
 
   getListenerBackpressure (event: string): number { return this.#source.listenerStreams.backpressure(event) }

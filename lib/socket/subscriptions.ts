@@ -14,7 +14,7 @@ export interface Subscribed extends Guarded {
   readonly port: SocketPort
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
-    readonly hub: { leave (channel: string, subscriber: any): void }
+    readonly hub: { leave (channel: string, subscriber: Subscribed): void }
     overrun (session: Subscribed, policy: SlowConsumerPolicy): void
   }
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void

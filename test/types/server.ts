@@ -169,3 +169,27 @@ app.scHook('onPublish', () => {})
 app.scHook('handshakeSC', ({ channel }) => { console.log(channel) })
 // @ts-expect-error a hook is a function
 app.scHook('emit', 'x')
+
+// Streams.
+
+declare const socket: ScServerSocket
+async function streams (): Promise<void> {
+  for await (const { code, reason } of socket.listener('disconnect')) {
+    exactly<number>()(code)
+    exactly<unknown>()(reason)
+  }
+  exactly<Error>()((await socket.listener('error').once()).error)
+  exactly<ScServerSocket>()((await socket.procedure('sum').once()).socket)
+  for await (const { socket, isAuthenticated } of app.scServer.listener('connection')) {
+    exactly<ScServerSocket>()(socket)
+    exactly<boolean>()(isAuthenticated)
+  }
+  exactly<string | null>()((await app.scServer.listener('gap').once()).channel)
+  exactly<Error>()((await app.scServer.exchange.listener('subscribeFail').once()).error)
+  exactly<'subscribed' | 'pending' | 'unsubscribed'>()((await app.scServer.exchange.channel('x').listener('subscribeStateChange').once()).newState)
+  // @ts-expect-error no event of a socket
+  socket.listener('connection')
+  // @ts-expect-error the event has no code
+  console.log((await socket.listener('authenticate').once()).code)
+}
+streams()
