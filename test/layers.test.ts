@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -53,4 +53,19 @@ t.test('there are no import cycles', async (t) => {
   }
   for (const file of files) visit(file)
   t.ok(done.size > 100, `${done.size} files`)
+})
+
+t.test('docs/architecture.md names every layer, and files that are there', async (t) => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8')
+  const found = new Set<string>()
+  let folder = ''
+  for (const line of page.split('\n')) {
+    // A table of the files of one folder says so in its head.
+    if (line.startsWith('|')) folder = /^\| File in `([^`]+)`/.exec(line)?.[1] ?? folder
+    else folder = ''
+    const cell = folder === '' ? line : line.split('|')[1]!
+    for (const [, path] of cell.matchAll(folder === '' ? /`((?:lib|types|test)\/[^`]*)`/g : /`([^`]+\.ts)`/g)) found.add(folder === '' ? path! : join(folder, path!))
+  }
+  for (const path of found) t.ok(existsSync(join(root, path)), path)
+  for (const layer of layers.flat()) if (layer.startsWith('lib/') && !['lib/*', 'lib/asyncapi', 'lib/client', 'lib/testing'].includes(layer)) t.ok(found.has(layer) || found.has(`${layer}/`), `${layer} is there`)
 })
