@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Broker, BrokerSink, BrokerState } from '../../types/broker.js'
+import type { Broker } from '../../types/broker.js'
+import { SuiteNode } from './suite-node.js'
 
 /** What the suite needs to know of the broker that it proves. */
 export interface BrokerSuiteOptions {
@@ -26,44 +27,6 @@ export const hostileChannelNames: readonly string[] = [
   'é', 'e\u0301', 'Ω', '名前', '🙂', '\u202Eabc', '\uFEFF', 'null', 'undefined', 'x'.repeat(255), 'é'.repeat(127)
 ]
 
-/** A node of the suite: a started broker and what it said. */
-class Node {
-  readonly publications: Array<[channel: string, data: string]> = []
-  readonly controls: Array<[message: string, fromNode: string]> = []
-  /** States and gaps in their order. */
-  readonly events: string[] = []
-  onPublication: ((channel: string, data: string) => void) | null = null
-  state: BrokerState = 'down'
-  stopped = false
-
-  constructor (readonly broker: Broker, readonly id: string) {}
-
-  async start (prefix: string): Promise<void> {
-    const sink: BrokerSink = {
-      publication: (channel, data) => {
-        this.publications.push([channel, data])
-        this.onPublication?.(channel, data)
-      },
-      state: (state) => {
-        if (state !== this.state) this.events.push(state)
-        this.state = state
-      },
-      gap: (channel) => { this.events.push(`gap ${channel ?? '*'}`) },
-      control: (message, fromNode) => { this.controls.push([message, fromNode]) }
-    }
-    await this.broker.start(sink, { id: this.id, prefix })
-  }
-
-  of (channel: string): string[] {
-    return this.publications.filter(([name]) => name === channel).map(([, data]) => data)
-  }
-
-  async stop (): Promise<void> {
-    this.stopped = true
-    await this.broker.stop()
-  }
-}
-
 /**
  * The rules of a broker as test cases. Run them over a broker of your own to know that the server can rely on it.
  *
@@ -82,14 +45,14 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
   }
 
   /** Runs a case with started nodes, one when the broker is not shared, and stops them whatever happens. */
-  const withNodes = async (count: number, run: (nodes: Node[], prefix: string) => Promise<void>): Promise<void> => {
+  const withNodes = async (count: number, run: (nodes: SuiteNode[], prefix: string) => Promise<void>): Promise<void> => {
     const prefix = `t${randomBytes(6).toString('hex')}`
-    const nodes: Node[] = []
+    const nodes: SuiteNode[] = []
     try {
       for (let i = 0; i < count; i++) {
         const broker = await options.create()
         if (i > 0 && !broker.shared) break
-        const node = new Node(broker, `n${i}-${randomBytes(3).toString('hex')}`)
+        const node = new SuiteNode(broker, `n${i}-${randomBytes(3).toString('hex')}`)
         nodes.push(node)
         await node.start(prefix)
       }
@@ -100,7 +63,7 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
   }
 
   /** Everything published before has arrived once this has: nothing overtakes it on its channel. */
-  const arrived = async (nodes: Node[], channel: string): Promise<void> => {
+  const arrived = async (nodes: SuiteNode[], channel: string): Promise<void> => {
     const mark = `"${randomBytes(6).toString('hex')}"`
     await nodes[0]!.broker.publish(channel, mark)
     for (const node of nodes) {
@@ -230,7 +193,7 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
     {
       name: 'keeps applications with different prefixes apart',
       run: () => withNodes(1, async ([node]) => {
-        const other = new Node(await options.create(), 'other')
+        const other = new SuiteNode(await options.create(), 'other')
         if (!other.broker.shared) return
         await other.start(`t${randomBytes(6).toString('hex')}`)
         try {
@@ -279,7 +242,7 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
     {
       name: 'serves one server',
       run: () => withNodes(1, async ([node], prefix) => {
-        await assert.rejects(async () => { await new Node(node!.broker, 'again').start(prefix) }, { name: 'BrokerError' })
+        await assert.rejects(async () => { await new SuiteNode(node!.broker, 'again').start(prefix) }, { name: 'BrokerError' })
       })
     },
     {

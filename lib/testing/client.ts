@@ -6,6 +6,7 @@ import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
 import { scError } from '../errors.js'
 import { dialects } from '../protocol/dialects.js'
 import { dehydrateError, hydrateError } from '../protocol/wire-errors.js'
+import { Calls, abortedCall } from './calls.js'
 import { TestChannel } from './channel.js'
 import { Mailbox } from './mailbox.js'
 
@@ -17,12 +18,6 @@ export interface ClientOptions {
   /** Whether channels are named by a pattern and its parameters. */
   patterns: boolean
   sign: (claims: ScAuthToken) => Promise<string>
-}
-
-interface Call {
-  readonly event: string
-  settle (error: unknown, data: unknown): void
-  abort (err: Error): void
 }
 
 interface Status {
@@ -45,12 +40,11 @@ export class TestClient implements ScTestClient<any> {
   signedAuthToken: string | null = null
   readonly #options: ClientOptions
   readonly #ws: WebSocket
-  readonly #calls = new Map<number, Call>()
+  readonly #calls = new Calls()
   readonly #events = new Map<string, Mailbox<any>>()
   readonly #messages = new Map<string, Mailbox<any>>()
   readonly #channels = new Map<string, TestChannel>()
   readonly #handlers = new Map<string, (data: any) => unknown>()
-  #lastCid = 0
   #announcedClose: unknown
 
   constructor (ws: WebSocket, options: ClientOptions) {
@@ -112,28 +106,8 @@ export class TestClient implements ScTestClient<any> {
 
   /** Sends an event that asks for an answer. */
   call (event: string, data: unknown, timeout: number = this.#options.timeout): Promise<any> {
-    if (this.state === 'closed') return Promise.reject(aborted(event))
-    const cid = ++this.#lastCid
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#calls.delete(cid)
-        reject(scError('SC_ERR_NOTHING_CAME', [`answer to "${event}"`, timeout]))
-      }, timeout)
-      this.#calls.set(cid, {
-        event,
-        settle (error, data) {
-          clearTimeout(timer)
-          const refused = hydrateError(error)
-          if (refused === null) resolve(data)
-          else reject(data === undefined ? refused : Object.assign(refused, { data }))
-        },
-        abort (err) {
-          clearTimeout(timer)
-          reject(err)
-        }
-      })
-      this.#packet({ event, data, cid })
-    })
+    if (this.state === 'closed') return Promise.reject(abortedCall(event))
+    return this.#calls.open(event, timeout, (cid) => this.#packet({ event, data, cid }))
   }
 
   // Channels
@@ -216,8 +190,7 @@ export class TestClient implements ScTestClient<any> {
 
   #end (): void {
     this.state = 'closed'
-    for (const { event, abort } of this.#calls.values()) abort(aborted(event))
-    this.#calls.clear()
+    this.#calls.abort()
     for (const channel of this.#channels.values()) channel.end()
     for (const messages of this.#messages.values()) messages.end()
     for (const events of this.#events.values()) events.end()
@@ -250,9 +223,7 @@ export class TestClient implements ScTestClient<any> {
 
   #onPacket (packet: any, text: string): void {
     if (typeof packet?.rid === 'number') {
-      const call = this.#calls.get(packet.rid)
-      this.#calls.delete(packet.rid)
-      call?.settle(packet.error, packet.data)
+      this.#calls.settle(packet.rid, packet.error, packet.data)
     } else if (typeof packet?.event === 'string') {
       const { event, data, cid } = packet
       if (event.startsWith('#')) this.#onProtocolEvent(event, data, cid)
@@ -303,8 +274,4 @@ function mailbox<T> (boxes: Map<string, Mailbox<T>>, name: string, make: () => M
     boxes.set(name, box)
   }
   return box
-}
-
-function aborted (event: string): Error {
-  return scError('SC_ERR_BAD_CONNECTION', [event])
 }

@@ -1,0 +1,57 @@
+import { scError } from '../errors.js'
+import { hydrateError } from '../protocol/wire-errors.js'
+
+interface Call {
+  readonly event: string
+  settle (error: unknown, data: unknown): void
+  abort (err: Error): void
+}
+
+/** The calls of a test's client that have no answer yet. */
+export class Calls {
+  readonly #open = new Map<number, Call>()
+  #lastCid = 0
+
+  /** @param send sends the packet with its call id */
+  open (event: string, timeout: number, send: (cid: number) => void): Promise<any> {
+    const cid = ++this.#lastCid
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#open.delete(cid)
+        reject(scError('SC_ERR_NOTHING_CAME', [`answer to "${event}"`, timeout]))
+      }, timeout)
+      this.#open.set(cid, {
+        event,
+        settle (error, data) {
+          clearTimeout(timer)
+          const refused = hydrateError(error)
+          if (refused === null) resolve(data)
+          else reject(data === undefined ? refused : Object.assign(refused, { data }))
+        },
+        abort (err) {
+          clearTimeout(timer)
+          reject(err)
+        }
+      })
+      send(cid)
+    })
+  }
+
+  /** The answer to one came. */
+  settle (cid: number, error: unknown, data: unknown): void {
+    const call = this.#open.get(cid)
+    this.#open.delete(cid)
+    call?.settle(error, data)
+  }
+
+  /** The connection is gone. */
+  abort (): void {
+    for (const { event, abort } of this.#open.values()) abort(abortedCall(event))
+    this.#open.clear()
+  }
+}
+
+/** Nothing can be asked on a connection that is closed. */
+export function abortedCall (event: string): Error {
+  return scError('SC_ERR_BAD_CONNECTION', [event])
+}

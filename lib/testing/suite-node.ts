@@ -1,0 +1,39 @@
+import type { Broker, BrokerSink, BrokerState } from '../../types/broker.js'
+
+/** A node of the suite: a started broker and what it said. */
+export class SuiteNode {
+  readonly publications: Array<[channel: string, data: string]> = []
+  readonly controls: Array<[message: string, fromNode: string]> = []
+  /** States and gaps in their order. */
+  readonly events: string[] = []
+  onPublication: ((channel: string, data: string) => void) | null = null
+  state: BrokerState = 'down'
+  stopped = false
+
+  constructor (readonly broker: Broker, readonly id: string) {}
+
+  async start (prefix: string): Promise<void> {
+    const sink: BrokerSink = {
+      publication: (channel, data) => {
+        this.publications.push([channel, data])
+        this.onPublication?.(channel, data)
+      },
+      state: (state) => {
+        if (state !== this.state) this.events.push(state)
+        this.state = state
+      },
+      gap: (channel) => { this.events.push(`gap ${channel ?? '*'}`) },
+      control: (message, fromNode) => { this.controls.push([message, fromNode]) }
+    }
+    await this.broker.start(sink, { id: this.id, prefix })
+  }
+
+  of (channel: string): string[] {
+    return this.publications.filter(([name]) => name === channel).map(([, data]) => data)
+  }
+
+  async stop (): Promise<void> {
+    this.stopped = true
+    await this.broker.stop()
+  }
+}
