@@ -205,12 +205,6 @@ export class Registry implements Contracts {
     return validateParams === null ? match : checkParams(match, validateParams)
   }
 
-  /** Checks a message against a channel's schema; null where there is none. */
-  checkMessage (channel: string, data: unknown): Checked | Promise<Checked> | null {
-    const { validateMessage } = this.channel(channel).route
-    return validateMessage === null ? null : validateMessage(data)
-  }
-
   /** What was declared, in that order. */
   declaredEvents (): DeclaredEvent[] {
     return [...this.#declaredEvents.values()]

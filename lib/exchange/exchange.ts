@@ -1,6 +1,6 @@
 import type { MaybePromise } from '../../types/broker.js'
 import type { ExchangeEventObjects, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
-import type { Checked } from '../../types/routes.js'
+import type { Checked, ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
 import { checkCallback, checkText } from '../arguments.js'
 import { follow } from '../barrier.js'
@@ -13,10 +13,11 @@ import { asError, messageOf } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
 import type { Hub } from './hub.js'
 
-export interface ExchangePort {
+/** What the exchange asks of the server. */
+export interface ExchangeHost {
   readonly maxChannelNameLength: number
-  /** Checks a message of the server itself against the channel's schema; null where there is none. */
-  check (channel: string, data: unknown): Checked | Promise<Checked> | null
+  /** What was declared for a channel. */
+  resolve (channel: string): ResolvedChannel
   warn (err: unknown): void
 }
 
@@ -36,15 +37,15 @@ const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEv
 export class Exchange extends Emitter implements ScExchange, ChannelPort {
   readonly #link: BrokerLink
   readonly #hub: Hub
-  readonly #port: ExchangePort
+  readonly #host: ExchangeHost
   readonly #channels = new Map<string, ExchangeChannel>()
   publishes = 0
 
-  constructor (link: BrokerLink, hub: Hub, port: ExchangePort) {
+  constructor (link: BrokerLink, hub: Hub, host: ExchangeHost) {
     super()
     this.#link = link
     this.#hub = hub
-    this.#port = port
+    this.#host = host
   }
 
   publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void> {
@@ -81,8 +82,9 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
 
   #publish (channel: string, data: unknown): MaybePromise<void> {
     this.#checkName(channel, 'publish')
-    const checked = this.#port.check(channel, data)
-    if (checked === null) return this.publishChecked(channel, data)
+    const { validateMessage } = this.#host.resolve(channel).route
+    if (validateMessage === null) return this.publishChecked(channel, data)
+    const checked = validateMessage(data)
     if (checked instanceof Promise) return checked.then((result) => this.#publishResult(channel, result))
     return this.#publishResult(channel, checked)
   }
@@ -109,12 +111,12 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   }
 
   #checkName (channel: unknown, action: string): void {
-    const { maxChannelNameLength } = this.#port
+    const { maxChannelNameLength } = this.#host
     if (!isChannelName(channel, maxChannelNameLength)) throw channelNameError(channel, maxChannelNameLength, action)
   }
 
   #failed (err: Error, callback: ((err: Error | null) => void) | undefined): Promise<void> {
-    if (callback === undefined) this.#port.warn(err)
+    if (callback === undefined) this.#host.warn(err)
     else this.#call(callback, err)
     return handled(Promise.reject(err))
   }
@@ -122,9 +124,9 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   #call (callback: ((err: Error | null) => void) | undefined, err: Error | null): void {
     if (callback === undefined || callback === null) return
     try {
-      ifRejects(callback(err), (thrown) => this.#port.warn(thrown))
+      ifRejects(callback(err), (thrown) => this.#host.warn(thrown))
     } catch (thrown) {
-      this.#port.warn(thrown)
+      this.#host.warn(thrown)
     }
   }
 
@@ -137,7 +139,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   }
 
   #watch (channel: ExchangeChannel): void {
-    const watched = this.#hub.watch(channel.name, channel)
+    const watched = this.#hub.watch(channel.name, this.#host.resolve(channel.name), channel)
     if (watched === undefined) this.#subscribed(channel)
     else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))
   }
@@ -167,7 +169,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     channel.moveTo('unsubscribed')
     channel.announce('subscribeFail', err, channel.name)
     this.fire('subscribeFail', [err, channel.name], eventObjects.subscribeFail)
-    this.#port.warn(err)
+    this.#host.warn(err)
   }
 
   unsubscribe (name: string): void {
@@ -233,9 +235,9 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
     this.closeStreams()
   }
 
-  warn (err: unknown): void { this.#port.warn(err) }
-  /** @internal */ fault (err: unknown): void { this.#port.warn(err) }
-  protected onListenerError (err: unknown): void { this.#port.warn(err) }
+  warn (err: unknown): void { this.#host.warn(err) }
+  /** @internal */ fault (err: unknown): void { this.#host.warn(err) }
+  protected onListenerError (err: unknown): void { this.#host.warn(err) }
 }
 
 /** The server's own message did not fit: no client is to blame, nor to be told. */

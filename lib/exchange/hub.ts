@@ -2,19 +2,14 @@ import type { MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
-import type { Guarded } from '../barrier.js'
+import type { Deadlines } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
 import { eventText, publishText } from '../protocol/packets.js'
 import { slices } from '../slices.js'
 import { SharedMessage } from '../transport/frames.js'
-
-/** A socket, as a channel sees it. */
-export interface Subscriber extends Guarded {
-  /** Queues a publication; false when it was left out. */
-  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
-}
+import { type Delivery, type DeliveryDesk, type Subscriber, deliverThroughHooks } from './deliver.js'
 
 /** The server's own interest in a channel. */
 export interface Watcher {
@@ -22,23 +17,14 @@ export interface Watcher {
   receive (json: string): void
 }
 
-/** A publication on its way to one subscriber after the other. */
-export interface Delivery {
-  readonly channel: string
-  /** The message as JSON text, empty for `undefined`. */
-  readonly json: string
-  readonly resolved: ResolvedChannel
-  /** What all get who get it unchanged. */
-  readonly message: SharedMessage
-}
-
-export interface HubPort {
+/** What the hub asks of the server. */
+export interface HubHost {
   readonly codec: CodecEngine
   readonly plainJson: boolean
   readonly slowConsumerPolicy: SlowConsumerPolicy
-  resolve (channel: string): ResolvedChannel
-  /** Delivers to a subscriber whose hooks have a say in it. */
-  deliverThroughHooks (subscriber: Subscriber, delivery: Delivery): void
+  readonly hookDeadlines: Deadlines
+  /** Hooks or a policy left a recipient out. */
+  leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
 }
 
 /** Characters of JSON of publications that may wait for their slices. */
@@ -60,9 +46,9 @@ class Entry {
 }
 
 /** Who of this process is in which channel. Messages are encoded once, however many receive them. */
-export class Hub {
+export class Hub implements DeliveryDesk {
   readonly #link: BrokerLink
-  readonly #port: HubPort
+  readonly #host: HubHost
   readonly #entries = new Map<string, Entry>()
   deliveries = 0
   /** Deliveries that did not take place because the subscriber was too slow. */
@@ -70,9 +56,9 @@ export class Hub {
   /** Characters of JSON of the publications whose hooked recipients have not all been asked. */
   #slicedLength = 0
 
-  constructor (link: BrokerLink, port: HubPort) {
+  constructor (link: BrokerLink, host: HubHost) {
     this.#link = link
-    this.#port = port
+    this.#host = host
   }
 
   /** Channels with local interest. */
@@ -83,8 +69,8 @@ export class Hub {
   memberCount (channel: string): number { return this.#entries.get(channel)?.members.size ?? 0 }
 
   /** Settles when the broker delivers the channel and the subscriber is in; rejects with a `BrokerError`. */
-  join (channel: string, subscriber: Subscriber): MaybePromise<void> {
-    return this.#hold(channel, (entry) => { entry.members.add(subscriber) })
+  join (channel: string, resolved: ResolvedChannel, subscriber: Subscriber): MaybePromise<void> {
+    return this.#hold(channel, resolved, (entry) => { entry.members.add(subscriber) })
   }
 
   leave (channel: string, subscriber: Subscriber): void {
@@ -93,8 +79,8 @@ export class Hub {
     this.#dropIfUnused(entry)
   }
 
-  watch (channel: string, watcher: Watcher): MaybePromise<void> {
-    return this.#hold(channel, (entry) => { entry.watcher = watcher })
+  watch (channel: string, resolved: ResolvedChannel, watcher: Watcher): MaybePromise<void> {
+    return this.#hold(channel, resolved, (entry) => { entry.watcher = watcher })
   }
 
   unwatch (channel: string, watcher: Watcher): void {
@@ -121,7 +107,7 @@ export class Hub {
    */
   announceGap (event: string, channel: string | null): void {
     const data = { channel }
-    const message = new SharedMessage(this.#port.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#port.codec, { event, data }))
+    const message = new SharedMessage(this.#host.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#host.codec, { event, data }))
     const members = new Set<Subscriber>()
     for (const entry of channel === null ? this.#entries.values() : [this.#entries.get(channel)]) entry?.members.forEach((member) => members.add(member))
     for (const member of members) {
@@ -135,34 +121,43 @@ export class Hub {
 
   /** What happens when a subscriber is too slow for a channel. */
   policyOf (resolved: ResolvedChannel): SlowConsumerPolicy {
-    return resolved.route.slowConsumerPolicy ?? this.#port.slowConsumerPolicy
+    return resolved.route.slowConsumerPolicy ?? this.#host.slowConsumerPolicy
   }
 
-  /** A publication with other data, for one recipient; the shared message where the data is the same. */
   personalMessage (delivery: Delivery, data: unknown): SharedMessage {
     const json = toJson(data) ?? ''
     return json === delivery.json ? delivery.message : this.#encode(delivery.channel, json)
   }
 
+  count (delivered: boolean): void {
+    if (delivered) this.deliveries++
+    else this.dropped++
+  }
+
+  get hookDeadlines (): Deadlines { return this.#host.hookDeadlines }
+
+  leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void {
+    this.#host.leftOut(subscriber, channel, thrown)
+  }
+
   #fanOut (entry: Entry, json: string): void {
     const { channel, members, resolved } = entry
     const message = this.#encode(channel, json)
+    const policy = this.policyOf(resolved)
     const { hooks, deliver } = resolved.route
     if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
     if (hooks.publishOut.length === 0 && deliver === null) {
-      const policy = this.policyOf(resolved)
       for (const member of members) {
         // Who fails must not rob those who come after it.
         try {
-          if (member.deliver(message, channel, policy)) this.deliveries++
-          else this.dropped++
+          this.count(member.deliver(message, channel, policy))
         } catch (err) {
           member.fault(err)
         }
       }
       return
     }
-    this.#fanOutThroughHooks([...members], { channel, json, resolved, message })
+    this.#fanOutThroughHooks([...members], { channel, json, resolved, policy, message })
   }
 
   /** In slices, since each recipient may cost as much as the whole message; one publication after the other. */
@@ -172,7 +167,7 @@ export class Hub {
     slices.run(members[0]!, () => {
       const member = members[at++]!
       try {
-        this.#port.deliverThroughHooks(member, delivery)
+        deliverThroughHooks(this, member, delivery)
       } catch (err) {
         member.fault(err)
       }
@@ -185,15 +180,15 @@ export class Hub {
   }
 
   #encode (channel: string, json: string): SharedMessage {
-    if (this.#port.plainJson) return new SharedMessage(publishText(channel, json))
+    if (this.#host.plainJson) return new SharedMessage(publishText(channel, json))
     const data = json === '' ? { channel } : { channel, data: JSON.parse(json) as unknown }
-    return new SharedMessage(encodeMessage(this.#port.codec, { event: '#publish', data }))
+    return new SharedMessage(encodeMessage(this.#host.codec, { event: '#publish', data }))
   }
 
-  #hold (channel: string, add: (entry: Entry) => void): MaybePromise<void> {
+  #hold (channel: string, resolved: ResolvedChannel, add: (entry: Entry) => void): MaybePromise<void> {
     let entry = this.#entries.get(channel)
     if (entry === undefined) {
-      entry = new Entry(channel, this.#port.resolve(channel))
+      entry = new Entry(channel, resolved)
       this.#entries.set(channel, entry)
     }
     if (entry.ready) {

@@ -4,7 +4,7 @@ import { verifyToken } from '../auth/call-engine.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
-import { runHooks, withDeadline } from '../lifecycle/run.js'
+import { decide, runHooks, withDeadline } from '../lifecycle/run.js'
 import { withHidden } from '../printing.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import type { TokenChange } from '../socket/authentication.js'
@@ -142,14 +142,8 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
     }
     return { kind: 'accepted', change: session.auth.replace(claims, signedToken) }
   }
-  const blocked = (thrown: unknown): Verdict => block(context, session, candidate, thrown)
-  try {
-    const running = runHooks('authenticate', hooks.authenticate, instance, withHidden({ socket: session.socket }, { authToken: claims, signedAuthToken: signedToken }), context.deadlines.hooks)
-    if (running !== undefined) return running.then(accept, blocked)
-  } catch (thrown) {
-    return blocked(thrown)
-  }
-  return accept()
+  const request = withHidden({ socket: session.socket }, { authToken: claims, signedAuthToken: signedToken })
+  return decide(() => runHooks('authenticate', hooks.authenticate, instance, request, context.deadlines.hooks), accept, (thrown) => block(context, session, candidate, thrown))
 }
 
 /** An `authenticate` hook refused. */

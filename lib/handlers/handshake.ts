@@ -3,7 +3,7 @@ import type { EventPacket } from '../../types/protocol.js'
 import type { ConnectStatus } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { toBlock } from '../lifecycle/block.js'
-import { runHooks } from '../lifecycle/run.js'
+import { decide, runHooks } from '../lifecycle/run.js'
 import { isSendableCloseCode } from '../protocol/close-codes.js'
 import { dehydrateError } from '../protocol/wire-errors.js'
 import { read } from '../untrusted.js'
@@ -25,16 +25,11 @@ export const handleHandshake: PacketHandler = (context, session, packet) => {
     return
   }
   const { hooks, instance } = context.root
-  try {
-    const running = runHooks('handshakeSC', hooks.handshakeSC, instance, { socket: session.socket }, context.deadlines.hooks)
-    if (running !== undefined) {
-      return running.then(() => checkToken(context, session, packet), (thrown: unknown) => reject(context, session, packet, thrown))
-    }
-  } catch (thrown) {
-    reject(context, session, packet, thrown)
-    return
-  }
-  return checkToken(context, session, packet)
+  return decide(
+    () => runHooks('handshakeSC', hooks.handshakeSC, instance, { socket: session.socket }, context.deadlines.hooks),
+    () => checkToken(context, session, packet),
+    (thrown) => reject(context, session, packet, thrown)
+  )
 }
 
 // No promise is made as long as the hooks and the auth engine need none.

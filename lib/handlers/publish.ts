@@ -1,9 +1,9 @@
 import type { EventPacket } from '../../types/protocol.js'
 import type { PublishInRequest } from '../../types/hooks.js'
-import type { ChannelPolicy, Checked, HookLists, ResolvedChannel } from '../../types/routes.js'
+import type { Checked, HookLists, ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
 import { scError } from '../errors.js'
-import { runHooks } from '../lifecycle/run.js'
+import { decide, runHooks } from '../lifecycle/run.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext, PacketHandler } from './context.js'
@@ -21,7 +21,9 @@ export const handlePublish: PacketHandler = (context, session, packet, expired) 
     return
   }
   const { channel, data } = (packet.data ?? {}) as { channel?: unknown, data?: unknown }
-  if (isLegalName(context, session, packet, channel)) session.lanes.run(channel, () => publish(context, session, packet, channel, data, undefined, expired, noHooks), data)
+  if (!isLegalName(context, session, packet, channel)) return
+  const run = new PublishRun(context, session, packet, expired, channel, data)
+  session.lanes.run(channel, () => run.begin(), data)
 }
 
 type PublishInHook = HookLists['publishIn'][number]
@@ -35,95 +37,113 @@ function isLegalName (context: HandlerContext, session: Session, packet: EventPa
   return false
 }
 
-/**
- * Asks whether the message may go to this channel: the one that the client named, or one to which a hook sent it. Either way
- * all rules of the channel count, and all hooks of its context have run, each once.
- *
- * @param ran the hooks that saw the message on its way here
- */
-function publish (context: HandlerContext, session: Session, packet: EventPacket, channel: string, data: unknown, ackData: unknown, expired: Error | undefined, ran: readonly PublishInHook[]): void | Promise<void> {
-  if (session.state !== 'open') return
-  const resolved = context.contracts.channel(channel)
-  const { route } = resolved
-  const refusal = resolved.error ?? (route.clientPublish ? undefined : scError('SC_ERR_CHANNEL_REFUSED', ['publish to', channel]))
-  if (refusal !== undefined) {
-    refuseInvalid(context, session, packet.cid, refusal)
-    return
-  }
-  const hooks = ran.length === 0 ? route.hooks.publishIn : route.hooks.publishIn.filter((hook) => !ran.includes(hook))
-  if (hooks.length === 0) return check(context, session, packet, resolved, channel, data, ackData, true)
-  const request: PublishInRequest<ScServerSocket> = { socket: session.socket, channel, data, ackData, authTokenExpiredError: expired, params: resolved.params }
-  const passed = (): void | Promise<void> => {
-    const message = request.data === undefined ? data : request.data
-    if (request.channel === channel) return check(context, session, packet, resolved, channel, message, request.ackData, true)
-    if (!isLegalName(context, session, packet, request.channel)) return
-    return publish(context, session, packet, request.channel, message, request.ackData, expired, [...ran, ...hooks])
-  }
-  const blocked = (err: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'publishIn', thrown: err, channel }, request.ackData) }
-  try {
-    const running = runHooks('publishIn', hooks, route.instance, request, context.deadlines.hooks)
-    if (running !== undefined) return running.then(passed, blocked)
-  } catch (err) {
-    blocked(err)
-    return
-  }
-  return passed()
-}
+/** One publication of a client on its way to the exchange. Each step goes on with the next at once, or returns a promise of the rest. */
+class PublishRun {
+  /** Of the channel where it is now. */
+  resolved!: ResolvedChannel
+  ackData: unknown = undefined
+  /** The hooks that saw the message on its way here. */
+  ran: readonly PublishInHook[] = noHooks
+  /** The channel's policy was asked. */
+  asked = false
 
-/** @param ask whether the channel's policy has yet to be asked */
-function check (context: HandlerContext, session: Session, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown, ask: boolean): void | Promise<void> {
-  const { validateMessage } = resolved.route
-  if (validateMessage === null) return proceed(context, session, packet, resolved, channel, data, ackData, ask)
-  const next = (checked: Checked): void | Promise<void> => {
-    if (checked.error === undefined) return proceed(context, session, packet, resolved, channel, checked.value, ackData, ask)
-    refuseInvalid(context, session, packet.cid, checked.error)
-  }
-  const checked = validateMessage(data)
-  if (checked instanceof Promise) return checked.then(next)
-  return next(checked)
-}
+  constructor (
+    readonly context: HandlerContext,
+    readonly session: Session,
+    readonly packet: EventPacket,
+    readonly expired: Error | undefined,
+    public channel: string,
+    public data: unknown
+  ) {}
 
-function proceed (context: HandlerContext, session: Session, packet: EventPacket, resolved: ResolvedChannel, channel: string, data: unknown, ackData: unknown, ask: boolean): void | Promise<void> {
-  return ask && resolved.route.publish !== null
-    ? authorize(context, session, packet, resolved, resolved.route.publish, channel, data, ackData)
-    : send(context, session, packet, channel, data, ackData)
-}
-
-function authorize (context: HandlerContext, session: Session, packet: EventPacket, resolved: ResolvedChannel, policy: ChannelPolicy, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
-  const { route, params } = resolved
-  const request = { socket: session.socket, channel, params, data }
-  const blocked = (err: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'publishIn', thrown: err, channel }, ackData) }
-  // What the policy assigned is a message that nobody has checked.
-  const passed = (): void | Promise<void> => request.data === data
-    ? send(context, session, packet, channel, data, ackData)
-    : check(context, session, packet, resolved, channel, request.data, ackData, false)
-  try {
-    const running = runHooks('publish policy', [policy], route.instance, request, context.deadlines.hooks)
-    if (running !== undefined) return running.then(passed, blocked)
-  } catch (err) {
-    blocked(err)
-    return
+  /**
+   * Asks whether the message may go to this channel: the one that the client named, or one to which a hook sent it. Either way
+   * all rules of the channel count, and all hooks of its context have run, each once.
+   */
+  begin (): void | Promise<void> {
+    const { context, session, channel, ran } = this
+    if (session.state !== 'open') return
+    const resolved = this.resolved = context.contracts.channel(channel)
+    const { route } = resolved
+    const refusal = resolved.error ?? (route.clientPublish ? undefined : scError('SC_ERR_CHANNEL_REFUSED', ['publish to', channel]))
+    if (refusal !== undefined) {
+      refuseInvalid(context, session, this.packet.cid, refusal)
+      return
+    }
+    const hooks = ran.length === 0 ? route.hooks.publishIn : route.hooks.publishIn.filter((hook) => !ran.includes(hook))
+    return hooks.length === 0 ? this.validate() : this.askHooks(hooks)
   }
-  return passed()
-}
 
-function send (context: HandlerContext, session: Session, packet: EventPacket, channel: string, data: unknown, ackData: unknown): void | Promise<void> {
-  if (session.state !== 'open') return
-  const failed = (err: unknown): void => {
-    fail(context, session, packet.cid, err, 'thrown', undefined, ackData)
+  askHooks (hooks: readonly PublishInHook[]): void | Promise<void> {
+    const { context, session, channel, data, ackData, resolved: { route, params } } = this
+    const request: PublishInRequest<ScServerSocket> = { socket: session.socket, channel, data, ackData, authTokenExpiredError: this.expired, params }
+    return decide(() => runHooks('publishIn', hooks, route.instance, request, context.deadlines.hooks), () => {
+      this.ackData = request.ackData
+      if (request.data !== undefined) this.data = request.data
+      if (request.channel === channel) return this.validate()
+      if (!isLegalName(context, session, this.packet, request.channel)) return
+      this.channel = request.channel
+      this.ran = [...this.ran, ...hooks]
+      return this.begin()
+    }, (thrown) => this.blocked(thrown, request.ackData))
   }
-  try {
-    const published = context.exchange.publishChecked(channel, data)
-    if (published !== undefined) return published.then(() => accepted(session, packet, channel, data, ackData), failed)
-  } catch (err) {
-    failed(err)
-    return
-  }
-  accepted(session, packet, channel, data, ackData)
-}
 
-function accepted (session: Session, packet: EventPacket, channel: string, data: unknown, ackData: unknown): void {
-  if (packet.cid !== undefined) session.outbound.ack(packet.cid, ackData)
-  if (!session.hasListeners('#publish')) return
-  session.fireWire('#publish', { channel, data })
+  validate (): void | Promise<void> {
+    const { validateMessage } = this.resolved.route
+    if (validateMessage === null) return this.askPolicy()
+    const checked = validateMessage(this.data)
+    if (checked instanceof Promise) return checked.then((result) => this.validated(result))
+    return this.validated(checked)
+  }
+
+  validated (checked: Checked): void | Promise<void> {
+    if (checked.error !== undefined) {
+      refuseInvalid(this.context, this.session, this.packet.cid, checked.error)
+      return
+    }
+    this.data = checked.value
+    return this.askPolicy()
+  }
+
+  askPolicy (): void | Promise<void> {
+    const { context, session, channel, data, resolved: { route, params } } = this
+    const policy = route.publish
+    if (policy === null || this.asked) return this.send()
+    this.asked = true
+    const request = { socket: session.socket, channel, params, data }
+    return decide(() => runHooks('publish policy', [policy], route.instance, request, context.deadlines.hooks), () => {
+      if (request.data === data) return this.send()
+      // What the policy assigned is a message that nobody has checked.
+      this.data = request.data
+      return this.validate()
+    }, (thrown) => this.blocked(thrown, this.ackData))
+  }
+
+  blocked (thrown: unknown, ackData: unknown): void {
+    refuseBlocked(this.context, this.session, this.packet.cid, { line: 'publishIn', thrown, channel: this.channel }, ackData)
+  }
+
+  send (): void | Promise<void> {
+    if (this.session.state !== 'open') return
+    let published: void | Promise<void>
+    try {
+      published = this.context.exchange.publishChecked(this.channel, this.data)
+    } catch (err) {
+      this.failed(err)
+      return
+    }
+    if (published !== undefined) return published.then(() => this.accepted(), (err: unknown) => this.failed(err))
+    this.accepted()
+  }
+
+  failed (err: unknown): void {
+    fail(this.context, this.session, this.packet.cid, err, 'thrown', undefined, this.ackData)
+  }
+
+  accepted (): void {
+    const { session, packet, channel, data, ackData } = this
+    if (packet.cid !== undefined) session.outbound.ack(packet.cid, ackData)
+    if (!session.hasListeners('#publish')) return
+    session.fireWire('#publish', { channel, data })
+  }
 }

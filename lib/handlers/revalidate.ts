@@ -1,4 +1,5 @@
 import { scError } from '../errors.js'
+import { decide } from '../lifecycle/run.js'
 import { slices } from '../slices.js'
 import type { Session } from '../socket/session.js'
 import { read } from '../untrusted.js'
@@ -42,21 +43,14 @@ function recheck (context: HandlerContext, session: Session, channel: string, tu
     session.subscriptions.forget(channel)
     return
   }
+  const resolved = context.contracts.channel(channel)
   const lost = (thrown: unknown): void => { if (session.subscriptions.turn === turn) lose(context, session, channel, thrown) }
-  const allowed = (): void => { if (session.subscriptions.turn === turn) session.subscriptions.resume(channel, context.hub.policyOf(context.contracts.channel(channel))) }
+  const allowed = (): void => { if (session.subscriptions.turn === turn) session.subscriptions.resume(channel, context.hub.policyOf(resolved)) }
   if (options.waitForAuth === true && session.auth.state !== 'authenticated') {
     lost(scError('SC_ERR_CHANNEL_AUTH', [channel]))
     return
   }
-  const resolved = context.contracts.channel(channel)
-  try {
-    const running = authorizeSubscription(context, resolved, subscribeRequest(session, options, resolved, undefined, true))
-    if (running !== undefined) return running.then(allowed, lost)
-  } catch (thrown) {
-    lost(thrown)
-    return
-  }
-  allowed()
+  return decide(() => authorizeSubscription(context, resolved, subscribeRequest(session, options, resolved, undefined, true)), allowed, lost)
 }
 
 function lose (context: HandlerContext, session: Session, channel: string, thrown: unknown): void {

@@ -3,7 +3,7 @@ import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
 import { scError, typeName } from '../errors.js'
-import { runHooks } from '../lifecycle/run.js'
+import { decide, runHooks } from '../lifecycle/run.js'
 import { memorySize } from '../memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { Session } from '../socket/session.js'
@@ -74,15 +74,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
     }
     return join(context, session, packet.cid, options, turn)
   }
-  const blocked = (err: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown: err, channel }) }
-  try {
-    const running = authorizeSubscription(context, resolved, request)
-    if (running !== undefined) return running.then(passed, blocked)
-  } catch (err) {
-    blocked(err)
-    return
-  }
-  return passed()
+  return decide(() => authorizeSubscription(context, resolved, request), passed, (thrown) => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) })
 }
 
 /** Distinct channels count: one that the socket is in already is no more. */
@@ -139,7 +131,7 @@ function join (context: HandlerContext, session: Session, cid: CallId | undefine
 /** @param waited absent the first time */
 function ask (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number, waited: BrokerWait | null): void | Promise<void> {
   const { channel } = options
-  const joined = context.hub.join(channel, session)
+  const joined = context.hub.join(channel, context.contracts.channel(channel), session)
   if (joined === undefined) {
     if (waited !== null) context.brokerWaits.done(waited)
     subscribed(context, session, cid, options, turn)

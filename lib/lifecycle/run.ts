@@ -53,6 +53,21 @@ export function hookFailure (list: string, hooks: readonly AnyHook[], at: number
   return new HookFailure(thrown, list, typeof name === 'string' && name !== '' ? name : 'anonymous', at, began === undefined ? undefined : performance.now() - began)
 }
 
+/**
+ * Goes on with what hooks decided: `passed`, or `blocked` with what they threw or rejected with. At once if they decide at once.
+ * What `passed` throws is not theirs, and comes out.
+ * @param ask runs the hooks
+ */
+export function decide<T> (ask: () => void | Promise<void>, passed: () => T | Promise<T>, blocked: (thrown: unknown) => T): T | Promise<T> {
+  let running: void | Promise<void>
+  try {
+    running = ask()
+  } catch (thrown) {
+    return blocked(thrown)
+  }
+  return running === undefined ? passed() : running.then(passed, blocked)
+}
+
 class Wait extends Timed {
   constructor (readonly makeError: () => Error, readonly fault: (err: unknown) => void) {
     super()

@@ -15,7 +15,6 @@ import { scError } from '../errors.js'
 import { Exchange } from '../exchange/exchange.js'
 import { Hub } from '../exchange/hub.js'
 import { BrokerWaits } from '../handlers/broker-waits.js'
-import { deliverThroughHooks } from '../handlers/deliver.js'
 import { dispatch } from '../handlers/index.js'
 import { Scopes } from '../lifecycle/scope.js'
 import { writeLine } from '../log.js'
@@ -78,7 +77,7 @@ export class ServerCore implements ServerPort {
     this.hub = this.#makeHub()
     this.exchange = new Exchange(this.link, this.hub, {
       maxChannelNameLength: options.maxChannelNameLength,
-      check: (channel, data) => this.contracts.checkMessage(channel, data),
+      resolve: (channel) => this.contracts.channel(channel),
       warn
     })
     this.tokens = new Tokens(options, engine)
@@ -136,8 +135,9 @@ export class ServerCore implements ServerPort {
       // It may be set at any time.
       get codec () { return codecOf().codec },
       get plainJson () { return codecOf().plainJson },
-      resolve: (channel) => this.contracts.channel(channel),
-      deliverThroughHooks: (subscriber, delivery) => deliverThroughHooks(this.host.context, subscriber, delivery)
+      hookDeadlines: this.deadlines.hooks,
+      // Leaving out recipients is what these hooks are for, and there are many.
+      leftOut: (session: Session, channel, thrown) => { this.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' }) }
     })
   }
 

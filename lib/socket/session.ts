@@ -5,6 +5,7 @@ import type { ProtocolVersion } from '../../types/protocol.js'
 import type { ScServerSocket, SocketEvents, SocketState } from '../../types/server.js'
 import { Emitter, type Listener } from '../emitter.js'
 import { scError } from '../errors.js'
+import type { Subscriber } from '../exchange/deliver.js'
 import type { FailureKind } from '../log.js'
 import { printAs } from '../printing.js'
 import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
@@ -29,7 +30,7 @@ import { Subscriptions } from './subscriptions.js'
  * the socket is, what it is subscribed to, what is said to it and what it has under way. The application sees its socket,
  * which is a façade.
  */
-export class Session extends Emitter implements Beating {
+export class Session extends Emitter implements Beating, Subscriber {
   /** What the application sees. */
   socket!: ScServerSocket
   state: SocketState = 'connecting'
@@ -107,6 +108,18 @@ export class Session extends Emitter implements Beating {
   /** A publication; false when it was left out. */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     return this.subscriptions.deliver(message, channel, policy)
+  }
+
+  deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
+    return this.subscriptions.deliverInOrder(channel, json, deliver)
+  }
+
+  receives (channel: string): boolean {
+    return this.state === 'open' && this.subscriptions.has(channel)
+  }
+
+  overrun (policy: SlowConsumerPolicy): void {
+    this.host.overrun(this, policy)
   }
 
   /** Takes it out of a channel that it is in, and tells the client. */

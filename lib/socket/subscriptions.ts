@@ -1,6 +1,6 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
-import type { ScServerSocket, ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
-import type { Guarded } from '../barrier.js'
+import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
+import type { Subscriber } from '../exchange/deliver.js'
 import { memorySize } from '../memory-size.js'
 import type { SharedMessage } from '../transport/frames.js'
 import type { SocketPort } from '../transport/port.js'
@@ -8,14 +8,11 @@ import { Lanes } from './lanes.js'
 import { Withheld } from './withheld.js'
 
 /** What is needed of a session. */
-export interface Subscribed extends Guarded {
-  /** What the application sees. */
-  readonly socket: ScServerSocket
+export interface Subscribed extends Subscriber {
   readonly port: SocketPort
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
-    readonly hub: { leave (channel: string, subscriber: Subscribed): void }
-    overrun (session: Subscribed, policy: SlowConsumerPolicy): void
+    readonly hub: { leave (channel: string, subscriber: Subscriber): void }
   }
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
 }
@@ -144,7 +141,7 @@ export class Subscriptions {
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     if (this.#withheld !== null && this.#withheld.has(channel)) {
       const kept = this.#withheld.add(channel, message, policy)
-      if (kept === null) this.#owner.host.overrun(this.#owner, policy)
+      if (kept === null) this.#owner.overrun(policy)
       return kept === true
     }
     return this.#owner.port.publish(message, channel, policy)

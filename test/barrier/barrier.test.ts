@@ -131,7 +131,7 @@ const entries: Record<string, Entry> = {
     async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
-      session.subscriptions.deliverInOrder = thrower
+      session.deliverInOrder = thrower
       await session.host.exchange.publish('hooked', 3)
       t.equal(await other.publication('hooked'), 3, 'the others get it')
     }
