@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
 import scPlugin, { ScRefusal, type ScServerSocket } from '../../lib/index.js'
+import { sessionOf } from '../../lib/socket/socket.js'
 import { type Cleanup, RawClient } from '../helpers/raw.js'
 
 // Nothing is delivered that is no longer allowed: in whatever way the claims changed, whoever changed them, and whatever was under way.
@@ -23,9 +24,6 @@ class Gate {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }
-
-interface Port { publish (...args: unknown[]): boolean, takeLatest (channel: string): unknown }
-type Socket = ScServerSocket & { port: Port }
 
 async function start (t: Cleanup, revalidate: 'kick' | 'suspend') {
   const app = Fastify()
@@ -52,9 +50,9 @@ async function start (t: Cleanup, revalidate: 'kick' | 'suspend') {
   return { app, subscribing, delivering, isMember, port: (app.server.address() as { port: number }).port }
 }
 
-async function enter (t: Cleanup, { app, port }: Awaited<ReturnType<typeof start>>): Promise<{ client: RawClient, socket: Socket }> {
+async function enter (t: Cleanup, { app, port }: Awaited<ReturnType<typeof start>>): Promise<{ client: RawClient, socket: ScServerSocket }> {
   const client = await RawClient.connect(t, port)
-  const socket = Object.values(app.scServer.clients).at(-1) as unknown as Socket
+  const socket = Object.values(app.scServer.clients).at(-1) as ScServerSocket
   return { client, socket }
 }
 
@@ -80,7 +78,7 @@ t.test('changes of claims in any order, by anybody, while hooks decide: only mem
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 20 }), async (steps) => {
       const { client, socket } = await enter(t, server)
       const wrong: string[] = []
-      const { port } = socket
+      const { port } = sessionOf(socket)
       const publish = port.publish.bind(port)
       port.publish = (...args) => {
         if (!isMember(socket)) wrong.push(`delivered to ${JSON.stringify(socket.authToken)}`)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
+import { sessionOf } from '../../lib/socket/socket.js'
 import type { ScServerSocket } from '../../lib/index.js'
 import { NetClient, RawClient, closeFrame, frame } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
@@ -24,7 +25,7 @@ t.test('what is said in one turn', async (t) => {
     sc.exchange.publish('news', 'second')
     socket.send('third')
     socket.send(Buffer.from([4]))
-    ;(socket as unknown as { ping (): void }).ping()
+    sessionOf(socket).ping()
     sc.exchange.publish('news', { n: 'sixth' })
     socket.emit('seventh')
     socket.disconnect(4123, 'eighth and ninth')
