@@ -29,10 +29,10 @@ export function declareHiddenRoute (instance: FastifyInstance, path: string, opt
       name: constraint,
       mustMatchWhenDerived: true,
       storage () {
-        const stores = new Map<string, any>()
+        const stores = new Map<string, unknown>()
         return {
           get: (key: string) => stores.get(key) ?? null,
-          set: (key: string, store: any) => { stores.set(key, store) }
+          set: (key: string, store: unknown) => { stores.set(key, store) }
         }
       },
       validate () {},

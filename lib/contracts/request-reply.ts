@@ -69,7 +69,7 @@ function isOfFastify (thrown: Error | null): boolean {
   return read(thrown, 'code') === 'FST_ERR_VALIDATION' && read(thrown, 'validationContext') === 'body' && read(thrown, 'expose') !== false
 }
 
-function validationText (validation: any[], message: unknown): string | undefined {
+function validationText (validation: Parameters<typeof formatErrors>[0], message: unknown): string | undefined {
   return message === formatErrors(validation, 'body').message ? formatErrors(validation, 'data').message : undefined
 }
 

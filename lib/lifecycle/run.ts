@@ -5,7 +5,8 @@ import { promiseOf } from '../promises.js'
 import { read } from '../untrusted.js'
 import { HookFailure } from './block.js'
 
-type AnyHook = (this: any, request: any) => unknown
+/** Whatever a hook of a line is called with. */
+export type AnyHook = (this: never, request: never) => unknown
 
 /**
  * Runs hooks in order. Nothing is allocated and nothing awaited as long as they return nothing; from the first promise on
@@ -20,7 +21,7 @@ export function runHooks (list: string, hooks: readonly AnyHook[], instance: unk
   let at = 0
   try {
     for (; at < hooks.length; at++) {
-      const running = promiseOf(hooks[at]!.call(instance, request))
+      const running = promiseOf(hooks[at]!.call(instance as never, request as never))
       if (running !== undefined) return runRest(list, hooks, at, running, instance, request, deadlines, began)
     }
   } catch (thrown) {
@@ -39,7 +40,7 @@ async function runRest (list: string, hooks: readonly AnyHook[], at: number, fir
     for (;;) {
       if (running !== undefined) await withDeadline(running, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [list, deadlines.duration]))
       if (++at >= hooks.length) return
-      running = promiseOf(hooks[at]!.call(instance, request))
+      running = promiseOf(hooks[at]!.call(instance as never, request as never))
     }
   } catch (thrown) {
     throw hookFailure(list, hooks, at, thrown, began)
