@@ -296,7 +296,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a backlog that drains': {
-    by: 'transport/ws-port.ts',
+    by: 'transport/outgoing-queue.ts',
     options: { slowConsumerPolicy: 'latest', maxBufferedBytes: 300_000 },
     async enter (session, client) {
       await client.call('#subscribe', { channel: 'all' })

@@ -1,0 +1,219 @@
+import type { SlowConsumerPolicy } from '../../types/options.js'
+import type { Flushable, Flusher } from './flusher.js'
+import type { SharedMessage } from './frames.js'
+import type { Holdings } from './holdings.js'
+
+/** Answers are never left out, but a client that reads none of them cannot keep the server's memory. */
+const hardLimitFactor = 1.5
+/** A character takes two bytes where a text has one that is not of Latin-1; nobody knows without looking. */
+const bytesPerCharacter = 2
+
+/** What is sent: a text or bytes of this client alone, or what others get too. */
+export type Item = string | Buffer | SharedMessage
+
+/**
+ * What waits to be sent to one client, and what happens when it reads too slowly. A connection is such a queue and not beside
+ * one: there are very many of them.
+ */
+export abstract class OutgoingQueue implements Flushable {
+  readonly holdings: Holdings
+  readonly #flusher: Flusher
+  readonly #maxBufferedBytes: number
+  /** What is to be written: one item, which is the usual case, and more than one. */
+  #single: Item | null = null
+  #queue: Item[] | null = null
+  #queuedBytes = 0
+  /** What is held for it before it is queued, the last publications among it. */
+  #heldBytes = 0
+  /** How much of `holdings` is this connection's. */
+  #counted = 0
+  #urgent = false
+  /** Its backlog went over the budget and has not halved since. */
+  #slow = false
+  /** The last publication of each channel, where the policy keeps that one. */
+  #latest: Map<string, SharedMessage> | null = null
+  #awaitingDrain = false
+
+  constructor (flusher: Flusher, holdings: Holdings, maxBufferedBytes: number) {
+    this.#flusher = flusher
+    this.holdings = holdings
+    this.#maxBufferedBytes = maxBufferedBytes === 0 ? Infinity : maxBufferedBytes
+  }
+
+  abstract get open (): boolean
+  /** What was written and the operating system has not taken. */
+  protected abstract get backlog (): number
+  /** Writes one item, or more than one, in order. */
+  protected abstract write (single: Item, queue: Item[] | null, flusher: Flusher): void
+  /** Calls back once the operating system has taken what was written. */
+  protected abstract onDrained (drained: () => void): void
+  protected abstract onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
+  protected abstract onCongested (): void
+  abstract fault (err: unknown): void
+
+  get bufferedBytes (): number {
+    return this.#queuedBytes + this.#heldBytes + this.backlog
+  }
+
+  get queuedMessages (): number {
+    return this.#single === null ? 0 : this.#queue === null ? 1 : this.#queue.length
+  }
+
+  send (data: string | Buffer): void {
+    if (!this.open) return
+    // What waited before counts: an answer alone may be as large as the application likes.
+    if (this.bufferedBytes > this.#maxBufferedBytes * hardLimitFactor && !this.#relieved(hardLimitFactor)) {
+      this.onBacklog(this.bufferedBytes, 'disconnect')
+      if (!this.open) return
+    }
+    const bytes = typeof data === 'string' ? data.length * bytesPerCharacter : data.length
+    this.#enqueue(data, bytes)
+    if (!this.#urgent) {
+      this.#urgent = true
+      this.#flusher.add(this, true)
+    }
+    this.#count(bytes)
+  }
+
+  publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
+    if (!this.open) return false
+    const { bytes } = message
+    const waiting = this.bufferedBytes
+    const total = waiting + bytes
+    // One that is larger than the budget may go when nothing waits.
+    if (total > this.#maxBufferedBytes && waiting !== 0 && !this.#relieved(1, bytes)) {
+      this.#overBudget(message, channel, policy)
+      return false
+    }
+    if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
+    // A newer message must not be followed by an older one.
+    if (this.#latest !== null) this.takeLatest(channel)
+    const first = this.#single === null
+    this.#enqueue(message, bytes)
+    if (first) this.#flusher.add(this, false)
+    return true
+  }
+
+  hasRoom (bytes: number): boolean {
+    const waiting = this.bufferedBytes
+    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes || this.#relieved(1, bytes)
+  }
+
+  hold (bytes: number): void {
+    if (this.open) this.#hold(bytes)
+  }
+
+  release (bytes: number): void {
+    if (this.open) this.#hold(-bytes)
+  }
+
+  recount (): void {
+    this.#count(this.#heldBytes + this.backlog - this.#counted)
+  }
+
+  #hold (bytes: number): void {
+    this.#heldBytes += bytes
+    this.#count(bytes)
+  }
+
+  /** What many connections share is counted when the operating system did not take it: until then it is in memory once. */
+  #count (bytes: number): void {
+    this.#counted += bytes
+    this.holdings.add(bytes)
+  }
+
+  /** What the operating system takes at once does not wait. @returns whether there is room now */
+  #relieved (factor: number, bytes = 0): boolean {
+    if (this.#single === null || this.backlog !== 0) return false
+    this.flush(this.#flusher)
+    const waiting = this.bufferedBytes
+    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes * factor
+  }
+
+  #overBudget (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): void {
+    if (policy === 'latest') {
+      this.#latest ??= new Map()
+      this.takeLatest(channel)
+      this.#latest.set(channel, message)
+      this.#hold(message.bytes)
+      this.#awaitDrain()
+      // There is no room even for the last of each channel.
+      if (this.open && this.bufferedBytes > this.#maxBufferedBytes * hardLimitFactor) {
+        this.onBacklog(this.bufferedBytes, 'disconnect')
+        return
+      }
+    }
+    if (this.#slow) return
+    this.#slow = true
+    this.onBacklog(this.bufferedBytes, policy)
+  }
+
+  takeLatest (channel: string): SharedMessage | undefined {
+    const message = this.#latest?.get(channel)
+    if (message === undefined) return undefined
+    this.#latest!.delete(channel)
+    this.#hold(-message.bytes)
+    return message
+  }
+
+  #awaitDrain (): void {
+    if (this.#awaitingDrain) return
+    this.#awaitingDrain = true
+    const drained = (): void => {
+      this.#awaitingDrain = false
+      try {
+        this.#sendLatest()
+      } catch (err) {
+        this.fault(err)
+      }
+    }
+    this.onDrained(drained)
+  }
+
+  #sendLatest (): void {
+    const latest = this.#latest
+    this.#latest = null
+    if (latest === null || !this.open) return
+    for (const message of latest.values()) {
+      if (this.#single === null) this.#flusher.add(this, false)
+      this.#hold(-message.bytes)
+      this.#enqueue(message, message.bytes)
+    }
+  }
+
+  #enqueue (item: Item, bytes: number): void {
+    if (this.#single === null) this.#single = item
+    else if (this.#queue === null) this.#queue = [this.#single, item]
+    else this.#queue.push(item)
+    this.#queuedBytes += bytes
+  }
+
+  flush (flusher: Flusher): void {
+    this.#urgent = false
+    const single = this.#single
+    if (single === null) return
+    const queue = this.#queue
+    this.#single = this.#queue = null
+    this.#queuedBytes = 0
+    if (!this.open) return
+    this.write(single, queue, flusher)
+    const waiting = this.#heldBytes + this.backlog
+    if (waiting !== this.#counted) this.#count(waiting - this.#counted)
+    if (waiting !== 0) this.onCongested()
+  }
+
+  /** Writes what is queued, and keeps nothing: it is about to be closed. */
+  protected flushLast (): void {
+    this.flush(this.#flusher)
+    this.#latest = null
+    this.#heldBytes = 0
+    this.recount()
+  }
+
+  /** Nothing is sent any more. */
+  protected letGo (): void {
+    this.#single = this.#queue = this.#latest = null
+    this.#queuedBytes = this.#heldBytes = 0
+    this.#count(-this.#counted)
+  }
+}
