@@ -50,8 +50,8 @@ function wayIn (dispatch) {
   const options = { ...defaultOptions, inboundRate: 1e9, inboundBurst: 1e9, inboundByteRate: 1e12, inboundByteBurst: 1e12 }
   const port = { open: true, bufferedBytes: 0, send () {}, publish: () => true, close () {}, terminate () {}, pause () {}, resume () {} }
   const socket = createSession('id', { options, codec: jsonCodec, plainJson: true }, port, { ip: '127.0.0.1', raw: {} })
-  socket.state = 'open'
-  return new Inbound(socket, { dispatch, dropExpiredToken () {}, countInvalid () {}, takeShared: () => 0, rateLimited () {}, backlog () {}, congested () {}, message () {} })
+  socket.opened()
+  return new Inbound(socket, { dispatch, tokens: { dropExpired () {} }, rates: { take: () => 0 } })
 }
 
 /** The same without any guard. */
