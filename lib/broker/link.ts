@@ -1,4 +1,5 @@
 import type { Broker, BrokerCounters, BrokerNode, BrokerState, MaybePromise } from '../../types/broker.js'
+import { answerOf } from './answer.js'
 import { EngineState } from './engine-state.js'
 import { brokerError } from './errors.js'
 import { GuardedSink, type LinkSink } from './guarded-sink.js'
@@ -75,12 +76,8 @@ export class BrokerLink {
    */
   hold (channel: string): MaybePromise<void> {
     if (this.broker.shared) return this.#subscriptions.hold(channel)
-    // Inside the process there is an answer at once, as a rule; a refusal in either form becomes a rejection.
-    try {
-      return this.broker.subscribe([channel])?.catch((err: unknown) => { throw brokerError(err) })
-    } catch (err) {
-      return Promise.reject(brokerError(err))
-    }
+    // Inside the process there is an answer at once, as a rule.
+    return answerOf(() => this.broker.subscribe([channel]))?.catch((err: unknown) => { throw brokerError(err) })
   }
 
   /** Says that a channel lost its last subscriber on this node. */
@@ -89,27 +86,22 @@ export class BrokerLink {
       this.#subscriptions.release(channel)
       return
     }
-    try {
-      this.broker.unsubscribe([channel])?.catch((err: unknown) => this.#unsubscribeFailed(err))
-    } catch (err) {
-      this.#owner.warning(brokerError(err))
-    }
+    answerOf(() => this.broker.unsubscribe([channel]))?.catch((err: unknown) => {
+      if (!this.#state.stopped) this.#owner.warning(brokerError(err))
+    })
   }
 
   /**
    * Publishes. Returns nothing when the broker accepted at once, else a promise. The promise rejects with a
-   * `BrokerError`, at once while the engine is down or too many publishes are in flight. Never throws.
+   * `BrokerError`, at once while the engine is down or too many publishes are in flight, or with what the broker refused it
+   * with. Never throws.
    */
   publish (channel: string, data: string): MaybePromise<void> {
     return this.#publishing.publish(channel, data)
   }
 
-  /** Sends a control message to one node, or to all others. */
+  /** Sends a control message to one node, or to all others. Never throws. */
   control (message: string, toNode?: string): MaybePromise<void> {
-    return this.#state.current === 'down' ? Promise.reject(this.#state.error()) : this.broker.control(message, toNode)
-  }
-
-  #unsubscribeFailed (err: unknown): void {
-    if (!this.#state.stopped) this.#owner.warning(brokerError(err))
+    return this.#state.current === 'down' ? Promise.reject(this.#state.error()) : answerOf(() => this.broker.control(message, toNode))
   }
 }

@@ -1,5 +1,6 @@
 import type { Broker, MaybePromise } from '../../types/broker.js'
 import { scError, withoutStack } from '../errors.js'
+import { promiseOf } from '../promises.js'
 import type { EngineState } from './engine-state.js'
 import { maxPublicationLength } from './publication.js'
 
@@ -48,7 +49,13 @@ export class Publishing {
     if (data.length > maxPublicationLength && this.#broker.shared) {
       return this.#refuse(() => scError('SC_ERR_BROKER', [`A message between processes may have at most ${maxPublicationLength} characters of JSON, got ${data.length}`]))
     }
-    const accepted = this.#broker.publish(channel, data)
+    // As `answerOf`, without a closure for each publication.
+    let accepted: MaybePromise<void>
+    try {
+      accepted = promiseOf<void>(this.#broker.publish(channel, data))
+    } catch (err) {
+      return Promise.reject(err)
+    }
     if (accepted === undefined) return
     this.#inFlight++
     this.#inFlightBytes += data.length

@@ -1,4 +1,5 @@
 import type { Broker, MaybePromise } from '../../types/broker.js'
+import { answerOf } from './answer.js'
 import type { EngineState } from './engine-state.js'
 import { brokerError } from './errors.js'
 
@@ -178,17 +179,11 @@ export class Subscriptions {
   }
 }
 
-/** A broker may answer at once, later, or throw. */
-function call (ask: () => MaybePromise<void>, done: () => void, failed: (err: unknown) => void): void {
-  let result: MaybePromise<void>
-  try {
-    result = ask()
-  } catch (err) {
-    failed(err)
-    return
-  }
-  if (result === undefined) done()
-  else result.then(done, failed)
+/** A broker may answer at once, or later. */
+function call (ask: () => unknown, done: () => void, failed: (err: unknown) => void): void {
+  const answer = answerOf(ask)
+  if (answer === undefined) done()
+  else answer.then(done, failed)
 }
 
 function settle (interest: Interest, err?: Error): void {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { setImmediate as tick } from 'node:timers/promises'
 import { BrokerLink } from '../../lib/broker/link.js'
 import { memoryBroker } from '../../lib/broker/memory.js'
+import type { Broker, BrokerSink, MaybePromise } from '../../types/broker.js'
 import { ManualBroker, recorder } from './manual-broker.js'
 
 const node = { id: 'n1', prefix: 'sc' }
@@ -98,3 +99,42 @@ t.test('stop: waiting holds fail, nothing reaches the sink, no timer is left', a
   broker.sink.control('x', 'n2')
   t.strictSame(sink.log, ['up'])
 })
+
+// A broker is the application's own code as a rule: what it throws, rejects with or returns instead of a promise reaches whoever waits, and nobody else.
+const misbehaviours: Record<string, { act: () => any, fails: boolean }> = {
+  throws: { act: () => { throw new Error('no') }, fails: true },
+  rejects: { act: () => Promise.reject(new Error('no')), fails: true },
+  'answers with a rejecting thenable': { act: () => ({ then: (_: unknown, reject: (err: Error) => void) => reject(new Error('no')) }), fails: true },
+  'has a then that throws': { act: () => ({ then () { throw new Error('no') } }), fails: true },
+  'answers with a thenable': { act: () => ({ then: (resolve: () => void) => resolve() }), fails: false },
+  'answers true': { act: () => true, fails: false },
+  'answers 0': { act: () => 0, fails: false },
+  'answers null': { act: () => null, fails: false },
+  'cannot be looked at': { act: () => new Proxy({}, { get () { throw new Error('trap') } }), fails: false }
+}
+for (const shared of [true, false]) {
+  for (const [name, { act, fails }] of Object.entries(misbehaviours)) {
+    t.test(`a broker ${shared ? 'between processes' : 'inside the process'} that ${name}`, async (t) => {
+      const sink = recorder()
+      const broker = { name: 'mine', shared, start (sink: BrokerSink) { sink.state('up') }, subscribe: act, unsubscribe: act, publish: act, control: act, stop () {} } as Broker
+      const link = new BrokerLink(broker, { node, unsubscribeDelay: 1 }, sink)
+      await link.start()
+      const uncaught: unknown[] = []
+      const onUncaught = (err: unknown): void => { uncaught.push(err) }
+      process.on('unhandledRejection', onUncaught)
+      t.teardown(() => process.off('unhandledRejection', onUncaught))
+      for (const [call, ask] of Object.entries({ control: () => link.control('x', 'n2'), publish: () => link.publish('a', '1'), hold: () => link.hold('a') })) {
+        let answer!: MaybePromise<void>
+        t.doesNotThrow(() => { answer = ask() }, `${call} throws nothing at once`)
+        if (fails) await t.rejects(answer as Promise<void>, { message: /no/ }, call)
+        else await t.resolves(Promise.resolve(answer), call)
+      }
+      await tick()
+      t.equal(link.inFlight, 0, 'nothing counts as under way')
+      t.doesNotThrow(() => link.release('a'))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      t.strictSame(uncaught, [])
+      await link.stop()
+    })
+  }
+}
