@@ -2,6 +2,7 @@ import type { BrokerState, MaybePromise } from '../../types/broker.js'
 import type { ClusterAnswers, ClusterStats } from '../../types/cluster.js'
 import type { BrokerLink } from '../broker/link.js'
 import { frameFields, idPattern } from '../broker/remote/frames.js'
+import { messageOf } from '../untrusted.js'
 import { addCounts, conformCounts } from './counts.js'
 import { maxNodes, Membership } from './membership.js'
 import { type ClusterMessage, readClusterMessage } from './messages.js'
@@ -14,7 +15,7 @@ export interface ClusterOptions<Stats extends object> {
   onCommand (command: unknown, fromNode: string): unknown
   /** What this node counts; numbers, also nested, are summed by `stats()`. */
   localStats (): Stats
-  /** Answers a question that another node asks this one. What it returns must be JSON. */
+  /** Answers a question that another node asks this one, at once. What it returns must be JSON. */
   onQuery? (body: unknown, fromNode: string): unknown
   /** Called when a node is heard of for the first time, and when it said goodbye or its lease is over. */
   onNodes? (nodes: readonly string[]): void
@@ -25,6 +26,9 @@ export interface ClusterOptions<Stats extends object> {
   /** How long a live node may take to answer; then it is `missing`. @default 2000 */
   readonly answerTimeout?: number
 }
+
+/** Characters of answers that may wait for the engine's word. Over it only commands are answered, which is short. */
+const maxUnsent = 8 * 1024 * 1024
 
 /** Warnings of messages that cannot be read, a second. */
 const warningsPerSecond = 10
@@ -39,6 +43,8 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   readonly #members: Membership
   readonly #questions: Questions
   #stopped = false
+  /** Characters of answers that wait for the engine's word. */
+  #unsent = 0
   #warnedAt = 0
   #warnings = 0
 
@@ -87,9 +93,11 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
       this.#warn(() => `unreadable control message of node ${fromNode.slice(0, 64)}`)
       return
     }
-    if (!this.#members.heard(message, fromNode)) return
-    if (message.t === 'ask') this.#answer(message, fromNode)
-    else if (message.t === 'answer') this.#questions.answered(message, fromNode)
+    const isMember = this.#members.heard(message, fromNode)
+    // What is revoked is revoked, however many nodes there are.
+    if (message.t === 'ask' && message.kind === 'command') this.#carryOut(message, fromNode)
+    else if (isMember && message.t === 'ask') this.#answer(message, fromNode)
+    else if (isMember && message.t === 'answer') this.#questions.answered(message, fromNode)
   }
 
   /**
@@ -135,15 +143,29 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     return this.#link.broker.shared ? this.#questions.ask(kind, body) : Promise.resolve({ answers: [], missing: [] })
   }
 
-  async #answer ({ id, kind, body }: ClusterMessage & { t: 'ask' }, fromNode: string): Promise<void> {
-    const result = await settle(() => {
-      switch (kind) {
-        case 'stats': return this.#options.localStats()
-        case 'query': return this.#options.onQuery?.(body, fromNode)
-        case 'command': return this.#options.onCommand(body, fromNode)
-      }
-    })
-    if (!this.#stopped) this.#say({ t: 'answer', id, ...result }, fromNode)
+  async #carryOut ({ id, body }: ClusterMessage & { t: 'ask' }, fromNode: string): Promise<void> {
+    const result = await settle(() => this.#options.onCommand(body, fromNode))
+    this.#reply(id, () => result, fromNode)
+  }
+
+  #answer ({ id, kind, body }: ClusterMessage & { t: 'ask' }, fromNode: string): void {
+    // A small question may have a large answer. Who gets none asks another node.
+    if (this.#unsent > maxUnsent) this.#warn(() => `more questions than answers can be sent to: one of node ${fromNode} is left out`)
+    else this.#reply(id, () => ({ value: kind === 'stats' ? this.#options.localStats() : this.#options.onQuery?.(body, fromNode) }), fromNode)
+  }
+
+  /** @param make throws what is the answer then, as what is no JSON does */
+  #reply (id: number, make: () => { value?: unknown, error?: string }, toNode: string): void {
+    if (this.#stopped) return
+    let text: string
+    try {
+      text = JSON.stringify({ t: 'answer', id, ...make() })
+    } catch (err) {
+      text = JSON.stringify({ t: 'answer', id, error: messageOf(err) })
+    }
+    const { length } = text
+    this.#unsent += length
+    this.#deliver(text, toNode).then(() => { this.#unsent -= length })
   }
 
   #send (message: ClusterMessage, toNode?: string): MaybePromise<void> {
@@ -151,10 +173,16 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   }
 
   #say (message: ClusterMessage, toNode?: string): void {
-    Promise.resolve(this.#send(message, toNode)).catch((err: Error) => {
+    this.#deliver(JSON.stringify(message), toNode)
+  }
+
+  async #deliver (text: string, toNode: string | undefined): Promise<void> {
+    try {
+      await this.#link.control(text, toNode)
+    } catch (err) {
       // While the engine is down nobody expects to hear of this node.
-      if (!this.#stopped && this.#link.state === 'up') this.#options.onWarning?.(err)
-    })
+      if (!this.#stopped && this.#link.state === 'up') this.#options.onWarning?.(err as Error)
+    }
   }
 
   /** A flood of messages is no flood of warnings. */
@@ -170,7 +198,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
 
 /** Starts at once, so that a command that does all its work in one go is done when `broadcast` returns. */
 function settle (work: () => unknown): Promise<{ value?: unknown, error?: string }> {
-  const failed = (err: unknown): { error: string } => ({ error: err instanceof Error ? err.message : String(err) })
+  const failed = (err: unknown): { error: string } => ({ error: messageOf(err) })
   try {
     return Promise.resolve(work()).then((value) => ({ value }), failed)
   } catch (err) {

@@ -70,6 +70,56 @@ t.test('more nodes than there can be', async (t) => {
   t.ok(warnings.length > 0 && warnings.length <= 20, 'a flood is no flood of warnings')
 })
 
+t.test('a flood of questions is no flood of answers; commands are carried out all the same', async (t) => {
+  const { sc, broker, warnings } = await start(t)
+  for (let i = 0; i < 1_500; i++) await sc.revoke({ user: `user ${i}`.padEnd(900, 'x') })
+  broker.sent.length = 0
+  let accept!: () => void
+  const accepted = new Promise<void>((resolve) => { accept = resolve })
+  let asked = 0
+  let length = 0
+  broker.control = async (message, toNode) => {
+    if (toNode !== 'n1') return
+    asked++
+    length += message.length
+    await accepted
+  }
+  for (const question of [{ kind: 'query', body: { revocations: { after: 0 } } }, { kind: 'stats' }, { kind: 'query' }]) {
+    for (let i = 0; i < 1_000; i++) broker.says('n1', { t: 'ask', id: i, ...question })
+  }
+  t.ok(asked > 4 && length < 12_000_000, `${asked} answers of ${length} characters`)
+  const before = asked
+  broker.says('n1', { t: 'ask', id: 1, kind: 'command', body: { do: 'disconnect', filter: {}, code: 4999 } })
+  await new Promise(setImmediate)
+  t.equal(asked, before + 1, 'a command is')
+  t.match(warnings.filter(({ message }) => /questions/.test(message)).length, 10, 'a warning, ten times a second at most')
+  accept()
+  await new Promise(setImmediate)
+  broker.says('n1', { t: 'ask', id: 2, kind: 'stats' })
+  t.equal(asked, before + 2, 'when they are sent, there are answers again')
+})
+
+t.test('a command of a node for which there is no place', async (t) => {
+  const { app, sc, broker } = await start(t)
+  const client = await injectSC(app)
+  t.teardown(() => client.close())
+  for (let i = 0; i < 1_000; i++) broker.says(`n${i}`, { t: 'hello' })
+  broker.sent.length = 0
+  broker.says('late', { t: 'ask', id: 7, kind: 'stats' })
+  broker.says('late', { t: 'ask', id: 8, kind: 'command', body: { do: 'disconnect', filter: {}, code: 4999 } })
+  await new Promise(setImmediate)
+  t.equal(sc.clientsCount, 0)
+  t.strictSame(broker.sent, [{ message: { t: 'answer', id: 8, value: 1 }, toNode: 'late' }])
+})
+
+t.test('a broker whose counters are no JSON', async (t) => {
+  const { broker } = await start(t)
+  Object.assign(broker, { stats: () => ({ framesOut: 1n }) })
+  broker.says('n1', { t: 'ask', id: 1, kind: 'stats' })
+  await new Promise(setImmediate)
+  t.match(broker.sent.at(-1), { message: { t: 'answer', id: 1, error: /BigInt/ }, toNode: 'n1' })
+})
+
 t.test('answers that are no answers', async (t) => {
   const { sc, broker } = await start(t)
   broker.says('n1', { t: 'hello' })

@@ -55,11 +55,19 @@ export class Inbox {
     const own = nodeId === this.#port.nodeId
     if (kind === 'p' && own && topic === ownTopic) this.#port.probeReturned()
     else if (kind !== 'c') this.#drop("frames of a kind that does not belong to a node's own topic")
-    else if (!own) for (const message of messages) sink.control(message, nodeId)
+    else if (!own) {
+      const from = apart(nodeId)
+      for (const message of messages) sink.control(message, from)
+    }
   }
 
   #drop (reason: string): void {
     this.#counters.framesDropped++
     this.#port.sink.dropped?.(reason)
   }
+}
+
+/** Ids of nodes are kept, and a piece of a text keeps the whole text: a frame may be of any size. */
+function apart (id: string): string {
+  return Buffer.from(id, 'latin1').toString('latin1')
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Inbox } from '../../../lib/broker/remote/inbox.js'
 import { Envelope } from '../../../lib/broker/remote/envelope.js'
@@ -45,6 +47,29 @@ t.test('control messages of others, and probes of this node', (t) => {
   t.strictSame(seen, ['x of n2', 'y of n2', 'z of n3', 'probe'])
   inbox.receive('of a channel that was left', encodeFrame('m', 'n2', ['1']))
   t.strictSame([seen.length, counters.framesDropped], [4, 0])
+  t.end()
+})
+
+t.test('who is heard of is kept, and nothing else of the frame', (t) => {
+  const kept: string[] = []
+  const inbox = new Inbox({
+    nodeId: 'n1',
+    ownTopic: 'own',
+    allTopic: 'all',
+    envelope: new Envelope({ id: 'n1', prefix: 'sc' }),
+    topics: { channelOf: () => undefined },
+    sink: { publication () {}, control: (_message, fromNode) => { kept.push(fromNode) } },
+    probeReturned () {}
+  }, { framesIn: 0, messagesIn: 0, framesDropped: 0 })
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  gc()
+  const before = process.memoryUsage().heapUsed
+  for (let i = 0; i < 64; i++) inbox.receive('all', encodeFrame('c', `a node with a long name ${i}`.replaceAll(' ', '-'), ['x'.repeat(1_000_000)]))
+  gc()
+  const more = process.memoryUsage().heapUsed - before
+  t.equal(new Set(kept).size, 64)
+  t.ok(more < 8_000_000, `${more} bytes more`)
   t.end()
 })
 
