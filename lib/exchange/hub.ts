@@ -68,9 +68,15 @@ export class Hub implements DeliveryDesk {
 
   memberCount (channel: string): number { return this.#entries.get(channel)?.members.size ?? 0 }
 
-  /** Settles when the broker delivers the channel and the subscriber is in; rejects with a `BrokerError`. */
-  join (channel: string, resolved: ResolvedChannel, subscriber: Subscriber): MaybePromise<void> {
-    return this.#hold(channel, resolved, (entry) => { entry.members.add(subscriber) })
+  /**
+   * Settles when the broker delivers the channel and the subscriber is in; rejects with a `BrokerError`.
+   * @param entered called as soon as publications can reach the subscriber, before any does: who waits for the promise is told later
+   */
+  join (channel: string, resolved: ResolvedChannel, subscriber: Subscriber, entered: () => void): MaybePromise<void> {
+    return this.#hold(channel, resolved, (entry) => {
+      entry.members.add(subscriber)
+      entered()
+    })
   }
 
   leave (channel: string, subscriber: Subscriber): void {

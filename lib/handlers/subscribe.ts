@@ -131,20 +131,22 @@ function join (context: HandlerContext, session: Session, cid: CallId | undefine
 /** @param waited absent the first time */
 function ask (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number, waited: BrokerWait | null): void | Promise<void> {
   const { channel } = options
-  const joined = context.hub.join(channel, context.contracts.channel(channel), session)
-  if (joined === undefined) {
-    if (waited !== null) context.brokerWaits.done(waited)
-    subscribed(context, session, cid, options, turn)
-    return
-  }
-  session.subscriptions.joining++
-  return joined.then(() => {
-    session.subscriptions.joining--
+  let isAsking = false
+  let hasEntered = false
+  const joined = context.hub.join(channel, context.contracts.channel(channel), session, () => {
+    hasEntered = true
+    if (isAsking) session.subscriptions.joining--
     if (waited !== null) context.brokerWaits.done(waited)
     // Gone while the broker was asked: the subscription must not come to life.
     if (session.state !== 'open') context.hub.leave(channel, session)
     else subscribed(context, session, cid, options, turn)
-  }, (err: unknown) => {
+  })
+  if (joined === undefined) return
+  isAsking = true
+  session.subscriptions.joining++
+  return joined.catch((err: unknown) => {
+    // What the subscription itself threw is no word of the broker.
+    if (hasEntered) throw err
     const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(session, channel) : null
     if (wait === null) {
       session.subscriptions.joining--

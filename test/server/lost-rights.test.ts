@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import Fastify from 'fastify'
 import t from 'tap'
-import scPlugin, { ScRefusal, type ScServerSocket } from '../../lib/index.js'
+import scPlugin, { type Broker, type BrokerSink, ScRefusal, type ScServerSocket, memoryBroker } from '../../lib/index.js'
 import { sessionOf } from '../../lib/socket/socket.js'
 import { type Cleanup, RawClient } from '../helpers/raw.js'
 
@@ -25,9 +25,9 @@ class Gate {
   }
 }
 
-async function start (t: Cleanup, revalidate: 'kick' | 'suspend') {
+async function start (t: Cleanup, revalidate: 'kick' | 'suspend', broker = memoryBroker()) {
   const app = Fastify()
-  await app.register(scPlugin, { authKey, inboundRate: 0, authenticateRate: 0, revalidate, hookTimeout: 0 })
+  await app.register(scPlugin, { authKey, inboundRate: 0, authenticateRate: 0, revalidate, hookTimeout: 0, broker })
   const subscribing = new Gate()
   const delivering = new Gate()
   const isMember = (socket: { authToken: object | null }): boolean => (socket.authToken as { role?: string } | null)?.role === 'member'
@@ -44,6 +44,8 @@ async function start (t: Cleanup, revalidate: 'kick' | 'suspend') {
       return wait === undefined ? personal : wait.then(() => personal)
     }
   })
+  // Nobody looks at each delivery.
+  app.scChannel('plain', { subscribe: ({ socket }) => { if (!isMember(socket)) throw new ScRefusal('members only') } })
   app.scEvent('barrier', {}, () => {})
   await app.listen({ port: 0, host: '127.0.0.1' })
   t.teardown(() => { subscribing.slow = delivering.slow = false; subscribing.open(); delivering.open(); return app.close() })
@@ -242,4 +244,32 @@ t.test('a connection that is dropped does no more: not what waits, not the rest 
   raw.uncork()
   await closed
   t.equal(called, 1)
+})
+
+t.test('rights that are lost while the broker is asked: nothing is delivered, however soon it comes after the broker\'s word', async (t) => {
+  for (const shared of [true, false]) {
+    for (let turns = 0; turns < 16; turns++) {
+      let tell!: () => void
+      const made = { asked: new Promise<void>((resolve) => { tell = resolve }) } as { sink: BrokerSink, asked: Promise<void>, answer (): void, broker: Broker }
+      const subscribe = (): Promise<void> => new Promise((resolve) => {
+        made.answer = resolve
+        tell()
+      })
+      made.broker = { name: 'mine', shared, start (sink) { made.sink = sink; sink.state('up') }, subscribe, unsubscribe () {}, publish () {}, control () {}, stop () {} }
+      const server = await start(t, 'kick', made.broker)
+      const { client, socket } = await enter(t, server)
+      socket.setAuthToken({ role: 'member' } as object)
+      client.send({ event: '#subscribe', data: { channel: 'plain' } })
+      await made.asked
+      socket.deauthenticate()
+      made.answer()
+      for (let i = 0; i < turns; i++) await null
+      made.sink.publication('plain', '"secret"')
+      await turn()
+      await client.call('barrier')
+      t.strictSame(published(client), [], `${turns} turns of promises after the word of a broker that is ${shared ? '' : 'not '}shared`)
+      t.notOk(socket.isSubscribed('plain'))
+      client.ws.terminate()
+    }
+  }
 })
