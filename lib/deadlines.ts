@@ -57,6 +57,20 @@ export class Deadlines {
     this.#timer = null
   }
 
+  /** The time of all of them is over. */
+  expireAll (): void {
+    while (this.#first !== null) this.#expire(this.#first)
+  }
+
+  #expire (timed: Timed): void {
+    this.remove(timed)
+    try {
+      timed.expire()
+    } catch (err) {
+      timed.fault(err)
+    }
+  }
+
   #arm (delay: number): void {
     // The connections keep a process alive, not the waiting.
     this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(delay))).unref()
@@ -65,15 +79,7 @@ export class Deadlines {
   #run (): void {
     this.#timer = null
     const now = performance.now()
-    while (this.#first !== null && this.#first.expiresAt <= now) {
-      const timed = this.#first
-      this.remove(timed)
-      try {
-        timed.expire()
-      } catch (err) {
-        timed.fault(err)
-      }
-    }
+    while (this.#first !== null && this.#first.expiresAt <= now) this.#expire(this.#first)
     // The timer is not moved when the head is removed: it runs at most once too often per duration.
     if (this.#first !== null && this.#timer === null) this.#arm(this.#first.expiresAt - now)
   }

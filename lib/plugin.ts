@@ -64,6 +64,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
   fastify.addHook('preClose', async () => {
     upgrades.closing()
     await core.drain()
+    upgrades.giveUp()
     await new Promise((resolve) => websocketServer.close(resolve))
   })
   fastify.addHook('onReady', async () => {

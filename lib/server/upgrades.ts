@@ -82,6 +82,11 @@ export class Upgrades {
     this.#closing = true
   }
 
+  /** Nothing is upgraded any more: hooks that have not decided hold nobody up. */
+  giveUp (): void {
+    this.#undecided.expireAll()
+  }
+
   /** Whether a request asks for an upgrade. */
   asks (request: FastifyRequest): boolean {
     // By the connection, because `request.raw` may have been wrapped.
@@ -148,11 +153,11 @@ export class Upgrades {
     if (request.headers.upgrade?.toLowerCase() === 'websocket') this.#undecided.add(upgrade.watch)
   }
 
-  /** No hook decided in time. Should one do so later, there is no upgrade any more. */
+  /** No hook decided in time, or before the end. Should one do so later, there is no upgrade any more. */
   #giveUp ({ request, socket }: Upgrade, response: ServerResponse): void {
     this.#waiting.delete(socket)
-    const { statusCode, code, message } = scError('SC_ERR_UPGRADE_TIMEOUT', [this.#undecided.duration])
-    writeLine(this.#fastify.log, 'warn', 'hooks did not decide about an upgrade in time', { url: request.url, timeout: this.#undecided.duration })
+    const { statusCode, code, message } = this.#closing ? scError('SC_ERR_CLOSING') : scError('SC_ERR_UPGRADE_TIMEOUT', [this.#undecided.duration])
+    if (!this.#closing) writeLine(this.#fastify.log, 'warn', 'hooks did not decide about an upgrade in time', { url: request.url, timeout: this.#undecided.duration })
     response.writeHead(statusCode!, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
     response.end(JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode!], message }))
   }

@@ -119,3 +119,23 @@ t.test('scServer.close() alone ends the sockets and leaves the rest of the appli
   const answer = await fetch(`http://127.0.0.1:${port}/nothing`)
   t.equal(answer.status, 404, 'HTTP goes on')
 })
+
+for (const line of ['onRequest', 'preHandler'] as const) {
+  t.test(`hooks of upgrades that never decide hold up no close: ${line}`, async (t) => {
+    const app = Fastify()
+    let asked = 0
+    let tell!: () => void
+    const allAsked = new Promise<void>((resolve) => { tell = resolve })
+    app.addHook(line as 'onRequest', () => {
+      if (++asked === 5) tell()
+      return new Promise<void>(() => {})
+    })
+    await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', handshakeTimeout: 600_000, closeTimeout: 100 })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as { port: number }
+    const refused = Array.from({ length: 5 }, () => RawClient.open(null, port).then(() => 'opened', (err: Error) => err.message))
+    await allAsked
+    await app.close()
+    for (const message of await Promise.all(refused)) t.match(message, /503/)
+  })
+}
