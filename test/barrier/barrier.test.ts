@@ -451,9 +451,37 @@ t.test('nothing can be said to a client: it is ended, and does not wait', async 
   const { port, sc } = await startApp(t, { codecEngine })
   const client = await RawClient.connect(t, port)
   broken = true
+  guard = undefined
   client.send({ event: 'nobody', cid: 2 })
   t.equal((await client.closed).code, 1011)
   t.equal(sc.stats().faults, 1)
+  t.match(guard, /^socket\/outbound\.ts:/, 'the one who was to say it ends it')
+})
+
+t.test('an upgrade that fails before there is a socket ends its connection, and nobody else', async (t) => {
+  // Once the hooks have let it through, its address cannot be told.
+  let broken: 'next' | 'now' | undefined
+  const { port, sc, warnings, logs } = await startApp(t, {}, (app) => {
+    app.addHook('preHandler', (_request, _reply, done) => {
+      if (broken === 'next') broken = 'now'
+      done()
+    })
+  }, {
+    trustProxy () {
+      if (broken !== 'now') return false
+      broken = undefined
+      return thrower()
+    }
+  })
+  const other = await RawClient.connect(t, port)
+  broken = 'next'
+  const client = await RawClient.open(t, port, { headers: { 'x-forwarded-for': '192.0.2.1' } })
+  t.equal((await client.closed).code, 1006)
+  t.match(warnings, [{ message: 'sabotage' }])
+  t.match(logs.filter(({ level }) => level >= 40), [{ level: 50, reqId: String, err: { message: 'sabotage', stack: String } }])
+  t.match(sc.stats(), { clients: 1, pendingClients: 0, faults: 0 })
+  t.equal((await other.call('nobody')).error.code, 'SC_ERR_EVENT_UNKNOWN', 'others go on')
+  await RawClient.connect(t, port)
 })
 
 t.test('a broker that throws when it is to unsubscribe holds up nobody', async (t) => {

@@ -76,8 +76,8 @@ process.on('message', async (question: Question) => {
       }
     }
   } else if (question.ask === 'revalidate') {
-    // Another token may mean other rights.
-    for (const socket of Object.values(sc.clients)) socket.setAuthToken({ sub: 'ann' })
+    // Another token may mean other rights than the one before.
+    for (const socket of Object.values(sc.clients)) for (const sub of ['ann', 'bob']) socket.setAuthToken({ sub })
   } else {
     for (const socket of Object.values(sc.clients)) for (let i = 0; i < question.times; i++) socket.emit('news', `${i} ${'x'.repeat(question.size)}`)
   }
