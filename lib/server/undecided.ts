@@ -4,6 +4,8 @@ import { Timed } from '../deadlines.js'
 
 /** Bytes that a client may send before it has the answer to its upgrade. */
 const maxEarlyBytes = 65_536
+/** What a piece of it takes besides its bytes, however short it is. */
+const pieceBytes = 128
 
 /** Hooks that never decide about an upgrade must not hold its connection for ever. */
 export class Undecided extends Timed {
@@ -70,7 +72,7 @@ export class Watch extends Undecided {
       return
     }
     this.#early.push(chunk)
-    this.#bytes += chunk.length
+    this.#bytes += chunk.length + pieceBytes
     if (this.#bytes > maxEarlyBytes) this.socket.destroy()
   }
 
