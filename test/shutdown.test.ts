@@ -11,6 +11,7 @@ import { scPlugin, type ScPluginOptions } from '../lib/index.js'
 import { type Cleanup, NetClient, RawClient } from './helpers/raw.js'
 import { authKey, serve } from './helpers/serve.js'
 import { Stopwatch } from './helpers/stopwatch.js'
+import { closed } from './helpers/waiting.js'
 
 const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 type HookName = typeof hookNames[number]
@@ -49,7 +50,7 @@ t.test('a hook that answers', async (t) => {
         socket.write('GET /socketcluster/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n')
         let answer = ''
         socket.on('data', (data) => { answer += data.toString() })
-        const freed = await timed(once(socket, 'close'))
+        const freed = await timed(closed(socket))
         t.match(answer, new RegExp(`^HTTP/1.1 ${status} `), `${how} in ${name}, added ${when} the plugin`)
         if (how.startsWith('reply.code')) t.match(answer, /x-why: because[^]*\{"own":"body"\}/)
         await t.rejects(RawClient.open(null, port), new RegExp(String(status)), 'a websocket client gets it too')
@@ -81,7 +82,7 @@ t.test('a hook that hangs', async (t) => {
   socket.write('GET /socketcluster/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n')
   let answer = ''
   socket.on('data', (data) => { answer += data.toString() })
-  await once(socket, 'close')
+  await closed(socket)
   t.match(answer, /^HTTP\/1\.1 503 Service Unavailable\r\n/)
   t.match(JSON.parse(answer.split('\r\n\r\n')[1]!.replace(/^[\da-f]+\r\n|\r\n0$/g, '')), { statusCode: 503, code: 'SC_ERR_UPGRADE_TIMEOUT', error: 'Service Unavailable', message: /within 100 ms \(option handshakeTimeout\)/ })
   decide()
@@ -107,7 +108,7 @@ t.test('an upgrade that comes while closing', async (t) => {
     let answer = ''
     early.on('data', (data) => { answer += data.toString() })
     early.write('GET /socketcluster/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n')
-    const freed = await timed(once(early, 'close'))
+    const freed = await timed(closed(early))
     t.match(answer, /^HTTP\/1.1 503 /, 'is refused')
     t.ok(freed < 1_000, `and freed after ${freed.toFixed()} ms`)
     const took = await closing

@@ -30,8 +30,13 @@ function failuresOf (text) {
     }
     if (inside.length === 0) parts.push({ depth: indent.length, path: [name] })
     if (indent.length > 0) continue
-    failures.push(...parts.map(({ path }) => path.join(' > ')))
+    failures.push(...parts.map(({ path }) => shorten(path.join(' > '))))
     parts = []
   }
   return failures
+}
+
+/** Both ends: what failed, and why. */
+function shorten (text) {
+  return text.length <= 600 ? text : `${text.slice(0, 300)} … ${text.slice(-300)}`
 }

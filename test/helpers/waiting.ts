@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 
 /** How long anything that is waited for may take, in milliseconds: long, because only what is broken takes it, or a machine that is very busy. */
@@ -43,4 +44,10 @@ export async function bestOf<T> (attempts: number, measure: () => Promise<T>, ho
     const measured = await measure()
     if (left <= 1 || holds(measured)) return measured
   }
+}
+
+/** Waits until a connection or a server is closed, however it ends: a reset is an end, too, where `once()` of `node:events` would reject. */
+export async function closed (what: EventEmitter): Promise<void> {
+  what.on('error', () => {})
+  await new Promise<void>((resolve) => { what.once('close', () => resolve()) })
 }

@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NetClient, RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
+import { closed } from '../helpers/waiting.js'
 
 const count = Number(process.env.SHUTDOWN_CLIENTS ?? 200)
 const closeTimeout = Number(process.env.SHUTDOWN_CLOSE_TIMEOUT ?? 2_000)
@@ -37,7 +38,7 @@ const silent = await many(async () => {
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
   await once(socket, 'connect')
-  return { closed: once(socket, 'close') }
+  return { closed: closed(socket) }
 })
 while (sc.stats().inboundMessages < 4 * count) await sleep(5)
 

@@ -11,7 +11,7 @@ import type { ScStats } from '../../lib/index.js'
 import { type Cleanup, NetClient, RawClient, type RawOptions, closeFrame, frame } from '../helpers/raw.js'
 import { authKey, mistakeNames, type Question, type Report, type ServerName } from './server.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
-import { bestOf, until } from '../helpers/waiting.js'
+import { bestOf, closed, until } from '../helpers/waiting.js'
 
 // Hostile input against a process of its own: after each row it must be alive, unpolluted, and count right.
 
@@ -458,7 +458,7 @@ const rows: Row[] = [
         drip(socket)
         // Closed by the server; what it says is read, so that the end is noticed.
         socket.resume()
-        return once(socket, 'close')
+        return closed(socket)
       }
       const every = (ms: number, write: () => void): void => {
         const timer = setInterval(write, ms)

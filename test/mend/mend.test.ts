@@ -9,7 +9,7 @@ import { sessionOf } from '../../lib/socket/socket.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
-import { until } from '../helpers/waiting.js'
+import { closed, until } from '../helpers/waiting.js'
 
 // What SocketCluster does differently, one test for each mended behaviour.
 
@@ -394,7 +394,7 @@ t.test('7: close() ends pending connections too, and frees the port', async (t) 
     const again = createServer().listen(port, '127.0.0.1')
     await once(again, 'listening')
     again.close()
-    await once(again, 'close')
+    await closed(again)
   }
 })
 

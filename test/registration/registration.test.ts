@@ -24,6 +24,7 @@ import { type Client, generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
+import { closed } from '../helpers/waiting.js'
 
 const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], { keySize: 2048 })
 
@@ -342,7 +343,7 @@ async function answer (port: number, text: string): Promise<string> {
   let answer = ''
   socket.on('data', (data) => { answer += data.toString() })
   socket.write(text)
-  await once(socket, 'close')
+  await closed(socket)
   return answer
 }
 
