@@ -146,7 +146,7 @@ function shapesOf (way: Way): Array<[string, () => unknown]> {
 
 t.setTimeout(230_000)
 
-t.test('what a connection can make the server keep', { timeout: 230_000 }, async (t) => {
+t.test('what a connection can make the server keep', { timeout: 460_000 }, async (t) => {
   const { port, ask, memory } = await startServer(t as Tap.Test)
   let idle = await memory(true)
   for (const [name, way] of Object.entries(ways)) {
