@@ -5,7 +5,8 @@ export class Keys {
   make (name: string): string {
     const base = name.replace(/[^A-Za-z0-9_.-]+/g, '.').replace(/^\.+|\.+$/g, '') || 'unnamed'
     let key = base
-    for (let i = 2; this.#taken.has(key); i++) key = `${base}-${i}`
+    // Names that every object has count as taken: one of them would make no key, and tools trip over others.
+    for (let i = 2; this.#taken.has(key) || key in Object.prototype; i++) key = `${base}-${i}`
     this.#taken.add(key)
     return key
   }

@@ -335,3 +335,16 @@ t.test('beside @fastify/swagger, @fastify/swagger-ui and @fastify/static', async
   t.match((await app.inject('/asyncapi/viewer.js')).headers['content-type'], /javascript/)
   t.same(await diagnose(app.asyncapi()), [])
 })
+
+t.test('names that objects have of their own are names like any other', async (t) => {
+  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'proto']
+  const app = await build(t, (app) => {
+    for (const name of names) {
+      app.scEvent(name, { data: Type.Object({ a: Type.String() }) }, () => {})
+      app.scChannel(`${name}/:id`, {})
+    }
+  })
+  const { channels } = JSON.parse(JSON.stringify(app.asyncapi())) as AsyncApiDocument
+  t.strictSame(Object.values(channels as Record<string, { title: string }>).map(({ title }) => title).sort(), names.flatMap((name) => [name, `${name}/:id`]).sort())
+  t.strictSame(await diagnose(app.asyncapi()), [])
+})
