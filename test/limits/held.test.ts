@@ -144,7 +144,7 @@ function shapesOf (way: Way): Array<[string, () => unknown]> {
   return way === Object.values(ways)[0] ? all : all.slice(1, 3)
 }
 
-t.setTimeout(230_000)
+t.setTimeout(460_000)
 
 t.test('what a connection can make the server keep', { timeout: 460_000 }, async (t) => {
   const { port, ask, memory } = await startServer(t as Tap.Test)
