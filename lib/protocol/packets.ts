@@ -4,7 +4,7 @@ import { typeName } from '../errors.js'
 const raw: Packet = Object.freeze({ kind: 'raw' })
 
 /** Call ids are safe integers, or text of up to 32 characters; what else a client sends cannot be answered. */
-export function isCallId (value: unknown): value is CallId {
+function isCallId (value: unknown): value is CallId {
   return typeof value === 'number' ? Number.isSafeInteger(value) : typeof value === 'string' && value.length <= 32
 }
 
@@ -22,6 +22,18 @@ export function parsePacket (value: unknown, maxEventNameLength: number): Packet
   }
   if (isCallId(rid)) return { kind: 'ack', rid, error: (value as { error?: unknown }).error, data: (value as { data?: unknown }).data }
   return raw
+}
+
+/** The call id of a decoded packet that is not read any further. */
+export function callIdOf (message: unknown): CallId | undefined {
+  const cid = (message as { cid?: unknown }).cid
+  return isCallId(cid) ? cid : undefined
+}
+
+/** The call id of a packet that is not even decoded, where stock clients write it: at the end. */
+export function lastCallId (data: string | Buffer): CallId | undefined {
+  const match = /"cid":(\d{1,15})\}$/.exec(data.toString().slice(-32))
+  return match === null ? undefined : Number(match[1])
 }
 
 // Packets are written around payloads that are JSON already: a publication is encoded once, for all its receivers.
