@@ -244,7 +244,8 @@ t.test("a wrong publish of the server's own is no mistake of the caller", async 
     for (const way of ['async own', 'async request', 'hook own', 'hook request', 'listener', 'callback']) {
       const { error } = await client.call(`${way} ${channel}`, {})
       t.match(error, { name: 'Error', message: 'Internal error', id: String }, `${way} ${channel}`)
-      t.notMatch(JSON.stringify(error), /secret|validation|frozen|400/i)
+      // The id is random, and may have any digits.
+      t.notMatch(JSON.stringify({ ...error, id: '' }), /secret|validation|frozen|400/i)
     }
   }
   await t.rejects(app.scServer.exchange.publish('typed', { secret: 'x' }), { name: 'ValidationError', code: 'FST_ERR_VALIDATION', statusCode: 500, validationContext: 'message' }, 'the server itself is told')
