@@ -17,3 +17,13 @@ export interface Guarded {
 export function follow<T> (guarded: Guarded, promise: PromiseLike<T>, done: (value: T) => unknown, failed: (err: unknown) => unknown): void {
   (promiseOf<T>(promise) ?? Promise.resolve(promise)).then(done, failed).then(undefined, (err: unknown) => { guarded.fault(err) })
 }
+
+/** For the way out of a fault, where nothing may throw any more. @returns false when it threw */
+export function attempt (action: () => void): boolean {
+  try {
+    action()
+    return true
+  } catch {
+    return false
+  }
+}

@@ -2,6 +2,7 @@ import { checkFunction, checkText } from './arguments.js'
 import { promiseOf } from './promises.js'
 import { memorySize } from './memory-size.js'
 import { type Stream, type StreamKeeper, StreamSet } from './streams.js'
+import { isInstance, read } from './untrusted.js'
 
 export type Listener = (...args: any[]) => unknown
 
@@ -12,17 +13,22 @@ export function memoryKeeper (behind: (err: Error) => void): StreamKeeper {
 
 /** Of the arguments of an event those that are in memory because of it: text, bytes, plain data and errors. Sockets and servers live elsewhere. */
 export function carried (args: unknown[]): unknown[] {
-  const own = args.filter((arg) => typeof arg === 'string' || ArrayBuffer.isView(arg) || arg instanceof Error || isPlain(arg))
+  const own = args.filter((arg) => typeof arg === 'string' || ArrayBuffer.isView(arg) || isInstance(arg, Error) || isPlain(arg))
   // Of a token that was refused, which is no enumerable property.
-  const { signedAuthToken } = (own[0] ?? {}) as { signedAuthToken?: unknown }
+  const signedAuthToken = read(own[0], 'signedAuthToken')
   if (typeof signedAuthToken === 'string') own.push(signedAuthToken)
   return own
 }
 
 function isPlain (value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
+  try {
+    const prototype: unknown = Object.getPrototypeOf(value)
+    return prototype === Object.prototype || prototype === null
+  } catch {
+    // An application's own: what cannot be looked at counts as the largest message there is.
+    return true
+  }
 }
 
 interface Entry {

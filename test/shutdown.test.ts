@@ -96,6 +96,20 @@ t.test('a hook that hangs', async (t) => {
   await t.rejects(opening)
 })
 
+t.test('what is logged of a hook that hangs has no query: it may hold a token', async (t) => {
+  const lines: any[] = []
+  const app = Fastify({ logger: { stream: { write (line: string) { lines.push(JSON.parse(line)) } } } })
+  t.teardown(() => app.close())
+  app.addHook('onRequest', () => new Promise(() => {}))
+  await app.register(scPlugin, { authKey, handshakeTimeout: 50 })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as { port: number }
+  await t.rejects(RawClient.open(null, port, { path: '/socketcluster/?authToken=hidden' }), /503/)
+  const line = lines.find(({ msg }) => msg === 'hooks did not decide about an upgrade in time')
+  t.match(line, { level: 40, path: '/socketcluster/', timeout: 50 })
+  t.notMatch(JSON.stringify(line), /hidden/)
+})
+
 t.test('an upgrade that comes while closing', async (t) => {
   for (const own of [false, true]) {
     const { app, port } = await build(t, { closeTimeout: 300 }, (app) => own ? app.register(websocket, { options: { closeTimeout: 300 } } as object) : undefined, nothing)

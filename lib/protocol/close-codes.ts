@@ -47,13 +47,15 @@ export function truncateReason (reason: string): string {
   return bytes.toString('utf8', 0, end)
 }
 
-/** A reason of any kind as text: objects as JSON. */
+/** A reason of any kind as text: objects as JSON. Never throws: what no text can be made of is none. */
 export function reasonText (data: unknown): string {
   if (data === undefined || data === null) return ''
   if (typeof data === 'string') return data
-  try {
-    return JSON.stringify(data) ?? String(data)
-  } catch {
-    return String(data)
+  for (const write of [JSON.stringify, String] as Array<(data: unknown) => string | undefined>) {
+    try {
+      const text = write(data)
+      if (text !== undefined) return text
+    } catch {}
   }
+  return ''
 }

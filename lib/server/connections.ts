@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
 import type { ConnectStatus } from '../../types/server.js'
+import { attempt } from '../barrier.js'
 import type { Deadlines } from '../deadlines.js'
 import { closeReasons } from '../protocol/close-codes.js'
 import type { Session } from '../socket/session.js'
@@ -143,15 +144,5 @@ export class Connections<Ws extends Upgraded = Upgraded> {
       subscriptions += session.subscriptions.size
     }
     return { clients: this.clients.openCount, pendingClients: this.clients.pendingCount, subscriptions, bufferedBytes, heldBytes: this.#budget.holdings.total }
-  }
-}
-
-/** False when it threw. */
-function attempt (action: () => void): boolean {
-  try {
-    action()
-    return true
-  } catch {
-    return false
   }
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScBlockedMessage } from '../../types/diagnostics.js'
 import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
 import type { ConnectStatus } from '../../types/server.js'
+import { attempt } from '../barrier.js'
 import { diagnostics } from '../diagnostics.js'
 import { ScError, ScRefusal } from '../errors.js'
 import type { ActionMonitor, Denial, ToldBlock } from '../handlers/context.js'
@@ -154,8 +155,8 @@ export class Monitor implements ActionMonitor {
   /** Code in a socket's name threw where nobody else catches it. Never throws, whatever a logger or an error is made of. */
   fault (session: Session, err: unknown): void {
     this.counters.faults++
-    quietly(() => writeLine(session.log, 'error', 'a fault ends the socket', { err }))
-    quietly(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket: session.socket, error: readable(err) }) })
+    attempt(() => writeLine(session.log, 'error', 'a fault ends the socket', { err }))
+    attempt(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket: session.socket, error: readable(err) }) })
   }
 
   // The rest
@@ -198,12 +199,4 @@ function whoBlocked ({ line, thrown }: Denial): Pick<ScBlockedMessage, 'hook' | 
   const { list, hook, index, duration } = thrown
   const place = list !== line ? { hook: list } : hook === undefined ? {} : { hook, index }
   return duration === undefined ? place : { ...place, duration }
-}
-
-function quietly (action: () => void): void {
-  try {
-    action()
-  } catch {
-    // The rest is told all the same.
-  }
 }

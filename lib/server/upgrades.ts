@@ -157,7 +157,7 @@ export class Upgrades {
   #giveUp ({ request, socket }: Upgrade, response: ServerResponse): void {
     this.#waiting.delete(socket)
     const { statusCode, code, message } = this.#closing ? scError('SC_ERR_CLOSING') : scError('SC_ERR_UPGRADE_TIMEOUT', [this.#undecided.duration])
-    if (!this.#closing) writeLine(this.#fastify.log, 'warn', 'hooks did not decide about an upgrade in time', { url: request.url, timeout: this.#undecided.duration })
+    if (!this.#closing) writeLine(this.#fastify.log, 'warn', 'hooks did not decide about an upgrade in time', { path: pathOf(request), timeout: this.#undecided.duration })
     response.writeHead(statusCode!, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
     response.end(JSON.stringify({ statusCode, code, error: STATUS_CODES[statusCode!], message }))
   }
@@ -180,6 +180,7 @@ function onError (this: Duplex): void {
   this.destroy()
 }
 
+/** Without the query, which may hold a token. */
 function pathOf ({ url = '' }: IncomingMessage): string {
   return url.split('?', 1)[0]!
 }

@@ -61,3 +61,26 @@ t.test('a session is reached from a socket that the server made, and from nothin
   t.throws(() => sessionOf(Object.create(socket)), TypeError)
   t.same(JSON.parse(JSON.stringify(session)).socket.id, socket.id, 'and is printed as its socket')
 })
+
+t.test('a socket is gone when it was told to, whatever it was told with', async (t) => {
+  const { port, nextSocket, sc } = await serve(t)
+  const revoked = (): unknown => {
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    return proxy
+  }
+  const circular = (): unknown => {
+    const value = Object.create(null)
+    return Object.assign(value, { value })
+  }
+  const unreadable = { revoked, circular, 'a proxy': () => new Proxy({}, { getPrototypeOf () { throw new Error('no') } }), 'a getter': () => ({ get signedAuthToken () { throw new Error('no') } }), 'a bigint': () => 1n, 'a symbol': () => Symbol('no'), toJSON: () => ({ toJSON () { throw new Error('no') } }) }
+  for (const [name, make] of Object.entries(unreadable)) {
+    const [socket, client] = await Promise.all([nextSocket(), RawClient.connect(t, port)])
+    const loops = [socket.listener('disconnect'), sc.listener('closure')].map((stream) => stream.once())
+    socket.disconnect(4000, make())
+    t.equal((await client.closed).code, 4000, name)
+    t.equal(sc.clientsCount, 0, name)
+    t.equal((await Promise.all(loops)).length, 2, name)
+  }
+  t.equal(sc.stats().faults, 0)
+})
