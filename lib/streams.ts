@@ -7,9 +7,9 @@ import { handled } from './promises.js'
 const maxValues = 10_000
 const maxBytes = 16_777_216
 
-/** Told of values that wait because a loop is slow. */
+/** Told of what loops keep: the values that wait because a loop is slow, and the one that it is busy with. */
 export interface StreamKeeper {
-  /** A value begins to wait. @param data what it keeps in memory @returns its bytes, for `release` */
+  /** A value is kept. @param data what of it is in memory @returns its bytes, for `release` */
   hold (data: unknown): number
   release (bytes: number): void
   /** A loop is so far behind that the oldest values are dropped. Said once until it has read everything. */
@@ -134,6 +134,8 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   /** What each of them counts for. */
   #sizes: number[] = []
   #bytes = 0
+  /** What the value counts for that the loop is busy with: it asks for the next one when it is done. */
+  #busyBytes = 0
   #behind = false
   #waiting: Array<(result: IteratorResult<T, undefined>) => void> = []
   #ended = false
@@ -149,28 +151,34 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 
   push (value: T, data: unknown): void {
+    const bytes = this.#keeper.hold(data)
     const waiting = this.#waiting.shift()
     if (waiting !== undefined) {
+      this.#busyBytes += bytes
       waiting({ done: false, value })
       return
     }
-    const bytes = this.#keeper.hold(data)
     this.#queue.push(value)
     this.#sizes.push(bytes)
     this.#bytes += bytes
     while (this.#queue.length > 1 && (this.#queue.length > maxValues || this.#bytes > maxBytes)) {
-      this.#take()
+      this.#keeper.release(this.#shift().bytes)
       if (this.#behind) continue
       this.#behind = true
       this.#keeper.behind(scError('SC_ERR_STREAM_BEHIND', [this.#name, this.#queue.length]))
     }
   }
 
-  #take (): T {
+  #shift (): { value: T, bytes: number } {
     const bytes = this.#sizes.shift()!
     this.#bytes -= bytes
-    this.#keeper.release(bytes)
-    return this.#queue.shift()!
+    return { value: this.#queue.shift()!, bytes }
+  }
+
+  #done (): void {
+    const bytes = this.#busyBytes
+    this.#busyBytes = 0
+    if (bytes !== 0) this.#keeper.release(bytes)
   }
 
   /** It ends when it has read what is queued. @param kill drops that */
@@ -194,8 +202,10 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 
   next (): Promise<IteratorResult<T, undefined>> {
+    this.#done()
     if (this.#queue.length !== 0) {
-      const value = this.#take()
+      const { value, bytes } = this.#shift()
+      this.#busyBytes = bytes
       if (this.#queue.length === 0) this.#behind = false
       this.#endIfRead()
       return Promise.resolve({ done: false, value })
@@ -205,6 +215,7 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 
   return (): Promise<IteratorResult<T, undefined>> {
+    this.#done()
     this.stop(true)
     return Promise.resolve({ done: true, value: undefined })
   }

@@ -9,6 +9,7 @@ import { isLocalEvent } from '../protocol/names.js'
 import { callIdOf, lastCallId, parsePacket } from '../protocol/packets.js'
 import type { PortListener } from '../transport/port.js'
 import { sliceTime } from '../slices.js'
+import { currentTurn } from '../turns.js'
 import { messageOf } from '../untrusted.js'
 import { InboundRate, type RatePort } from './inbound-rate.js'
 import { InboundWork, type InboundWorker, manyPackets } from './inbound-work.js'
@@ -42,9 +43,6 @@ export interface InboundPort extends RatePort {
  */
 const identity = ''
 
-/** Milliseconds after the end of a message within which the next one is of the same read, or as good as. */
-const sameRead = 0.05
-
 /** The code of a connection that ended without a close frame. */
 const connectionLost = 1006
 
@@ -59,9 +57,9 @@ export class Inbound implements PortListener, InboundWorker {
   /** What came with too much else to be done at once. */
   #work: InboundWork | null = null
   #unreadableInRow = 0
-  /** Since when its messages follow each other without a pause, and when the last of them was done. */
-  #busySince = 0
-  #doneAt = 0
+  /** The turn of the event loop in which a message came last, and when its first one came. */
+  #turn = -1
+  #turnBegan = 0
 
   constructor (session: Session, port: InboundPort) {
     this.#session = session
@@ -99,7 +97,6 @@ export class Inbound implements PortListener, InboundWorker {
     }
     if (this.#work === null && this.#hasTime(session.lastSeen)) {
       this.message(data)
-      this.#doneAt = performance.now()
       return
     }
     if (this.#work === null) {
@@ -109,10 +106,14 @@ export class Inbound implements PortListener, InboundWorker {
     this.#work.addMessage(data)
   }
 
-  /** One read may hold thousands of messages: after a slice of them others come first. */
+  /** What is read in one turn may be thousands of messages: after a slice of them others come first. */
   #hasTime (now: number): boolean {
-    if (now - this.#doneAt > sameRead) this.#busySince = now
-    return now - this.#busySince < sliceTime
+    const turn = currentTurn()
+    if (turn !== this.#turn) {
+      this.#turn = turn
+      this.#turnBegan = now
+    }
+    return now - this.#turnBegan < sliceTime
   }
 
   /** @internal A message that is within the rate of bytes. */
@@ -213,7 +214,6 @@ export class Inbound implements PortListener, InboundWorker {
   /** @internal */
   workDone (): void {
     this.#work = null
-    this.#busySince = this.#doneAt = performance.now()
   }
 
   /** @internal A packet that was decoded. */

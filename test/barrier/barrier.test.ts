@@ -544,6 +544,7 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'server/routes.ts': 1,
     'server/upgrades.ts': 1,
     'streams.ts': 1,
+    'turns.ts': 1,
     'server/buffer-budget.ts': 1,
     'server/drain.ts': 2,
     'server/expiry-wheel.ts': 1,
