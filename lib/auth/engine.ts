@@ -87,7 +87,7 @@ export async function createJwtEngine (fastify: FastifyInstance, options: ScPlug
     return new JwtEngine(new KeySource(fastify, options, { chosen: hsOnly }))
   }
 
-  const drawnKey = given === undefined ? randomBytes(32).toString('hex') : undefined
+  const generatedKey = given === undefined ? randomBytes(32).toString('hex') : undefined
   let chosen = hsOnly
   if (given !== undefined) {
     chosen = chooseAlgorithms(options, given)
@@ -97,6 +97,6 @@ export async function createJwtEngine (fastify: FastifyInstance, options: ScPlug
     chosen = { algorithm, verifyAlgorithms: options.authVerifyAlgorithms?.filter((name) => name.startsWith('HS')) ?? [algorithm] }
   }
 
-  const jwt = await registerPrivateJwt(fastify, given ?? drawnKey!, chosen)
-  return new JwtEngine(new KeySource(fastify, options, { given, drawnKey, chosen, jwt }))
+  const jwt = await registerPrivateJwt(fastify, given ?? generatedKey!, chosen)
+  return new JwtEngine(new KeySource(fastify, options, { given, generatedKey, chosen, jwt }))
 }

@@ -10,7 +10,7 @@ import { type ChosenAlgorithms, type GivenKeys, MIN_SECRET_BYTES, algorithmOf, c
 
 /** Where tokens are signed and verified, as decided when the application is ready. */
 export interface JwtKeys {
-  /** `application`: its @fastify/jwt; `options`: `authKey` or the key pair; `random`: a key drawn at the start. */
+  /** `application`: its @fastify/jwt; `options`: `authKey` or the key pair; `random`: a key generated at the start. */
   readonly source: 'application' | 'options' | 'random'
   /** `null` when the application's @fastify/jwt has the key: it does not show it. */
   readonly signatureKey: AuthKey | null
@@ -24,31 +24,31 @@ export interface JwtKeys {
 /** What the engine was made with. */
 export interface KeyMaterial {
   readonly given?: GivenKeys | undefined
-  readonly drawnKey?: string | undefined
+  readonly generatedKey?: string | undefined
   readonly chosen: ChosenAlgorithms
   /** The @fastify/jwt that is the plugin's own. */
   readonly jwt?: Jwt | undefined
 }
 
-/** Which @fastify/jwt signs and verifies, and with which keys: the options', the application's, or one that was drawn. */
+/** Which @fastify/jwt signs and verifies, and with which keys: the options', the application's, or one that was generated. */
 export class KeySource {
   readonly chosen: ChosenAlgorithms
   // What has or leads to keys is no property of the object itself.
   readonly #options: ScPluginOptions
   readonly #fastify: FastifyInstance
   readonly #given: GivenKeys | undefined
-  readonly #drawnKey: string | undefined
+  readonly #generatedKey: string | undefined
   readonly #private: Jwt | undefined
   #application: Jwt | undefined
   #keys: JwtKeys | undefined
   #fitting: { key: AuthKey, algorithm: string } | undefined
 
-  constructor (fastify: FastifyInstance, options: ScPluginOptions, { given, drawnKey, chosen, jwt }: KeyMaterial) {
+  constructor (fastify: FastifyInstance, options: ScPluginOptions, { given, generatedKey, chosen, jwt }: KeyMaterial) {
     this.#fastify = fastify
     this.#options = options
     this.chosen = chosen
     this.#given = given
-    this.#drawnKey = drawnKey
+    this.#generatedKey = generatedKey
     this.#private = jwt
   }
 
@@ -84,13 +84,13 @@ export class KeySource {
       throw scError('SC_ERR_OPTIONS', [`jwtNamespace: expected a namespace of @fastify/jwt, got ${JSON.stringify(this.options.jwtNamespace)}, which the application has not registered`])
     }
     // Says what does not fit if authAlgorithm is one that needs a key pair.
-    chooseAlgorithms(this.options, { signatureKey: this.#drawnKey!, verificationKey: this.#drawnKey!, isPair: false })
+    chooseAlgorithms(this.options, { signatureKey: this.#generatedKey!, verificationKey: this.#generatedKey!, isPair: false })
     // An engine of the application's own may have no use for the key.
     if (this.options.authEngine === undefined) {
       if (this.options.broker?.shared === true) throw scError('SC_ERR_AUTH_KEY_RANDOM')
       writeLine(log, 'warn', 'No authKey, key pair or @fastify/jwt: tokens are signed with a random key and end with this process; set the option authKey')
     }
-    return { source: 'random', signatureKey: this.#drawnKey!, verificationKey: this.#drawnKey!, algorithm: this.chosen.algorithm, userProperty }
+    return { source: 'random', signatureKey: this.#generatedKey!, verificationKey: this.#generatedKey!, algorithm: this.chosen.algorithm, userProperty }
   }
 
   get jwt (): Jwt {
@@ -113,12 +113,12 @@ export class KeySource {
 
   /** Whether a key is the one that `jwt` was made with. Throws for what is no key at all: it must never stand for the default one. */
   isOwnKey (jwt: Jwt, own: AuthKey | undefined, key: AuthKey | null): boolean {
-    // The application's own key is not known: it is `null`, or, if it was asked for before the application was ready, the drawn one.
-    if (jwt !== this.#private && (key === null || key === this.#drawnKey)) return true
+    // The application's own key is not known: it is `null`, or, if it was asked for before the application was ready, the generated one.
+    if (jwt !== this.#private && (key === null || key === this.#generatedKey)) return true
     if ((typeof key !== 'string' && !Buffer.isBuffer(key)) || key.length === 0) {
       throw new Error(`Expected the key to be a non-empty string or Buffer, got ${typeof key === 'string' || Buffer.isBuffer(key) ? 'an empty one' : typeName(key)}`)
     }
-    return jwt === this.#private && key === (own ?? this.#drawnKey)
+    return jwt === this.#private && key === (own ?? this.#generatedKey)
   }
 
   /** The algorithm for a key that came while running, if none is configured. The last one is kept: reading PEM is slow. */

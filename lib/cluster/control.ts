@@ -5,7 +5,7 @@ import type { BrokerState } from '../../types/broker.js'
 import type { BrokerLink } from '../broker/link.js'
 import { scError } from '../errors.js'
 import { ifRejects } from '../promises.js'
-import { CatchUp } from './catch-up.js'
+import { MissedRevocations } from './missed-revocations.js'
 import { Cluster } from './cluster.js'
 import { type Command, type Piece, isCommand, isQuery, maxPiece } from './commands.js'
 import { readFilter } from './filter.js'
@@ -29,7 +29,7 @@ export class Control implements ScCluster {
   readonly nodeId: string
   readonly #port: ControlPort
   readonly #cluster: Cluster<ScStats>
-  readonly #catchUp: CatchUp
+  readonly #catchUp: MissedRevocations
   /** When the engine was lost; `null` while it is there, or was never. */
   #lostAt: number | null = null
   #wasUp = false
@@ -48,7 +48,7 @@ export class Control implements ScCluster {
       localStats: () => port.stats(),
       onWarning: (err) => port.warn(err)
     })
-    this.#catchUp = new CatchUp({
+    this.#catchUp = new MissedRevocations({
       query: (id, query) => this.#cluster.query(id, query),
       learn: (entries, life) => {
         // Else those of tokens that live longer than any that came here would count as over.

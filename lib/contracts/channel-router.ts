@@ -1,7 +1,7 @@
 import type { HTTPMethod } from 'find-my-way'
 import findMyWay from 'find-my-way'
 import type { ChannelRoute } from '../../types/routes.js'
-import { fromPath, isForeign, isPlain, patternParams, toPath } from './patterns.js'
+import { fromPath, isForeign, isPlain, patternParams, toPath } from './pattern-syntax.js'
 
 export interface ChannelMatch {
   readonly route: ChannelRoute

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import { ScRefusal } from '../errors.js'
 import { HookFailure } from '../lifecycle/block.js'
 import { read } from '../untrusted.js'
-import type { GatheredReply } from './stand-ins.js'
+import type { GatheredReply } from './fake-http.js'
 import { formatErrors } from './validators.js'
 
 /** What an event that Fastify ran was answered with; an `onResponse` hook finds it as `response`. */

@@ -12,7 +12,7 @@ import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { refuseInvalid } from './refuse.js'
+import { refuseInvalid } from './error-answers.js'
 
 /**
  * How an attempt to authenticate was decided. The socket's state is changed already, its events are not fired:

@@ -12,7 +12,7 @@ import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 import { isInstance } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
-import { fail } from './refuse.js'
+import { fail } from './error-answers.js'
 
 /** The run of one declared event. */
 class RouteRun extends Owed implements EventContext {

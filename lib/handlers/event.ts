@@ -8,7 +8,7 @@ import type { Session } from '../socket/session.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { runRoute } from './declared-event.js'
 import { callListeners } from './listeners.js'
-import { refuseBlocked } from './refuse.js'
+import { refuseBlocked } from './error-answers.js'
 
 /** An application's event: `emit` hooks, then the declared route, or else the socket's own listeners. */
 export const handleEvent: PacketHandler = (context, session, packet, expired) => {

@@ -10,7 +10,7 @@ import { read } from '../untrusted.js'
 import type { Session } from '../socket/session.js'
 import { type Verdict, authenticate, authenticateUser, settle } from './authenticate.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { refuseBlocked, refuseInvalid } from './refuse.js'
+import { refuseBlocked, refuseInvalid } from './error-answers.js'
 
 /** `#handshake`: `handshakeSC` hooks → token → the socket is open → events → ack. */
 export const handleHandshake: PacketHandler = (context, session, packet) => {

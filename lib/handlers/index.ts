@@ -6,7 +6,7 @@ import { handleDisconnect } from './disconnect.js'
 import { handleEvent } from './event.js'
 import { handleHandshake } from './handshake.js'
 import { handlePublish } from './publish.js'
-import { refuseInvalid } from './refuse.js'
+import { refuseInvalid } from './error-answers.js'
 import { handleSubscribe } from './subscribe.js'
 import { handleUnsubscribe } from './unsubscribe.js'
 

@@ -5,7 +5,7 @@ import { promiseOf } from '../promises.js'
 import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext } from './context.js'
-import { refuse } from './refuse.js'
+import { refuse } from './error-answers.js'
 import { Response } from './response.js'
 
 /** Calls the socket's own listeners of an event, as in SocketCluster. */

@@ -7,7 +7,7 @@ import { decide, runHooks } from '../lifecycle/run.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { fail, refuseBlocked, refuseInvalid } from './refuse.js'
+import { fail, refuseBlocked, refuseInvalid } from './error-answers.js'
 
 /** `#publish`: `publishIn` hooks → message schema → the channel's policy → exchange → ack → the socket's `#publish` event. */
 export const handlePublish: PacketHandler = (context, session, packet, expired) => {
@@ -23,7 +23,7 @@ export const handlePublish: PacketHandler = (context, session, packet, expired) 
   const { channel, data } = (packet.data ?? {}) as { channel?: unknown, data?: unknown }
   if (!isLegalName(context, session, packet, channel)) return
   const run = new PublishRun(context, session, packet, expired, channel, data)
-  session.lanes.run(channel, () => run.begin(), data)
+  session.queue.run(channel, () => run.begin(), data)
 }
 
 type PublishInHook = HookLists['publishIn'][number]

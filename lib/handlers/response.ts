@@ -5,7 +5,7 @@ import { printAs } from '../printing.js'
 import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext } from './context.js'
-import { fail, refuse } from './refuse.js'
+import { fail, refuse } from './error-answers.js'
 
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
 export class Response extends Owed implements ScProcedureRequest {

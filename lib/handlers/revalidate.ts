@@ -19,7 +19,7 @@ export function revalidate (context: HandlerContext, session: Session): void {
     // A change that came meanwhile checks all of them again.
     if (session.state !== 'open' || session.subscriptions.turn !== turn) return false
     const channel = guarded[at++]!
-    session.lanes.run(channel, () => recheck(context, session, channel, turn), undefined)
+    session.queue.run(channel, () => recheck(context, session, channel, turn), undefined)
     return at < guarded.length
   }
   if (guarded.length > 0) slices.run(session, next)

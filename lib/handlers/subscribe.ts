@@ -10,7 +10,7 @@ import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
 import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
-import { refuse, refuseBlocked, refuseInvalid } from './refuse.js'
+import { refuse, refuseBlocked, refuseInvalid } from './error-answers.js'
 
 /** Bytes of memory that the `data` of all guarded subscriptions of a socket may take. */
 const maxSubscriptionData = 32_768
@@ -37,7 +37,7 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  session.lanes.run(channel, () => subscribe(context, session, packet, options, expired), packet.data)
+  session.queue.run(channel, () => subscribe(context, session, packet, options, expired), packet.data)
 }
 
 /** They are kept with the subscription, so they may be nothing that is larger. */

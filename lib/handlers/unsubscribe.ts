@@ -1,7 +1,7 @@
 import { scError } from '../errors.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { PacketHandler } from './context.js'
-import { refuseInvalid } from './refuse.js'
+import { refuseInvalid } from './error-answers.js'
 
 /** `#unsubscribe`: takes effect after the actions on the same channel that came before it. */
 export const handleUnsubscribe: PacketHandler = (context, session, packet) => {
@@ -12,9 +12,9 @@ export const handleUnsubscribe: PacketHandler = (context, session, packet) => {
     return
   }
   // A subscription that waits for the broker has no reason to any more.
-  const waits = session.lanes.isBusy(channel)
+  const waits = session.queue.isBusy(channel)
   if (waits) context.brokerWaits.leaving(session, channel)
-  session.lanes.run(channel, () => {
+  session.queue.run(channel, () => {
     const gaveUp = waits && context.brokerWaits.left(session, channel)
     if (session.state !== 'open') return
     if (gaveUp && !session.subscriptions.has(channel)) {

@@ -1,6 +1,6 @@
 import { scError, type ScError } from '../errors.js'
 import { TokenBucket } from '../socket/token-bucket.js'
-import { addressKey, isPrivate } from './addresses.js'
+import { addressKey, isPrivate } from './address-key.js'
 import { RateKeys } from './rate-keys.js'
 
 export interface AdmissionLimits {

@@ -49,8 +49,8 @@ export class BufferBudget {
   recount (): void {
     for (const socket of this.#congested) {
       try {
-        socket.port.recount()
-        if (socket.port.bufferedBytes === 0) this.remove(socket)
+        socket.connection.recount()
+        if (socket.connection.bufferedBytes === 0) this.remove(socket)
       } catch (err) {
         socket.fault(err)
       }

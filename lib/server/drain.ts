@@ -31,8 +31,8 @@ async function closeWave (sockets: readonly Session[], { closeCode, closeReason,
   let timer: NodeJS.Timeout | undefined
   const deadline = new Promise<void>((resolve) => { timer = setTimeout(resolve, closeTimeout) })
   await Promise.all(sockets.map(async (socket) => {
-    const gone = socket.port.closed
-    socket.retiring = true
+    const gone = socket.connection.closed
+    socket.closing = true
     if (!socket.activity.isQuiet && socket.state === 'open') await Promise.race([socket.activity.whenQuiet(), gone, deadline])
     socket.disconnect(closeCode, closeReason)
     await Promise.race([gone, deadline])

@@ -2,7 +2,7 @@ import type { ResolvedOptions } from '../../types/options.js'
 import { claimText } from '../cluster/revocations.js'
 import { atOnce } from '../promises.js'
 import type { Session } from '../socket/session.js'
-import { addressKey } from './addresses.js'
+import { addressKey } from './address-key.js'
 import type { Monitor } from './monitor.js'
 import { RateKeys } from './rate-keys.js'
 

@@ -8,7 +8,7 @@ import { createSession } from '../socket/socket.js'
 import { Deflate } from '../transport/deflate.js'
 import { Flusher } from '../transport/flusher.js'
 import type { Holdings } from '../transport/holdings.js'
-import { type TrafficCounters, WsPort } from '../transport/ws-port.js'
+import { type TrafficCounters, WsConnection } from '../transport/ws-connection.js'
 import { generateId } from './id.js'
 
 /** Puts a socket together with its connection and its way in. What all connections share is here: the write queue, compression, the traffic's counters. */
@@ -29,9 +29,9 @@ export class SocketMaker {
 
   make (ws: WebSocket, request: FastifyRequest, holdings: Holdings): Session {
     const deflate = this.#deflate?.serves(request.raw) === true ? this.#deflate : null
-    const port = new WsPort(ws, request.raw.socket, this.#flusher, this.traffic, holdings, this.#maxBufferedBytes, deflate)
-    const session = createSession(generateId(), this.#host, port, request)
-    port.attach(new Inbound(session, this.#inbound))
+    const connection = new WsConnection(ws, request.raw.socket, this.#flusher, this.traffic, holdings, this.#maxBufferedBytes, deflate)
+    const session = createSession(generateId(), this.#host, connection, request)
+    connection.attach(new Inbound(session, this.#inbound))
     return session
   }
 }

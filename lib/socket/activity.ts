@@ -16,7 +16,7 @@ export abstract class Owed extends Timed {
 }
 
 /** What an activity asks of the connection. */
-export interface ActivityPort {
+export interface PausableConnection {
   readonly holdings: Holdings
   pause (): void
   resume (): void
@@ -47,7 +47,7 @@ export class Activity {
   #quiet: (() => void) | null = null
 
   /** @param limit of actions that wait on hooks, and of the bytes that are held; 0 for none. Reading goes on when half of them are done. */
-  constructor (readonly limit: number, readonly byteLimit: number, readonly port: ActivityPort) {}
+  constructor (readonly limit: number, readonly byteLimit: number, readonly connection: PausableConnection) {}
 
   get isQuiet (): boolean {
     return this.waiting === 0 && this.owed === 0
@@ -67,7 +67,7 @@ export class Activity {
   holdBytes (bytes: number): number {
     if (this.#ended) return 0
     this.heldBytes += bytes
-    this.port.holdings.add(bytes)
+    this.connection.holdings.add(bytes)
     this.#pauseIfOver()
     return bytes
   }
@@ -76,7 +76,7 @@ export class Activity {
   release (bytes: number): void {
     if (this.#ended) return
     this.heldBytes -= bytes
-    this.port.holdings.add(-bytes)
+    this.connection.holdings.add(-bytes)
     this.#resumeIfDone()
   }
 
@@ -121,7 +121,7 @@ export class Activity {
 
   set overRate (over: boolean) {
     if (over === this.#ratePauses) return
-    if (over && !this.paused) this.port.pause()
+    if (over && !this.paused) this.connection.pause()
     this.#ratePauses = over
     if (!over) this.#resume()
   }
@@ -133,7 +133,7 @@ export class Activity {
 
   set working (working: boolean) {
     if (working === this.#workPauses) return
-    if (working && !this.paused) this.port.pause()
+    if (working && !this.paused) this.connection.pause()
     this.#workPauses = working
     if (!working) this.#resume()
   }
@@ -141,7 +141,7 @@ export class Activity {
   #pauseIfOver (): void {
     if (this.#waitingPauses || !(reached(this.waiting, this.limit) || reached(this.heldBytes, this.byteLimit))) return
     this.#progressAt = performance.now()
-    if (!this.paused) this.port.pause()
+    if (!this.paused) this.connection.pause()
     this.#waitingPauses = true
   }
 
@@ -156,7 +156,7 @@ export class Activity {
   #resume (): void {
     if (this.paused) return
     this.resumed = true
-    this.port.resume()
+    this.connection.resume()
   }
 
   /** A handler goes on asynchronously. */
@@ -198,7 +198,7 @@ export class Activity {
   end (): void {
     if (this.#ended) return
     this.#ended = true
-    this.port.holdings.add(-this.heldBytes)
+    this.connection.holdings.add(-this.heldBytes)
     this.heldBytes = 0
     this.#waitingPauses = false
     for (let owed = this.#firstOwed; owed !== null;) {

@@ -77,7 +77,7 @@ export class InboundRate implements Guarded {
    * @returns false when so much is owed already that a pause of reading cannot be the answer
    */
   takeBytes (bytes: number, now: number): boolean {
-    return this.#take(bytes + (this.#session.port.compressed ? compressedMessageBytes : messageBytes), now)
+    return this.#take(bytes + (this.#session.connection.compressed ? compressedMessageBytes : messageBytes), now)
   }
 
   #take (bytes: number, now: number): boolean {

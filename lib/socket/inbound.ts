@@ -7,7 +7,7 @@ import { hasMoreKeys } from '../protocol/count-keys.js'
 import { type Finding, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { callIdOf, lastCallId, parsePacket } from '../protocol/packets.js'
-import type { PortListener } from '../transport/port.js'
+import type { ConnectionListener } from '../transport/connection.js'
 import { sliceTime } from '../slices.js'
 import { currentTurn } from '../turns.js'
 import { messageOf } from '../untrusted.js'
@@ -38,7 +38,7 @@ export interface InboundPort extends RatePort {
 }
 
 /**
- * The lane of what depends on who the socket is. No channel has this name. Answers to calls of the server and pongs do not
+ * The queue of what depends on who the socket is. No channel has this name. Answers to calls of the server and pongs do not
  * wait: hooks that decide may themselves wait for an answer.
  */
 const identity = ''
@@ -50,7 +50,7 @@ const connectionLost = 1006
 const maxUnreadable = 3
 
 /** The way in: frame → rate → codec → packets, in order. */
-export class Inbound implements PortListener, InboundWorker {
+export class Inbound implements ConnectionListener, InboundWorker {
   readonly #session: Session
   readonly #port: InboundPort
   readonly #rate: InboundRate
@@ -225,7 +225,7 @@ export class Inbound implements PortListener, InboundWorker {
     if (!this.#rate.takePacket(packet)) return
     switch (packet.kind) {
       case 'event':
-        if (session.retiring) return
+        if (session.closing) return
         if (isLocalEvent(packet.event)) {
           this.#invalid(packet.cid, () => scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
         } else {
@@ -236,7 +236,7 @@ export class Inbound implements PortListener, InboundWorker {
         // Nobody waits for it, or not any more.
         break
       case 'raw':
-        if (session.lanes.isBusy(identity)) this.#afterDecision(() => session.fireLocal('raw', data), data)
+        if (session.queue.isBusy(identity)) this.#afterDecision(() => session.fireLocal('raw', data), data)
         else session.fireLocal('raw', data)
         break
       case 'invalid':
@@ -253,18 +253,18 @@ export class Inbound implements PortListener, InboundWorker {
   /** An event counts by who the socket is: while that is being decided, it waits. */
   #event (packet: EventPacket): void {
     const session = this.#session
-    if (session.lanes.isBusy(identity)) {
+    if (session.queue.isBusy(identity)) {
       this.#afterDecision(() => this.#port.dispatch(session, packet), packet.data)
       return
     }
     const deciding = this.#port.dispatch(session, packet)
-    if (deciding !== undefined) session.lanes.hold(identity, deciding, packet.data)
+    if (deciding !== undefined) session.queue.hold(identity, deciding, packet.data)
   }
 
   /** @param data what the action keeps meanwhile */
   #afterDecision (action: () => void | Promise<void>, data: unknown): void {
     const session = this.#session
-    session.lanes.run(identity, () => session.state === 'closed' ? undefined : action(), data)
+    session.queue.run(identity, () => session.state === 'closed' ? undefined : action(), data)
   }
 
   #unreadable (error: Error, cid?: CallId): void {

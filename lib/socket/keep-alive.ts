@@ -1,21 +1,21 @@
 import { type Dialect, dialectOfPong, dialects, unknownDialect } from '../protocol/dialects.js'
-import type { SocketPort } from '../transport/port.js'
+import type { Connection } from '../transport/connection.js'
 import type { Activity } from './activity.js'
 
 /** What is needed of a session. */
 export interface KeptAlive {
   dialect: Dialect
   lastSeen: number
-  readonly port: SocketPort
+  readonly connection: Connection
   readonly activity: Activity
   readonly host: { readonly options: { readonly hookTimeout: number, readonly handlerTimeout: number, readonly pingTimeout: number } }
   end (code: number): void
 }
 
 /** Until the version of a client is known both pings are sent; the one that is answered decides. */
-export function sendPing ({ dialect, port }: KeptAlive): void {
-  if (dialect === unknownDialect) port.send(dialects[1].ping)
-  port.send(dialect === unknownDialect ? dialects[2].ping : dialect.ping)
+export function sendPing ({ dialect, connection }: KeptAlive): void {
+  if (dialect === unknownDialect) connection.send(dialects[1].ping)
+  connection.send(dialect === unknownDialect ? dialects[2].ping : dialect.ping)
 }
 
 /** Whether a message is the answer to a ping, of whichever version. */

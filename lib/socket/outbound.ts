@@ -9,7 +9,7 @@ import { encodeMessage, toJson } from '../protocol/codec.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { ackText, eventText } from '../protocol/packets.js'
 import { dehydrateError, hydrateError } from '../protocol/wire-errors.js'
-import type { SocketPort } from '../transport/port.js'
+import type { Connection } from '../transport/connection.js'
 import { asError, messageOf } from '../untrusted.js'
 import { type CallCallback, Calls, tell } from './calls.js'
 import { PacketBatch } from './packet-batch.js'
@@ -17,7 +17,7 @@ import { PacketBatch } from './packet-batch.js'
 /** What is needed of a session. */
 export interface Sender extends Guarded {
   readonly state: SocketState
-  readonly port: SocketPort
+  readonly connection: Connection
   readonly host: {
     readonly options: { readonly pubSubBatchDuration: number | null }
     readonly codec: CodecEngine
@@ -41,9 +41,9 @@ export class Outbound {
 
   /** An event. @returns what went wrong, which the socket was told already */
   event (event: string, data?: unknown, cid?: number): Error | undefined {
-    const { port, host } = this.#sender
+    const { connection, host } = this.#sender
     try {
-      port.send(host.plainJson ? eventText(event, toJson(data), cid) : this.#encoded({ event, data, cid }))
+      connection.send(host.plainJson ? eventText(event, toJson(data), cid) : this.#encoded({ event, data, cid }))
     } catch (err) {
       return this.#told(err)
     }
@@ -92,9 +92,9 @@ export class Outbound {
 
   /** Answers a call. Data that cannot be encoded becomes an error for both sides. */
   ack (rid: CallId, data: unknown): void {
-    const { port, host } = this.#sender
+    const { connection, host } = this.#sender
     try {
-      port.send(host.plainJson ? ackText(rid, toJson(data)) : this.#encoded({ rid, data }))
+      connection.send(host.plainJson ? ackText(rid, toJson(data)) : this.#encoded({ rid, data }))
     } catch (err) {
       this.errorAck(rid, this.#told(err))
     }
@@ -103,7 +103,7 @@ export class Outbound {
   /** Answers a call with data that is JSON text already; the empty string is no data. */
   jsonAck (rid: CallId, json: string): void {
     if (json === '') this.ack(rid, undefined)
-    else if (this.#sender.host.plainJson) this.#sender.port.send(ackText(rid, json))
+    else if (this.#sender.host.plainJson) this.#sender.connection.send(ackText(rid, json))
     else this.ack(rid, JSON.parse(json))
   }
 
@@ -124,8 +124,8 @@ export class Outbound {
   }
 
   #sendObject (packet: object): void {
-    const { port, host } = this.#sender
-    port.send(host.plainJson ? toJson(packet)! : this.#encoded(packet))
+    const { connection, host } = this.#sender
+    connection.send(host.plainJson ? toJson(packet)! : this.#encoded(packet))
   }
 
   /** A packet as it is, at once or with others that come soon. */
@@ -147,7 +147,7 @@ export class Outbound {
 
   #sendEncoded (packet: unknown): Error | undefined {
     try {
-      this.#sender.port.send(this.#encoded(packet))
+      this.#sender.connection.send(this.#encoded(packet))
     } catch (err) {
       return encodeError(err)
     }

@@ -12,8 +12,8 @@ import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
 import { type Stream, type StreamKeeper, StreamSet } from '../streams.js'
 import type { SharedMessage } from '../transport/frames.js'
-import type { Beating } from '../transport/heartbeat.js'
-import type { SocketPort } from '../transport/port.js'
+import type { HeartbeatTarget } from '../transport/heartbeat.js'
+import type { Connection } from '../transport/connection.js'
 import { readable } from '../untrusted.js'
 import { Activity } from './activity.js'
 import { Authentication } from './authentication.js'
@@ -21,7 +21,7 @@ import { socketEventObjects } from './event-objects.js'
 import { HandshakeWait } from './handshake-wait.js'
 import type { SocketHost } from './host.js'
 import { judgeSilence, sendPing } from './keep-alive.js'
-import { Lanes } from './lanes.js'
+import { KeyedQueue } from './keyed-queue.js'
 import { Outbound } from './outbound.js'
 import { Subscriptions } from './subscriptions.js'
 
@@ -30,7 +30,7 @@ import { Subscriptions } from './subscriptions.js'
  * the socket is, what it is subscribed to, what is said to it and what it has under way. The application sees its socket,
  * which is a façade.
  */
-export class Session extends Emitter implements Beating, Subscriber {
+export class Session extends Emitter implements HeartbeatTarget, Subscriber {
   /** What the application sees. */
   socket!: ScServerSocket
   state: SocketState = 'connecting'
@@ -38,7 +38,7 @@ export class Session extends Emitter implements Beating, Subscriber {
   lastSeen = performance.now()
   bytesReceived = 0
   /** The server is about to close it: what it asks for now is not begun. */
-  retiring = false
+  closing = false
   /** Until its handshake is done. */
   handshake: HandshakeWait | null = new HandshakeWait(this)
   readonly remoteAddress: string | undefined
@@ -48,7 +48,7 @@ export class Session extends Emitter implements Beating, Subscriber {
   /** What is under way. */
   readonly activity: Activity
   /** Actions on one channel, in order. */
-  readonly lanes: Lanes
+  readonly queue: KeyedQueue
   // These lead to keys and headers, and are no properties of the object itself: whoever walks through those finds none.
   readonly #host: SocketHost<Session>
   readonly #fastifyRequest: FastifyRequest
@@ -56,14 +56,14 @@ export class Session extends Emitter implements Beating, Subscriber {
   #receivers: StreamSet | null = null
   #procedures: StreamSet | null = null
 
-  constructor (readonly id: string, host: SocketHost<Session>, readonly port: SocketPort, fastifyRequest: FastifyRequest) {
+  constructor (readonly id: string, host: SocketHost<Session>, readonly connection: Connection, fastifyRequest: FastifyRequest) {
     super()
     this.#host = host
     this.#fastifyRequest = fastifyRequest
     this.remoteAddress = fastifyRequest.ip
     const { protocolVersion, inboundQueue, inboundQueueBytes } = host.options
-    this.activity = new Activity(inboundQueue, inboundQueueBytes, port)
-    this.lanes = new Lanes(this, this.activity)
+    this.activity = new Activity(inboundQueue, inboundQueueBytes, connection)
+    this.queue = new KeyedQueue(this, this.activity)
     this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
   }
 
@@ -80,13 +80,13 @@ export class Session extends Emitter implements Beating, Subscriber {
     return (this.#log ??= this.fastifyRequest.log.child({ socketId: this.id }))
   }
 
-  get bufferedAmount (): number { return this.port.bufferedBytes }
+  get bufferedAmount (): number { return this.connection.bufferedBytes }
   /** Everything that is in memory because of this connection and is counted. */
-  get heldBytes (): number { return this.port.bufferedBytes + this.activity.heldBytes + this.subscriptions.dataBytes }
+  get heldBytes (): number { return this.connection.bufferedBytes + this.activity.heldBytes + this.subscriptions.dataBytes }
   /** Messages of the client that wait for hooks or handlers. */
   get waitingInbound (): number { return this.activity.waiting + this.activity.owed }
   /** Messages that wait to be sent. */
-  get waitingOutbound (): number { return this.port.queuedMessages + this.subscriptions.waitingDeliveries }
+  get waitingOutbound (): number { return this.connection.queuedMessages + this.subscriptions.waitingDeliveries }
 
   // Who it is
 
@@ -161,18 +161,18 @@ export class Session extends Emitter implements Beating, Subscriber {
   end (code: number, data?: unknown): void {
     this.outbound.flush()
     this.finish(code, data)
-    this.port.close(code, reasonText(data))
+    this.connection.close(code, reasonText(data))
   }
 
   terminate (): void {
-    this.port.terminate()
+    this.connection.terminate()
     this.#letGo()
   }
 
   /** What was kept for a connection that is gone is let go at once, not when its hooks and handlers are done. */
   #letGo (): void {
     this.activity.end()
-    this.lanes.clear()
+    this.queue.clear()
     this.subscriptions.letGo()
   }
 

@@ -149,8 +149,8 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     checkObject('send', 'options', options)
     const payload = rawPayload(data)
     const binary = options?.binary ?? typeof payload !== 'string'
-    if (binary === (typeof payload !== 'string')) this.#session.port.send(payload)
-    else this.#session.port.send(binary ? Buffer.from(payload as string) : payload.toString())
+    if (binary === (typeof payload !== 'string')) this.#session.connection.send(payload)
+    else this.#session.connection.send(binary ? Buffer.from(payload as string) : payload.toString())
   }
 
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array { return this.#session.host.codec.encode(object) }

@@ -3,13 +3,13 @@ import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../type
 import type { Subscriber } from '../exchange/deliver.js'
 import { memorySize } from '../memory-size.js'
 import type { SharedMessage } from '../transport/frames.js'
-import type { SocketPort } from '../transport/port.js'
-import { Lanes } from './lanes.js'
-import { Withheld } from './withheld.js'
+import type { Connection } from '../transport/connection.js'
+import { KeyedQueue } from './keyed-queue.js'
+import { WithheldChannels } from './withheld-channels.js'
 
 /** What is needed of a session. */
 export interface Subscribed extends Subscriber {
-  readonly port: SocketPort
+  readonly connection: Connection
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
     readonly hub: { leave (channel: string, subscriber: Subscriber): void }
@@ -31,8 +31,8 @@ export class Subscriptions {
   readonly #owner: Subscribed
   // Made with the first subscription.
   #kept: Map<string, KeptSubscription> | null = null
-  #withheld: Withheld | null = null
-  #deliveries: Lanes | null = null
+  #withheld: WithheldChannels | null = null
+  #deliveries: KeyedQueue | null = null
   /** Channels for which the broker is being asked; they count towards the limit. */
   joining = 0
   #dataBytes = 0
@@ -67,11 +67,11 @@ export class Subscriptions {
   leave (channel: string): void {
     const options = this.#kept?.get(channel)
     if (options === undefined) return
-    const { socket, port, host } = this.#owner
+    const { socket, connection, host } = this.#owner
     if (options.dataBytes !== undefined) this.#countData(-options.dataBytes)
     this.#kept!.delete(channel)
     this.#withheld?.take(channel)
-    port.takeLatest(channel)
+    connection.takeLatest(channel)
     host.hub.leave(channel, this.#owner)
     this.#owner.fireLocal('unsubscribe', channel)
     host.fire('unsubscription', socket, channel)
@@ -90,7 +90,7 @@ export class Subscriptions {
 
   #countData (bytes: number): void {
     this.#dataBytes += bytes
-    this.#owner.port.holdings.add(bytes)
+    this.#owner.connection.holdings.add(bytes)
   }
 
   // Held back, while it is asked again whether it may have them.
@@ -112,7 +112,7 @@ export class Subscriptions {
       const { channel } = options
       guarded.push(channel)
       // Nothing may leave that is no longer allowed.
-      if (this.#withheld?.has(channel) !== true) (this.#withheld ??= new Withheld(this.#owner.port)).keep(channel)
+      if (this.#withheld?.has(channel) !== true) (this.#withheld ??= new WithheldChannels(this.#owner.connection)).keep(channel)
     }
     return guarded
   }
@@ -127,7 +127,7 @@ export class Subscriptions {
 
   /** From now on messages of the channel are dropped, until a later check allows them again. */
   suspend (channel: string): void {
-    (this.#withheld ??= new Withheld(this.#owner.port)).suspend(channel)
+    (this.#withheld ??= new WithheldChannels(this.#owner.connection)).suspend(channel)
   }
 
   /** What was held back of a channel that it is not in any more is let go. */
@@ -144,7 +144,7 @@ export class Subscriptions {
       if (kept === null) this.#owner.overrun(policy)
       return kept === true
     }
-    return this.#owner.port.publish(message, channel, policy)
+    return this.#owner.connection.publish(message, channel, policy)
   }
 
   /** Publications that wait for slow hooks. */
@@ -158,20 +158,20 @@ export class Subscriptions {
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
     const deliveries = (this.#deliveries ??= this.#makeDeliveries())
     if (deliveries.pending >= maxPendingDeliveries) return false
-    if (deliveries.pending !== 0 && !this.#owner.port.hasRoom(deliveryBytes(json.length))) return false
+    if (deliveries.pending !== 0 && !this.#owner.connection.hasRoom(deliveryBytes(json.length))) return false
     deliveries.run(channel, deliver, json)
     return true
   }
 
-  #makeDeliveries (): Lanes {
-    const { port } = this.#owner
-    return new Lanes(this.#owner, {
+  #makeDeliveries (): KeyedQueue {
+    const { connection } = this.#owner
+    return new KeyedQueue(this.#owner, {
       beginWaiting: (json) => {
         const bytes = deliveryBytes((json as string).length)
-        port.hold(bytes)
+        connection.hold(bytes)
         return bytes
       },
-      endWaiting: (bytes) => port.release(bytes)
+      endWaiting: (bytes) => connection.release(bytes)
     })
   }
 

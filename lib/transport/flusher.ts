@@ -7,7 +7,7 @@ export interface Flushable extends Guarded {
 
 /** How long one slice of a large fan-out may hold up the event loop, in milliseconds. */
 const sliceTime = 8
-const portsPerClockRead = 32
+const targetsPerClockRead = 32
 
 /**
  * Writes the queues of all connections once per turn of the event loop, so that messages which belong to one turn
@@ -35,9 +35,9 @@ export class Flusher {
   #lastFrames: readonly Buffer[] = []
   #lastJoined: Buffer | null = null
 
-  add (port: Flushable, urgent: boolean): void {
-    if (urgent) this.#urgent.push(port)
-    else this.#bulk.push(port)
+  add (target: Flushable, urgent: boolean): void {
+    if (urgent) this.#urgent.push(target)
+    else this.#bulk.push(target)
     if (!this.#tickScheduled) {
       this.#tickScheduled = true
       process.nextTick(this.#run)
@@ -54,29 +54,29 @@ export class Flusher {
 
   #flushUrgent (): void {
     if (this.#urgent.length === 0) return
-    const ports = this.#urgent
+    const targets = this.#urgent
     this.#urgent = []
-    for (const port of ports) this.#flush(port)
+    for (const target of targets) this.#flush(target)
   }
 
-  #flush (port: Flushable): void {
+  #flush (target: Flushable): void {
     try {
-      port.flush(this)
+      target.flush(this)
     } catch (err) {
-      port.fault(err)
+      target.fault(err)
     }
   }
 
   #flushBulk (): void {
-    const ports = this.#bulk
-    if (ports.length === 0) return
+    const targets = this.#bulk
+    if (targets.length === 0) return
     const end = performance.now() + sliceTime
     let at = this.#bulkAt
-    while (at < ports.length) {
-      this.#flush(ports[at++]!)
-      if (at % portsPerClockRead === 0 && performance.now() > end) break
+    while (at < targets.length) {
+      this.#flush(targets[at++]!)
+      if (at % targetsPerClockRead === 0 && performance.now() > end) break
     }
-    if (at < ports.length) {
+    if (at < targets.length) {
       this.#bulkAt = at
       this.#sliceScheduled = true
       setImmediate(this.#runSlice)

@@ -1,7 +1,7 @@
 import type { Guarded } from '../barrier.js'
 
 /** A connection that is kept alive. */
-export interface Beating extends Guarded {
+export interface HeartbeatTarget extends Guarded {
   /** When something last came from it, by `performance.now()`: the time of day may jump. */
   readonly lastSeen: number
   ping (): void
@@ -18,9 +18,9 @@ const slots = 16
 export class Heartbeat {
   readonly #interval: number
   readonly #timeout: number
-  readonly #wheel: Array<Set<Beating>> = Array.from({ length: slots }, () => new Set())
-  readonly #slotOf = new Map<Beating, number>()
-  readonly #suspects = new Set<Beating>()
+  readonly #wheel: Array<Set<HeartbeatTarget>> = Array.from({ length: slots }, () => new Set())
+  readonly #slotOf = new Map<HeartbeatTarget, number>()
+  readonly #suspects = new Set<HeartbeatTarget>()
   #at = 0
   #tickedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -31,23 +31,23 @@ export class Heartbeat {
     this.#timeout = timeout
   }
 
-  add (beating: Beating): void {
+  add (target: HeartbeatTarget): void {
     // Its first ping comes when the wheel has turned once.
-    this.#slotOf.set(beating, this.#at)
-    this.#wheel[this.#at]!.add(beating)
+    this.#slotOf.set(target, this.#at)
+    this.#wheel[this.#at]!.add(target)
     const now = performance.now()
-    this.#watchIfDue(beating, now)
+    this.#watchIfDue(target, now)
     if (this.#timer !== null) return
     this.#tickedAt = now
     this.#timer = setInterval(() => this.#tick(), this.#interval / slots).unref()
   }
 
-  remove (beating: Beating): void {
-    const slot = this.#slotOf.get(beating)
+  remove (target: HeartbeatTarget): void {
+    const slot = this.#slotOf.get(target)
     if (slot === undefined) return
-    this.#slotOf.delete(beating)
-    this.#wheel[slot]!.delete(beating)
-    this.#suspects.delete(beating)
+    this.#slotOf.delete(target)
+    this.#wheel[slot]!.delete(target)
+    this.#suspects.delete(target)
     if (this.#slotOf.size === 0) this.stop()
   }
 
@@ -61,32 +61,32 @@ export class Heartbeat {
     const late = now - this.#tickedAt > this.#interval / slots * 2
     this.#tickedAt = now
     this.#at = (this.#at + 1) % slots
-    for (const beating of this.#wheel[this.#at]!) {
+    for (const target of this.#wheel[this.#at]!) {
       try {
-        beating.ping()
+        target.ping()
       } catch (err) {
-        beating.fault(err)
+        target.fault(err)
       }
-      this.#watchIfDue(beating, now)
+      this.#watchIfDue(target, now)
     }
     // This process was busy; what clients sent meanwhile may still wait to be read.
     if (late) return
-    for (const beating of this.#suspects) {
-      const silence = now - beating.lastSeen
-      if (silence >= this.#timeout) this.#timedOut(beating)
-      else if (silence + this.#interval < this.#timeout) this.#suspects.delete(beating)
+    for (const target of this.#suspects) {
+      const silence = now - target.lastSeen
+      if (silence >= this.#timeout) this.#timedOut(target)
+      else if (silence + this.#interval < this.#timeout) this.#suspects.delete(target)
     }
   }
 
-  #timedOut (beating: Beating): void {
+  #timedOut (target: HeartbeatTarget): void {
     try {
-      beating.pingTimedOut()
+      target.pingTimedOut()
     } catch (err) {
-      beating.fault(err)
+      target.fault(err)
     }
   }
 
-  #watchIfDue (beating: Beating, now: number): void {
-    if (now - beating.lastSeen + this.#interval >= this.#timeout) this.#suspects.add(beating)
+  #watchIfDue (target: HeartbeatTarget, now: number): void {
+    if (now - target.lastSeen + this.#interval >= this.#timeout) this.#suspects.add(target)
   }
 }

@@ -68,14 +68,14 @@ const slowly = async (): Promise<void> => { await sleep(5) }
 
 const entries: Record<string, Entry> = {
   'a message': {
-    by: 'transport/ws-port.ts',
+    by: 'transport/ws-connection.ts',
     enter (session, client) {
       session.observes = thrower
       client.send({ event: 'x' })
     }
   },
   'a websocket ping': {
-    by: 'transport/ws-port.ts',
+    by: 'transport/ws-connection.ts',
     enter (session, client) {
       Object.defineProperty(session, 'lastSeen', { get: () => performance.now(), set: thrower })
       client.ws.ping()
@@ -93,15 +93,15 @@ const entries: Record<string, Entry> = {
     options: { pingInterval: 200, pingTimeout: 1_500 },
     enter (session, client) {
       session.pingTimedOut = thrower
-      session.port.pause()
+      session.connection.pause()
       client.pings.push = () => { client.ws.removeAllListeners('message'); return 0 }
     }
   },
   'the flush of what was sent': {
     by: 'transport/flusher.ts',
     enter (session) {
-      const { flush } = session.port
-      session.port.flush = function () { session.port.flush = flush; throw new Error('sabotage') }
+      const { flush } = session.connection
+      session.connection.flush = function () { session.connection.flush = flush; throw new Error('sabotage') }
       session.outbound.event('x')
     }
   },
@@ -110,8 +110,8 @@ const entries: Record<string, Entry> = {
     async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'all' })
       await other.call('#subscribe', { channel: 'all' })
-      const { flush } = session.port
-      session.port.flush = function () { session.port.flush = flush; throw new Error('sabotage') }
+      const { flush } = session.connection
+      session.connection.flush = function () { session.connection.flush = flush; throw new Error('sabotage') }
       await session.host.exchange.publish('all', 1)
       t.equal(await other.publication('all'), 1, 'the others get it')
     }
@@ -137,7 +137,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a fan-out through hooks, after them': {
-    by: 'socket/lanes.ts',
+    by: 'socket/keyed-queue.ts',
     async enter (session, client, other) {
       await client.call('#subscribe', { channel: 'hooked' })
       await other.call('#subscribe', { channel: 'hooked' })
@@ -162,8 +162,8 @@ const entries: Record<string, Entry> = {
       BufferBudget.prototype.recount = function () { this.add(session) }
       session.host.server.stats()
       BufferBudget.prototype.recount = recount
-      session.port.recount = () => {
-        delete session.port.recount
+      session.connection.recount = () => {
+        delete session.connection.recount
         thrower()
       }
     }
@@ -173,21 +173,21 @@ const entries: Record<string, Entry> = {
     options: { pubSubBatchDuration: 10 },
     enter (session) {
       session.outbound.packet({ event: 'x' }, true)
-      session.port.send = thrower
+      session.connection.send = thrower
       const { emitError } = session
       session.emitError = () => {
-        delete session.port.send
+        delete session.connection.send
         session.emitError = emitError
         throw new Error('sabotage')
       }
     }
   },
   'what waits for an action on its channel': {
-    by: 'socket/lanes.ts',
+    by: 'socket/keyed-queue.ts',
     async enter (session, client) {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
       client.send({ event: '#unsubscribe', data: { channel: 'slow' }, cid: 92 })
-      await until('two actions on the channel', () => session.lanes.pending === 2)
+      await until('two actions on the channel', () => session.queue.pending === 2)
       const { outbound } = session
       const { ack } = outbound
       session.outbound.ack = (rid: unknown, data: unknown) => rid === 92 ? thrower() : ack.call(outbound, rid, data)
@@ -211,7 +211,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a verification that was awaited': {
-    by: 'socket/lanes.ts',
+    by: 'socket/keyed-queue.ts',
     async enter (session, client) {
       const { outbound } = session
       const { ack } = outbound
@@ -220,7 +220,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'a close': {
-    by: 'transport/ws-port.ts',
+    by: 'transport/ws-connection.ts',
     after: true,
     enter (session, client) {
       session.closeStreams = thrower
@@ -243,7 +243,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'an error of the connection': {
-    by: 'transport/ws-port.ts',
+    by: 'transport/ws-connection.ts',
     async enter (session, _client, _other, { t, port }) {
       const connecting = once(session.host.server, 'connection') as Promise<[any]>
       const client = await NetClient.connect(t, port)
@@ -280,10 +280,10 @@ const entries: Record<string, Entry> = {
     }
   },
   'the action on a channel that was awaited': {
-    by: 'socket/lanes.ts',
+    by: 'socket/keyed-queue.ts',
     async enter (session, client) {
       client.send({ event: '#subscribe', data: { channel: 'slow' }, cid: 91 })
-      await until('an action on the channel', () => session.lanes.pending === 1)
+      await until('an action on the channel', () => session.queue.pending === 1)
       session.outbound.ack = thrower
     }
   },
@@ -292,7 +292,7 @@ const entries: Record<string, Entry> = {
     options: { maxTotalBufferedBytes: 1_000_000 },
     enter (session) {
       session.terminate = thrower
-      session.port.hold(2_000_000)
+      session.connection.hold(2_000_000)
     }
   },
   'a backlog that drains': {
@@ -301,18 +301,18 @@ const entries: Record<string, Entry> = {
     async enter (session, client) {
       await client.call('#subscribe', { channel: 'all' })
       client.ws.pause()
-      const { port } = session
+      const { connection } = session
       while (session.host.server.stats().slowConsumers === 0) await session.host.exchange.publish('all', 'x'.repeat(100_000))
-      const { holdings } = port
+      const { holdings } = connection
       const add = (bytes: number): void => {
         // What it lets go of when the stream has drained.
         if (bytes < 0) {
-          port.holdings = holdings
+          connection.holdings = holdings
           thrower()
         }
         holdings.add(bytes)
       }
-      port.holdings = { add }
+      connection.holdings = { add }
       client.ws.resume()
     }
   },
@@ -552,7 +552,7 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'socket/packet-batch.ts': 2,
     'transport/flusher.ts': 2,
     'transport/heartbeat.ts': 1,
-    'transport/ws-port.ts': 7
+    'transport/ws-connection.ts': 7
   }
   const found: Record<string, number> = {}
   for (const file of readdirSync(lib, { recursive: true, encoding: 'utf8' })) {

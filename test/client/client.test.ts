@@ -6,7 +6,7 @@ import client14 from 'socketcluster-client-14'
 import { type CallbackSocket, defineChannels, defineEvents, type ScCallError, type EventsOf, type StreamSocket, typedClient } from '../../lib/client/index.js'
 import { ScRefusal } from '../../lib/errors.js'
 import { fillPattern, hasParams } from '../../lib/contracts/fill-pattern.js'
-import { patternParams } from '../../lib/contracts/patterns.js'
+import { patternParams } from '../../lib/contracts/pattern-syntax.js'
 import { serve, type Served } from '../helpers/serve.js'
 
 const Message = Type.Object({ text: Type.String() })

@@ -1,12 +1,12 @@
 import { setImmediate as tick } from 'node:timers/promises'
 import t from 'tap'
-import { CatchUp } from '../../lib/cluster/catch-up.js'
+import { MissedRevocations } from '../../lib/cluster/missed-revocations.js'
 
 function start (answer: (id: string, query: any) => unknown) {
   const asked: Array<[id: string, query: unknown]> = []
   const learned: unknown[] = []
   const failed: string[] = []
-  const catchUp = new CatchUp({
+  const catchUp = new MissedRevocations({
     async query (id, query) {
       asked.push([id, query.revocations])
       return answer(id, query.revocations)

@@ -220,7 +220,7 @@ t.test(`${runs} random sequences, seed ${seed}`, { timeout: runs > 2_000 ? 0 : 2
         if (code !== expected.closed) throw new Error(`expected the close code ${expected.closed}, got ${code}`)
         if (socket !== undefined && (socket.state !== 'closed' || socket.subscriptions().length !== 0)) throw new Error('a closed socket has subscriptions')
       } else if (given.handshake) {
-        // An action on each slow lane comes after all others on it; the last answer is the one to them.
+        // An action on each slow channel comes after all others on it; the last answer is the one to them.
         for (const channel of channels.filter(isSlow)) {
           const cid = `end of ${channel}`
           client.send({ event: '#publish', data: { channel, data: -1 }, cid })

@@ -26,7 +26,7 @@ class FakeSession {
   readonly subscriptions = { size: 2 }
   heldBytes = 0
   bufferedAmount = 7
-  retiring = false
+  closing = false
   readonly activity = { isQuiet: true }
   readonly handshake: Timed
   release: (() => void) = () => {}

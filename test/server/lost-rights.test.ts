@@ -80,9 +80,9 @@ t.test('changes of claims in any order, by anybody, while hooks decide: only mem
     await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 20 }), async (steps) => {
       const { client, socket } = await enter(t, server)
       const wrong: string[] = []
-      const { port } = sessionOf(socket)
-      const publish = port.publish.bind(port)
-      port.publish = (...args) => {
+      const { connection } = sessionOf(socket)
+      const publish = connection.publish.bind(connection)
+      connection.publish = (...args) => {
         if (!isMember(socket)) wrong.push(`delivered to ${JSON.stringify(socket.authToken)}`)
         return publish(...args)
       }

@@ -2,7 +2,7 @@ import { type Guarded, follow } from '../barrier.js'
 import { promiseOf } from '../promises.js'
 
 /** Told of actions that wait or run asynchronously. */
-export interface LaneObserver {
+export interface QueueObserver {
   /** @param data of the action @returns what `endWaiting` gets */
   beginWaiting (data: unknown): number
   endWaiting (bytes: number): void
@@ -19,15 +19,15 @@ interface Waiting {
  * Keeps actions of one key in the order in which they came. While nothing is pending on a key its actions run at once;
  * those that come while one is pending wait for it. Other keys do not wait.
  */
-export class Lanes {
+export class KeyedQueue {
   #waiting: Map<string, Waiting[]> | null = null
   readonly #guarded: Guarded
-  readonly #observer: LaneObserver
+  readonly #observer: QueueObserver
   /** Actions that wait or run asynchronously, of all keys. */
   pending = 0
 
   /** @param guarded in whose name the actions run: it gets what they throw or reject with once they have waited */
-  constructor (guarded: Guarded, observer: LaneObserver) {
+  constructor (guarded: Guarded, observer: QueueObserver) {
     this.#guarded = guarded
     this.#observer = observer
   }

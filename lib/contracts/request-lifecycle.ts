@@ -12,7 +12,7 @@ import { isInstance } from '../untrusted.js'
 import { compiling } from './compiling.js'
 import { declareHiddenRoute, hiddenPath, hiddenUrl, kCall } from './hidden-route.js'
 import { type RequestReply, failureOf, replyOf } from './request-reply.js'
-import { StandInRequest, StandInResponse, standInSocket } from './stand-ins.js'
+import { StandInRequest, StandInResponse, standInSocket } from './fake-http.js'
 import { compileValidator } from './validators.js'
 
 /** Fastify does not say which of its hooks stopped a request. */

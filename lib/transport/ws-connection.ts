@@ -7,7 +7,7 @@ import type { Flusher } from './flusher.js'
 import { SharedMessage, frameOf, headerLength, writeFrame } from './frames.js'
 import type { Holdings } from './holdings.js'
 import { type Item, OutgoingQueue } from './outgoing-queue.js'
-import type { PortListener, SocketPort } from './port.js'
+import type { ConnectionListener, Connection } from './connection.js'
 
 /** The largest write that is worth copying together; beyond it one vectored write is cheaper. */
 const joinLimit = 65536
@@ -27,7 +27,7 @@ export interface TrafficCounters {
  * a time: `ws` writes whole frames to the same stream synchronously, so the order between both is kept. Where another
  * extension was negotiated, or the stream is not a real one, `ws` sends.
  */
-export class WsPort extends OutgoingQueue implements SocketPort {
+export class WsConnection extends OutgoingQueue implements Connection {
   readonly compressed: boolean
   readonly #ws: WebSocket
   /** The stream below, when frames may be written to it directly. */
@@ -35,7 +35,7 @@ export class WsPort extends OutgoingQueue implements SocketPort {
   /** Compresses, when the client can read that. */
   readonly #deflate: Deflate | null
   readonly #counters: TrafficCounters
-  #listener: PortListener | null = null
+  #listener: ConnectionListener | null = null
   /** It failed or ended: whatever its receiver still makes of what came before is dropped. */
   #broken = false
 
@@ -49,7 +49,7 @@ export class WsPort extends OutgoingQueue implements SocketPort {
   }
 
   /** Must be called in the turn of the upgrade: the first message may be in the same segment. */
-  attach (listener: PortListener): void {
+  attach (listener: ConnectionListener): void {
     this.#listener = listener
     const ws = this.#ws
     ws.on('message', (data: Buffer, isBinary: boolean) => {

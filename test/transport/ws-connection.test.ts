@@ -1,11 +1,11 @@
-// The port of a connection, above a stand-in for the websocket: it says what the real one is not known to say, and must not.
+// A connection above a stand-in for the websocket: it says what the real one is not known to say, and must not.
 import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import t from 'tap'
 import type { WebSocket } from 'ws'
 import { Flusher } from '../../lib/transport/flusher.js'
 import { Holdings } from '../../lib/transport/holdings.js'
-import { WsPort } from '../../lib/transport/ws-port.js'
+import { WsConnection } from '../../lib/transport/ws-connection.js'
 
 class StandIn extends EventEmitter {
   readonly OPEN = 1
@@ -25,8 +25,8 @@ function connect () {
   const counters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
   const holdings = new Holdings(0, () => {})
   const stream = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
-  const port = new WsPort(ws as unknown as WebSocket, stream, new Flusher(), counters, holdings, 1_000_000)
-  port.attach({
+  const connection = new WsConnection(ws as unknown as WebSocket, stream, new Flusher(), counters, holdings, 1_000_000)
+  connection.attach({
     onArrival () { told.push('arrival'); return true },
     onMessage (data) { told.push(`message ${data.toString()}`) },
     onControl () { told.push('control') },
@@ -42,7 +42,7 @@ function connect () {
     ws.emit('ping', Buffer.from('x'))
     ws.emit('pong', Buffer.from('x'))
   }
-  return { ws, port, told, speak, counters, holdings }
+  return { ws, connection, told, speak, counters, holdings }
 }
 
 t.test('what comes is handed on', async (t) => {
@@ -54,7 +54,7 @@ t.test('what comes is handed on', async (t) => {
 const ends: Record<string, [end: (connection: ReturnType<typeof connect>) => void, told: string[]]> = {
   'an error': [({ ws }) => ws.emit('error', new Error('unreadable')), ['error unreadable']],
   'its end': [({ ws }) => ws.emit('close', 1006, Buffer.alloc(0)), ['close 1006']],
-  'a terminate of ours': [({ port }) => port.terminate(), []]
+  'a terminate of ours': [({ connection }) => connection.terminate(), []]
 }
 
 for (const [what, [end, expected]] of Object.entries(ends)) {
@@ -80,8 +80,8 @@ t.test('what follows an error within a message that is handed on', async (t) => 
 t.test('a connection that is gone holds nothing', async (t) => {
   for (const [end] of Object.values(ends).slice(1)) {
     const connection = connect()
-    connection.port.hold(5_000)
-    connection.port.send('x'.repeat(1_000))
+    connection.connection.hold(5_000)
+    connection.connection.send('x'.repeat(1_000))
     t.equal(connection.holdings.total, 7_000)
     end(connection)
     t.equal(connection.holdings.total, 0)

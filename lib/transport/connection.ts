@@ -4,7 +4,7 @@ import type { SharedMessage } from './frames.js'
 import type { Holdings } from './holdings.js'
 
 /** What a socket needs of its connection. Nothing above this folder knows which library carries it. */
-export interface SocketPort {
+export interface Connection {
   /** False as soon as either side began to close. */
   readonly open: boolean
   /** Whether messages may come compressed. */
@@ -41,7 +41,7 @@ export interface SocketPort {
 }
 
 /** What a connection tells its socket. What these throw, or the connection's own code, is a fault of the socket. */
-export interface PortListener extends Guarded {
+export interface ConnectionListener extends Guarded {
   /**
    * A message arrived. It is not looked at any further when this is false: the socket is closed, or sends too much.
    * @param bytes of its payload, after inflation

@@ -1,6 +1,6 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { SharedMessage } from '../transport/frames.js'
-import type { SocketPort } from '../transport/port.js'
+import type { Connection } from '../transport/connection.js'
 
 /** How many messages of a channel are kept while it is asked whether the socket may still have them. */
 const maxMessages = 1_024
@@ -9,12 +9,12 @@ const maxMessages = 1_024
  * Messages of channels that are held back from a socket: until it is known whether it may still have them (kept), or until it
  * may again (dropped). What is kept counts as the socket's backlog.
  */
-export class Withheld {
+export class WithheldChannels {
   readonly #channels = new Map<string, SharedMessage[] | null>()
-  readonly #port: SocketPort
+  readonly #connection: Connection
 
-  constructor (port: SocketPort) {
-    this.#port = port
+  constructor (connection: Connection) {
+    this.#connection = connection
   }
 
   get isEmpty (): boolean { return this.#channels.size === 0 }
@@ -23,9 +23,9 @@ export class Withheld {
   /** From now on what comes is kept; what was kept stays. So is what waits until the connection has room for it. */
   keep (channel: string): void {
     if (Array.isArray(this.#channels.get(channel))) return
-    const latest = this.#port.takeLatest(channel)
+    const latest = this.#connection.takeLatest(channel)
     this.#channels.set(channel, latest === undefined ? [] : [latest])
-    if (latest !== undefined) this.#port.hold(latest.bytes)
+    if (latest !== undefined) this.#connection.hold(latest.bytes)
   }
 
   /** From now on what comes is dropped, and what was kept too. */
@@ -38,7 +38,7 @@ export class Withheld {
   take (channel: string): readonly SharedMessage[] {
     const kept = this.#channels.get(channel) ?? []
     this.#channels.delete(channel)
-    for (const message of kept) this.#port.release(message.bytes)
+    for (const message of kept) this.#connection.release(message.bytes)
     return kept
   }
 
@@ -51,11 +51,11 @@ export class Withheld {
     if (kept === null || kept === undefined) return false
     if (policy === 'latest') {
       // The last one says everything.
-      for (const older of kept.splice(0)) this.#port.release(older.bytes)
+      for (const older of kept.splice(0)) this.#connection.release(older.bytes)
     }
-    if (!this.#port.hasRoom(message.bytes)) return null
+    if (!this.#connection.hasRoom(message.bytes)) return null
     if (kept.length === maxMessages) return false
-    this.#port.hold(message.bytes)
+    this.#connection.hold(message.bytes)
     kept.push(message)
     return true
   }

@@ -4,7 +4,7 @@ import { isPiece, type Query } from './commands.js'
 import type { Revocation } from './revocations.js'
 
 /** What is needed of the cluster and of the revocations. */
-export interface CatchUpPort {
+export interface MissedRevocationsPort {
   query (nodeId: string, query: Query): Promise<unknown>
   /** @param life seconds that the longest token lives, if the node says so */
   learn (entries: readonly Revocation[], life: number | undefined): void
@@ -22,15 +22,15 @@ const maxPieces = 1_000
  * Learns of the revocations that this node missed, from a few other nodes: of all of them when it joins, and of those since
  * when it was cut off. Piece by piece, each when the one before is here.
  */
-export class CatchUp {
-  readonly #port: CatchUpPort
+export class MissedRevocations {
+  readonly #port: MissedRevocationsPort
   #wanted = 0
   #failures = 0
   #within: number | undefined
   #round = 0
   readonly #asked = new Set<string>()
 
-  constructor (port: CatchUpPort) {
+  constructor (port: MissedRevocationsPort) {
     this.#port = port
   }
 
