@@ -93,6 +93,7 @@ export const errorTable = {
   SC_ERR_AUTH_RATE: { name: 'RateLimitError', message: 'Too many attempts to authenticate; try again in %s ms', closeCode: 4429 },
   SC_ERR_FILTER: { name: 'InvalidArgumentsError', message: 'A filter expects user, jti or socketId, got %s' },
   SC_ERR_RATE: { name: 'RateLimitError', message: 'Too many messages; try again in %s ms', closeCode: 4429 },
+  SC_ERR_REVOCATIONS: { name: 'ResourceLimitError', message: 'More than %s revocations are in force: the oldest are forgotten, and the tokens that they meant count again. Check long-lived revocations in an authenticate hook' },
   SC_ERR_STREAM_BEHIND: { name: 'ResourceLimitError', message: 'A loop over "%s" is %s values behind: the oldest are dropped' },
   SC_ERR_STREAM_TIMEOUT: { name: 'TimeoutError', message: 'Nothing came within %s ms' },
   // The test kit

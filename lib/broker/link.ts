@@ -15,6 +15,8 @@ export interface LinkOptions {
   readonly maxInFlight?: number
   /** Characters of publishes that may wait for the engine's word. @default 8388608 */
   readonly maxInFlightBytes?: number
+  /** Milliseconds in which the broker has to disconnect; one that takes longer is left alone. @default 5000 */
+  readonly stopTimeout?: number
 }
 
 /** Stands between an exchange and its broker, and keeps the rules that are the same for every broker. */
@@ -26,12 +28,14 @@ export class BrokerLink {
   readonly #sink: GuardedSink
   readonly #subscriptions: Subscriptions
   readonly #publishing: Publishing
+  readonly #stopTimeout: number
 
   constructor (broker: Broker, options: LinkOptions, owner: LinkSink) {
-    const { unsubscribeDelay = 1000, maxInFlight = 10_000, maxInFlightBytes = 8 * 1024 * 1024 } = options
+    const { unsubscribeDelay = 1000, maxInFlight = 10_000, maxInFlightBytes = 8 * 1024 * 1024, stopTimeout = 5_000 } = options
     this.broker = broker
     this.node = options.node
     this.#owner = owner
+    this.#stopTimeout = stopTimeout
     this.#state = new EngineState(broker.name)
     this.#sink = new GuardedSink(broker, this.#state, owner)
     this.#subscriptions = new Subscriptions(broker, this.#state, unsubscribeDelay, (err) => owner.warning(err))
@@ -50,9 +54,14 @@ export class BrokerLink {
   /** Publishes refused because the engine was down or busy. */
   get refused (): number { return this.#publishing.refused }
 
-  /** What the broker counted, when it counts. */
+  /** What the broker counted, when it counts. One that throws instead is a warning. */
   stats (): BrokerCounters | undefined {
-    const counters = this.broker.stats?.()
+    let counters: BrokerCounters | undefined
+    try {
+      counters = this.broker.stats?.()
+    } catch (err) {
+      this.#owner.warning(brokerError(err))
+    }
     const { unreadable } = this.#sink
     return counters === undefined || unreadable === 0 ? counters : { ...counters, framesDropped: counters.framesDropped + unreadable }
   }
@@ -62,12 +71,23 @@ export class BrokerLink {
     return this.broker.start(this.#sink, this.node)
   }
 
-  /** Disconnects the broker. Holds that wait fail; no timer is left and the owner hears nothing more. */
+  /**
+   * Disconnects the broker. Holds that wait fail; no timer is left and the owner hears nothing more, but a warning when the
+   * broker fails to disconnect, or does not say in time that it did. Never throws or rejects: what closes goes on closing.
+   */
   stop (): MaybePromise<void> {
     if (this.#state.stopped) return
     this.#state.stop()
     this.#subscriptions.stop()
-    return this.broker.stop()
+    const stopping = answerOf(() => this.broker.stop())
+    if (stopping === undefined) return
+    let timer: NodeJS.Timeout
+    const late = new Promise<void>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`The broker ${this.broker.name} did not stop within ${this.#stopTimeout} ms`)), this.#stopTimeout)
+    })
+    return Promise.race([stopping, late])
+      .catch((err: unknown) => { this.#owner.warning(brokerError(err)) })
+      .finally(() => clearTimeout(timer))
   }
 
   /**

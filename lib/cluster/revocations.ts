@@ -17,8 +17,8 @@ interface Entry extends Revocation {
   readonly order: number
 }
 
-/** Revocations that are remembered; over it those are forgotten that end first. */
-const maxEntries = 100_000
+/** Revocations that are remembered; over it those are forgotten that came first. */
+export const maxRevocations = 100_000
 
 /** How far a revocation may lie in the future: other clocks may be ahead, but not by any amount. */
 const maxLead = 3_600_000
@@ -39,15 +39,19 @@ export class Revocations {
   readonly #tolerance: number
   /** The oldest first. */
   readonly #entries = new Map<string, Entry>()
+  readonly #full: () => void
+  #forgetting = false
   #order = 0
 
   /**
    * @param longestLife seconds that a token may live, as far as is known; see `outlive`
    * @param tolerance seconds by which the clock of whoever issued a token may be ahead
+   * @param full told when the first revocation is forgotten that is still in force, again when there was room meanwhile
    */
-  constructor (longestLife: number, tolerance: number) {
+  constructor (longestLife: number, tolerance: number, full: () => void = () => {}) {
     this.#keep = longestLife * 1000
     this.#tolerance = tolerance * 1000
+    this.#full = full
   }
 
   get size (): number { return this.#entries.size }
@@ -81,7 +85,7 @@ export class Revocations {
     if ((before !== undefined && before.at >= at) || since + this.#keep <= now) return false
     this.#entries.delete(key)
     this.#entries.set(key, { user, jti, at, since, learned: performance.now(), order: ++this.#order })
-    if (this.#entries.size > maxEntries) this.#entries.delete(this.#entries.keys().next().value!)
+    this.#limit()
     return true
   }
 
@@ -122,6 +126,17 @@ export class Revocations {
       after = order
     }
     return { entries, next: null }
+  }
+
+  #limit (): void {
+    if (this.#entries.size <= maxRevocations) {
+      this.#forgetting = false
+      return
+    }
+    this.#entries.delete(this.#entries.keys().next().value!)
+    if (this.#forgetting) return
+    this.#forgetting = true
+    this.#full()
   }
 
   #forget (now: number): void {

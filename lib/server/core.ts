@@ -80,7 +80,7 @@ export class ServerCore implements ServerPort {
       resolve: (channel) => this.contracts.channel(channel),
       warn
     })
-    this.tokens = new Tokens(options, engine)
+    this.tokens = new Tokens(options, engine, warn)
     this.connections = new Connections(options, this.deadlines.handshakes, this.monitor, this.events, (ws, request, holdings) => this.#sockets.make(ws, request, holdings))
     const { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, tokens } = this
     this.host = new Host(this.server, { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, options, root: this.scopes.root, tokens })
@@ -105,10 +105,10 @@ export class ServerCore implements ServerPort {
   get options (): ResolvedOptions { return this.#options }
 
   #makeLink (warning: (err: unknown) => void): BrokerLink {
-    const { broker = memoryBroker(), brokerKey, brokerPrefix, gapEvent } = this.#options
+    const { broker = memoryBroker(), brokerKey, brokerPrefix, closeTimeout, gapEvent } = this.#options
     const keys = brokerKey === undefined || !broker.shared ? undefined : brokerKeys(brokerKey)
     if (keys !== undefined && broker.signs !== true) throw scError('SC_ERR_BROKER_KEY', [broker.name])
-    return new BrokerLink(broker, { node: { id: generateId(), prefix: brokerPrefix, keys } }, {
+    return new BrokerLink(broker, { node: { id: generateId(), prefix: brokerPrefix, keys }, stopTimeout: closeTimeout }, {
       publication: (channel, data) => this.hub.deliver(channel, data),
       state: (state, cause) => {
         this.control.brokerState(state)

@@ -5,7 +5,7 @@ import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
 import type { JwtKeys } from '../auth/key-source.js'
 import { isAuthTokenExpired } from '../auth/expiry.js'
-import { Revocations, lifeOf } from '../cluster/revocations.js'
+import { Revocations, lifeOf, maxRevocations } from '../cluster/revocations.js'
 import { scError, typeName } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import type { Session } from '../socket/session.js'
@@ -26,10 +26,10 @@ export class Tokens {
   #signatureKey: AuthKey | null = null
   #verificationKey: AuthKey | null = null
 
-  constructor (options: ResolvedOptions, engine: AuthEngine) {
+  constructor (options: ResolvedOptions, engine: AuthEngine, warn: (err: Error) => void) {
     this.#options = options
     this.#engine = engine
-    this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance)
+    this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance, () => warn(scError('SC_ERR_REVOCATIONS', [maxRevocations])))
   }
 
   /** The keys are known once the application is ready. */

@@ -112,6 +112,26 @@ const misbehaviours: Record<string, { act: () => any, fails: boolean }> = {
   'answers null': { act: () => null, fails: false },
   'cannot be looked at': { act: () => new Proxy({}, { get () { throw new Error('trap') } }), fails: false }
 }
+for (const [name, { act, fails }] of Object.entries({ ...misbehaviours, 'never answers': { act: () => new Promise<void>(() => {}), fails: true } })) {
+  t.test(`a broker that ${name} when it is to stop`, async (t) => {
+    const sink = recorder()
+    const broker = { name: 'mine', shared: true, start (sink: BrokerSink) { sink.state('up') }, stop: act } as unknown as Broker
+    const link = new BrokerLink(broker, { node, stopTimeout: 10 }, sink)
+    await link.start()
+    await t.resolves(Promise.resolve(link.stop()))
+    t.equal(sink.log.length, fails ? 2 : 1, sink.log.join())
+    if (fails) t.match(sink.log[1], /^warning .*(no|mine did not stop within 10 ms)/)
+  })
+}
+
+t.test('a broker whose counters cannot be read', (t) => {
+  const { broker, sink, link } = manual()
+  Object.assign(broker, { stats () { throw new Error('no') } })
+  t.equal(link.stats(), undefined)
+  t.match(sink.log, ['up', /^warning .*no/])
+  t.end()
+})
+
 for (const shared of [true, false]) {
   for (const [name, { act, fails }] of Object.entries(misbehaviours)) {
     t.test(`a broker ${shared ? 'between processes' : 'inside the process'} that ${name}`, async (t) => {

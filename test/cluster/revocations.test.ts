@@ -57,10 +57,17 @@ t.test('in pieces', async (t) => {
   t.equal(pieces, 3)
   t.same(users, Array.from({ length: 25 }, (_, i) => `user ${i}`))
   t.same(revocations.piece(0, 10, -1).entries, [], 'nothing was learned since')
-  const many = new Revocations(86_400, 5)
+  const told: number[] = []
+  const many = new Revocations(86_400, 5, () => told.push(many.size))
   for (let i = 0; i < 100_050; i++) many.merge({ jti: String(i), at: Date.now() })
   t.equal(many.size, 100_000)
   t.ok(many.has({ jti: '100049' }))
+  t.same(told, [100_000], 'told once that some are forgotten which are in force')
+  // All of these are over, there is room: then it is told again.
+  const later = Date.now() + 86_500_000
+  many.merge({ jti: 'later', at: later }, later)
+  for (let i = 0; i < 100_050; i++) many.merge({ jti: `later ${i}`, at: later }, later)
+  t.equal(told.length, 2)
 })
 
 t.test('is in force as long as the longest token that is known of lives', (t) => {
