@@ -2,6 +2,7 @@ import t from 'tap'
 import { Hosts, Origins } from '../../lib/server/origins.js'
 import { generations, startApp } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
 import Fastify from 'fastify'
 import scPlugin from '../../lib/index.js'
 
@@ -27,6 +28,43 @@ t.test('the same host is a whole origin', async (t) => {
     ['https://example.com', undefined, 'https', false],
     [undefined, 'example.com', 'https', true]
   ] as const) t.equal(origins.allows(origin, host, protocol), allowed, `${origin} at ${protocol}://${host}`)
+})
+
+t.test('origins are matched exactly, before any middleware', async (t) => {
+  const tables: Array<[origins: string | string[] | undefined, allowed: string[], refused: string[]]> = [
+    ['https://example.com', ['https://example.com', 'HTTPS://EXAMPLE.COM', 'https://example.com:443'],
+      ['http://example.com', 'https://example.com:8443', 'https://example.com.evil.org', 'https://notexample.com', 'https://sub.example.com', 'https://example.com@evil.org', 'https://user@example.com', 'null', 'https://example.co',
+        'https://evil.org/https://example.com', 'example.com', '']],
+    [['https://a.example:*', '*://b.example:80', 'c.example:*'], ['https://a.example:1', 'http://b.example', 'http://c.example:5', 'https://c.example'], ['http://a.example:1', 'https://b.example', 'http://cc.example:5']],
+    ['*:*', ['https://any.example', 'null', 'http://10.0.0.1:5'], []],
+    [undefined, [], ['https://example.com', 'null']]
+  ]
+  for (const [origins, allowed, refused] of tables) {
+    let asked = 0
+    const { port, sc } = await serve(t, origins === undefined ? {} : { origins })
+    sc.addMiddleware('handshakeWS', (_request, next) => {
+      asked++
+      next()
+    })
+    for (const origin of allowed) {
+      const client = await RawClient.open(t, port, { origin })
+      client.ws.terminate()
+    }
+    const before = asked
+    t.equal(before, allowed.length)
+    for (const origin of refused) {
+      if (origin === '') await t.rejects(RawClient.open(t, port, { headers: { origin: '' } }), /403/, 'an empty Origin')
+      else await t.rejects(RawClient.open(t, port, { origin }), /403/, `${origin} with ${String(origins)}`)
+    }
+    t.equal(asked, before, 'middleware is not asked about refused ones')
+    const client = await RawClient.open(t, port)
+    client.ws.terminate()
+    if (origins === undefined) {
+      const same = await RawClient.open(t, port, { origin: `http://127.0.0.1:${port}` })
+      same.ws.terminate()
+      await t.rejects(RawClient.open(t, port, { origin: `http://127.0.0.1:${port + 1}` }), /403/)
+    }
+  }
 })
 
 t.test('hosts', async (t) => {
