@@ -5,6 +5,13 @@ const throughFollow = 'A promise of the handlers, the socket, the server or the 
 export default [
   ...neostandard({ ts: true, ignores: ['dist', 'node_modules', '.tap', 'bench/node_modules', 'examples/demo/dist'] }),
   {
+    files: ['lib/**/*.ts', 'types/**/*.ts'],
+    rules: {
+      // The one place for it is types/user-data.ts, which says what may be called so.
+      '@typescript-eslint/no-explicit-any': 'error'
+    }
+  },
+  {
     files: ['lib/handlers/**', 'lib/socket/**', 'lib/server/**', 'lib/exchange/**'],
     rules: {
       'no-restricted-syntax': ['error',

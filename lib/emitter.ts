@@ -1,10 +1,9 @@
+import type { AnyListener } from '../types/user-data.js'
 import { checkFunction, checkText } from './arguments.js'
 import { promiseOf } from './promises.js'
 import { memorySize } from './memory-size.js'
 import { type Stream, type StreamKeeper, StreamSet } from './streams.js'
 import { isInstance, read } from './untrusted.js'
-
-export type Listener = (...args: any[]) => unknown
 
 /** Counts what waits, for loops that have no socket in whose name it is held. */
 export function memoryKeeper (behind: (err: Error) => void): StreamKeeper {
@@ -32,7 +31,7 @@ function isPlain (value: unknown): boolean {
 }
 
 interface Entry {
-  readonly fn: Listener
+  readonly fn: AnyListener
   readonly once: boolean
 }
 
@@ -51,15 +50,15 @@ export abstract class Emitter {
   /** Who listeners are called for: their `this`. */
   protected get receiver (): unknown { return this }
 
-  on (event: string, listener: Listener): this {
+  on (event: string, listener: AnyListener): this {
     return this.#add(event, listener, false)
   }
 
-  once (event: string, listener: Listener): this {
+  once (event: string, listener: AnyListener): this {
     return this.#add(event, listener, true)
   }
 
-  off (event?: string, listener?: Listener): this {
+  off (event?: string, listener?: AnyListener): this {
     if (event !== undefined) checkText('off', 'event', event)
     if (listener !== undefined) checkFunction('off', 'listener', listener)
     if (event === undefined) this.#entries = null
@@ -68,11 +67,11 @@ export abstract class Emitter {
     return this
   }
 
-  removeListener (event: string, listener: Listener): this {
+  removeListener (event: string, listener: AnyListener): this {
     return this.off(event, listener)
   }
 
-  listeners (event: string): Listener[] {
+  listeners (event: string): AnyListener[] {
     return this.#entries?.get(event)?.map((entry) => entry.fn) ?? []
   }
 
@@ -80,7 +79,7 @@ export abstract class Emitter {
     return this.#entries?.has(event) ?? false
   }
 
-  #add (event: string, fn: Listener, once: boolean): this {
+  #add (event: string, fn: AnyListener, once: boolean): this {
     checkText('on', 'event', event)
     checkFunction('on', 'listener', fn)
     const entries = (this.#entries ??= new Map()).get(event)
@@ -99,7 +98,7 @@ export abstract class Emitter {
   }
 
   /** Calls `visit` for each listener, after removing those that wanted to be called once. */
-  protected forEachListener (event: string, visit: (listener: Listener) => void): void {
+  protected forEachListener (event: string, visit: (listener: AnyListener) => void): void {
     const entries = this.#entries?.get(event)
     if (entries === undefined) return
     for (const entry of entries) {

@@ -17,6 +17,7 @@ export type * from '../types/options.js'
 export type * from '../types/protocol.js'
 export type * from '../types/server.js'
 export type * from '../types/stats.js'
+export type * from '../types/user-data.js'
 export type * from '../types/validation.js'
 export type { ChannelContext, EventContext } from '../types/routes.js'
 
@@ -25,14 +26,14 @@ export interface ScServerSocket extends Socket {}
 
 /** The class of sockets, for its constants and for `instanceof`; sockets are made by the server. */
 // eslint-disable-next-line @typescript-eslint/no-redeclare -- a class is a type and a value, and so is this
-export const ScServerSocket = ServerSocket as unknown as {
+export const ScServerSocket: {
   new (...args: never): Socket
   readonly CONNECTING: 'connecting'
   readonly OPEN: 'open'
   readonly CLOSED: 'closed'
   readonly AUTHENTICATED: 'authenticated'
   readonly UNAUTHENTICATED: 'unauthenticated'
-}
+} = ServerSocket
 
 export type { ScRefusalFields } from './errors.js'
 export { ScError, ScRefusal, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin }

@@ -181,7 +181,7 @@ export function resolveOptions (raw: ScPluginOptions = {}, contextPrefix = ''): 
     if (given[name] === false) given[name] = 0
     if (given[name] === 0) warnings.push(`The limit ${name} is turned off`)
   }
-  const options = { ...defaultOptions, ...given as Static<typeof optionsSchema> } as unknown as ResolvedOptions
+  const options = { ...defaultOptions, ...given as Static<typeof optionsSchema> } as ResolvedOptions
   if (!options.pingTimeoutDisabled && options.pingTimeout <= options.pingInterval) {
     warnings.push(`pingTimeout (${options.pingTimeout} ms) should be longer than pingInterval (${options.pingInterval} ms), or idle clients are closed`)
   }

@@ -1,12 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Hook, HookName } from '../types/hooks.js'
+import type { HookName } from '../types/hooks.js'
 import type { ScPluginOptions } from '../types/options.js'
-import type { ScServerSocket } from '../types/server.js'
+import type { EventRoute } from '../types/routes.js'
 import '../types/fastify.js'
 import { createJwtEngine } from './auth/engine.js'
 import { fillPattern } from './contracts/fill-pattern.js'
 import { scError, typeName } from './errors.js'
+import type { AnyHook } from './lifecycle/run.js'
 import { hookNames } from './lifecycle/scope.js'
 import { writeLine } from './log.js'
 import { resolveOptions } from './options.js'
@@ -32,7 +33,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
   fastify.decorate('scServer', core.server)
   fastify.decorate('scChannelOf', ((_channels: unknown, pattern: string, params?: Record<string, string>) =>
     core.exchange.channel(fillPattern(pattern, params, (reason) => scError('SC_ERR_CONTRACT', [pattern, reason])))) as FastifyInstance['scChannelOf'])
-  fastify.decorate('scEvent', function (this: FastifyInstance, name: string, contract: unknown, handler: any) {
+  fastify.decorate('scEvent', function (this: FastifyInstance, name: string, contract: unknown, handler: EventRoute['handler']) {
     contracts.declareEvent(scopes.of(this), this, name, contract, handler)
     return this
   } as FastifyInstance['scEvent'])
@@ -41,7 +42,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     return this
   } as FastifyInstance['scChannel'])
   fastify.decorate('scDeclarations', () => ({ events: contracts.declaredEvents(), channels: contracts.declaredChannels() }))
-  fastify.decorate('scHook', function (this: FastifyInstance, name: HookName, hook: Hook<any, ScServerSocket, FastifyInstance>) {
+  fastify.decorate('scHook', function (this: FastifyInstance, name: HookName, hook: AnyHook) {
     if (ready) throw scError('SC_ERR_AFTER_READY', ['scHook'])
     if (!hookNames.includes(name)) throw scError('SC_ERR_HOOK_NAME', [name, hookNames.join(', ')])
     if (typeof hook !== 'function') throw scError('SC_ERR_HOOK_FUNCTION', [name, typeName(hook)])

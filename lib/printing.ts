@@ -5,7 +5,7 @@ import { inspect, type InspectOptions } from 'node:util'
  * and headers, and are printed by accident in many ways. What must not be found by somebody who looks at the object's own
  * properties either belongs into private fields.
  */
-export function printAs<T extends object> (type: abstract new (...args: any[]) => T, name: string, summary: (value: T) => object): void {
+export function printAs<T extends object> (type: abstract new (...args: never) => T, name: string, summary: (value: T) => object): void {
   const toJSON = function (this: T): object {
     // The prototype itself is looked at too, by who walks through everything.
     return this === type.prototype ? {} : summary(this)

@@ -1,5 +1,6 @@
 import type { onRequestHookHandler, preHandlerHookHandler } from 'fastify'
 import type { ScDocumentation } from './contracts.js'
+import type { UserData } from './user-data.js'
 
 /** What the document says of the application. More fields of AsyncAPI's Info Object are taken as they are. */
 export interface AsyncApiInfo {
@@ -62,15 +63,18 @@ export interface ScAsyncApiOptions {
   hideUntagged?: boolean
 }
 
+/** Objects of AsyncAPI by their names. They hold the application's own schemas, examples and extensions. */
+export type AsyncApiObjects = Record<string, UserData>
+
 /** An AsyncAPI 3.1 document. */
 export interface AsyncApiDocument {
   asyncapi: '3.1.0'
   info: { title: string, version: string, [field: string]: unknown }
   defaultContentType: 'application/json'
-  servers: Record<string, any>
-  channels: Record<string, any>
-  operations: Record<string, any>
-  components: { messages: Record<string, any>, schemas: Record<string, any>, securitySchemes: Record<string, any> }
+  servers: AsyncApiObjects
+  channels: AsyncApiObjects
+  operations: AsyncApiObjects
+  components: { messages: AsyncApiObjects, schemas: AsyncApiObjects, securitySchemes: AsyncApiObjects }
 }
 
 declare module 'fastify' {

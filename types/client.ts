@@ -43,7 +43,7 @@ type DeclaredErrors<Errors> = { [Name in keyof Errors]: Error & { name: Name } &
 
 /** What a call can fail with, told apart by `name`: the errors its contract declares, those of its schema, and the library's. */
 export type ScCallError<Event> =
-  (Event extends ScEventTypes<any, any, infer Errors> ? DeclaredErrors<Errors> : never) | ScValidationError | ScLibraryError | ScOtherError
+  (Event extends ScEventTypes<unknown, unknown, infer Errors> ? DeclaredErrors<Errors> : never) | ScValidationError | ScLibraryError | ScOtherError
 
 /** An answer, or why there is none. */
 export type ScResult<Event> =

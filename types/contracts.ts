@@ -5,6 +5,7 @@ import type { Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
+import type { UserData } from './user-data.js'
 
 /** What documents an event or a channel. Nothing of it has an effect at run time. */
 export interface ScDocumentation {
@@ -57,7 +58,7 @@ export type CheckedEvent<Contract> = [keyof Contract & SchemaKeyword] extends [n
 export type CheckedChannel<Shape> = ScChannelShape & Only<Shape, ScChannelShape>
 
 /** What a channel's policies get. */
-export interface ScChannelContext<Data = any, Params = Readonly<Record<string, string>>> {
+export interface ScChannelContext<Data = UserData, Params = Readonly<Record<string, string>>> {
   readonly socket: ScServerSocket
   readonly channel: string
   /** What the pattern's parameters matched, as text. */
@@ -92,7 +93,7 @@ export interface ScChannelShape extends ScDocumentation {
 export interface ScChannelContract<TypeProvider, Pattern extends string, Message> extends ScChannelShape {
   message?: Message
   /** After the `subscribe` hooks. Throwing refuses the subscription. */
-  subscribe?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<any, PatternParams<Pattern>>) => unknown
+  subscribe?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<UserData, PatternParams<Pattern>>) => unknown
   /** After the `publishIn` hooks and the check of the message. Throwing refuses the message. */
   publish?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
   /** For each recipient, on its own copy, after the `publishOut` hooks. Throwing leaves the recipient out; a returned value replaces its message. */
@@ -135,7 +136,7 @@ export type ScEventData<Provider, Contract> = InferData<Provider, DataSchema<Con
 /** What an event's handler may return. Read-only, so that literals need no `as const`. */
 export type ScReply<Provider, Contract> = DeepReadonly<InferResponse<Provider, ResponseSchema<Contract>>>
 
-export type DeepReadonly<T> = T extends (...args: any[]) => unknown ? T : T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
+export type DeepReadonly<T> = T extends (...args: never) => unknown ? T : T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
 
 // A parameter's name ends where Fastify's routes end it too: at a slash, a dash or a dot.
 type ParamName<Text extends string> =
@@ -158,7 +159,7 @@ export type EventContracts = Readonly<Record<string, ScEventSchema>>
 export type ChannelContracts = Readonly<Record<string, ScChannelShape>>
 
 /** What one side needs to know of an event. */
-export interface ScEventTypes<Data = any, Response = any, Errors = any> {
+export interface ScEventTypes<Data = UserData, Response = UserData, Errors = UserData> {
   data: Data
   response: Response
   /** The declared errors' fields by name. */

@@ -1,7 +1,9 @@
+import type { AnyListener, UserData } from './user-data.js'
+
 /** The state of a server-side channel object. */
 export type ScChannelState = 'subscribed' | 'pending' | 'unsubscribed'
 
-export type ScWatcher = (data: any) => void | Promise<void>
+export type ScWatcher = (data: UserData) => void | Promise<void>
 
 /** What `exchange.listener(event)` gives of each event. */
 export interface ExchangeEventObjects {
@@ -62,15 +64,15 @@ export interface ScExchange {
   on (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
   once (event: 'subscribe' | 'unsubscribe', listener: (channel: string) => void): this
   once (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
-  off (event?: string, listener?: (...args: any[]) => void): this
+  off (event?: string, listener?: AnyListener): this
   /** `off` for one listener; `once` of `node:events` needs it. */
-  removeListener (event: string, listener: (...args: any[]) => void): this
+  removeListener (event: string, listener: AnyListener): this
   /** Events as a stream of objects, as in SocketCluster 15 and later: `{ channel }`, and `{ channel, error }` for `subscribeFail`. */
   listener<E extends keyof ExchangeEventObjects> (event: E): ScStream<ExchangeEventObjects[E]>
 }
 
 /** One channel, seen from the server. Iterating it (`for await`) gives its messages. */
-export interface ScChannel extends AsyncIterable<any> {
+export interface ScChannel extends AsyncIterable<UserData> {
   readonly name: string
   readonly state: ScChannelState
   readonly PENDING: 'pending'
@@ -88,12 +90,12 @@ export interface ScChannel extends AsyncIterable<any> {
   watchers (): ScWatcher[]
   destroy (): void
   /** The next message. */
-  once (timeout?: OnceTimeout): Promise<any>
+  once (timeout?: OnceTimeout): Promise<UserData>
   on (event: 'subscribe' | 'unsubscribe' | 'dropOut', listener: (channel: string) => void): this
   on (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
   on (event: 'subscribeStateChange', listener: (change: { channel: string, oldState: ScChannelState, newState: ScChannelState }) => void): this
-  off (event?: string, listener?: (...args: any[]) => void): this
+  off (event?: string, listener?: AnyListener): this
   /** `off` for one listener; `once` of `node:events` needs it. */
-  removeListener (event: string, listener: (...args: any[]) => void): this
+  removeListener (event: string, listener: AnyListener): this
   listener<E extends keyof ChannelEventObjects> (event: E): ScStream<ChannelEventObjects[E]>
 }

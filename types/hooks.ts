@@ -1,4 +1,5 @@
 import type { ScAuthToken } from './auth.js'
+import type { UserData } from './user-data.js'
 
 /** The SocketCluster middleware lines that run on sockets. `handshakeWS` is not among them: it runs in the HTTP upgrade. */
 export type HookLine = 'handshakeSC' | 'authenticate' | 'subscribe' | 'publishIn' | 'publishOut' | 'emit'
@@ -27,7 +28,7 @@ export interface SubscribeRequest<Socket> {
   readonly channel: string
   readonly waitForAuth: boolean | undefined
   /** The subscription's data; assigning replaces it, `undefined` keeps the old value. */
-  data: any
+  data: UserData
   /** Present when the socket's token ran out before this action. */
   readonly authTokenExpiredError?: Error
   /** True when an existing subscription is checked again because the socket's authorization changed. */
@@ -41,9 +42,9 @@ export interface PublishInRequest<Socket> {
   /** Assigning another text publishes there instead, if all rules of that channel let a client's message in. */
   channel: string
   /** Assigning replaces the message, `undefined` keeps the old value. */
-  data: any
+  data: UserData
   /** Sent back to the publisher with its ack. */
-  ackData?: any
+  ackData?: UserData
   readonly authTokenExpiredError?: Error
   readonly params: Readonly<Record<string, string>>
 }
@@ -53,7 +54,7 @@ export interface PublishOutRequest<Socket> {
   readonly socket: Socket
   readonly channel: string
   /** This recipient's own copy; editing or assigning it changes nothing for others. */
-  data: any
+  data: UserData
   /** Set it to send the shared, already encoded message and ignore edits. */
   useCache?: boolean
   readonly params: Readonly<Record<string, string>>
@@ -63,7 +64,7 @@ export interface EmitRequest<Socket> {
   readonly socket: Socket
   readonly event: string
   /** Assigning replaces it, `undefined` keeps the old value. Validated afterwards, if the event declares a schema. */
-  data: any
+  data: UserData
   readonly authTokenExpiredError?: Error
 }
 
@@ -72,7 +73,7 @@ export interface EventRequest<Socket> {
   readonly socket: Socket
   readonly event: string
   /** Valid by the event's schema. */
-  data: any
+  data: UserData
   /** The `config` of the event's contract. */
   readonly config: unknown
   /** `onResponse` only: what the handler returned. */

@@ -3,6 +3,7 @@ import type { ScChannelContext } from './contracts.js'
 import type { Hook, HookName } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
+import type { UserData } from './user-data.js'
 
 /** The hooks that apply in one encapsulation context, outer contexts first. The arrays are live: read them when running. */
 export type HookLists = { readonly [Name in HookName]: ReadonlyArray<Hook<Name, ScServerSocket, FastifyInstance>> }
@@ -26,7 +27,7 @@ export interface EventRoute {
   readonly validate: ((data: unknown) => Checked | Promise<Checked>) | null
   /** The response as JSON text, the empty string for no data; absent without a response schema. Throws on data that does not fit. */
   readonly serialize: ((response: unknown) => string) | null
-  readonly handler: (this: FastifyInstance, data: any, context: EventContext) => unknown
+  readonly handler: (this: FastifyInstance, data: UserData, context: EventContext) => unknown
 }
 
 /** The second argument of an event's handler. */

@@ -9,6 +9,7 @@ import type { Middleware, MiddlewareLine } from './hooks.js'
 import type { ResolvedOptions } from './options.js'
 import type { CodecEngine, ProtocolVersion } from './protocol.js'
 import type { ScStats } from './stats.js'
+import type { AnyListener, UserData } from './user-data.js'
 
 export type SocketState = 'connecting' | 'open' | 'closed'
 export type AuthState = 'authenticated' | 'unauthenticated'
@@ -37,7 +38,7 @@ export interface BadAuthToken {
 export interface SubscriptionOptions {
   channel: string
   waitForAuth?: boolean
-  data?: any
+  data?: UserData
   batch?: boolean
 }
 
@@ -57,7 +58,7 @@ export interface DeauthenticateOptions {
 }
 
 /** A handler of a client's event. An async handler's result, or a promise's, is the ack when `res` was not used. */
-export type EventListener = (data: any, res: Respond) => unknown
+export type EventListener = (data: UserData, res: Respond) => unknown
 
 /** The local events of a socket and what their listeners get. */
 export interface SocketEvents {
@@ -102,7 +103,7 @@ export interface ScProcedureRequest {
   readonly socket: ScServerSocket
   readonly id: string | number
   readonly procedure: string
-  readonly data: any
+  readonly data: UserData
   readonly sent: boolean
   /** Answers with data. A second answer throws an `InvalidActionError`. */
   end (data?: unknown): void
@@ -217,7 +218,7 @@ export interface ScServerSocket extends ScSocketStreams {
   /** Bytes that wait to be sent to this client. */
   readonly bufferedAmount: number
   /** Free for the application. */
-  data: any
+  data: UserData
 
   getState (): SocketState
   /**
@@ -235,9 +236,9 @@ export interface ScServerSocket extends ScSocketStreams {
    * `ackTimeout`, or a `BadConnectionError` at once when the socket closes. `emit('error', err)` is local; any other
    * reserved name emits an `InvalidActionError` on `'error'`. On a closed socket it does nothing but fail the callback.
    */
-  emit (event: string, data?: unknown, callback?: (err: Error | null, data?: any) => void): void
+  emit (event: string, data?: unknown, callback?: (err: Error | null, data?: UserData) => void): void
   /** `emit` with a promise for the answer. */
-  invoke (event: string, data?: unknown, options?: { /** Milliseconds; default `ackTimeout`. */ timeout?: number }): Promise<any>
+  invoke (event: string, data?: unknown, options?: { /** Milliseconds; default `ackTimeout`. */ timeout?: number }): Promise<UserData>
   /** `emit` without an answer. */
   transmit (event: string, data?: unknown): void
   on<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
@@ -245,15 +246,15 @@ export interface ScServerSocket extends ScSocketStreams {
   once<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
   once (event: string, listener: EventListener): this
   /** Removes one handler, all of an event, or all of the application's own. */
-  off (event?: string, listener?: (...args: any[]) => unknown): this
+  off (event?: string, listener?: AnyListener): this
   /** `off` for one handler; `once(socket, 'disconnect')` of `node:events` needs it. */
-  removeListener (event: string, listener: (...args: any[]) => unknown): this
-  listeners (event: string): Array<(...args: any[]) => unknown>
+  removeListener (event: string, listener: AnyListener): this
+  listeners (event: string): AnyListener[]
   hasListeners (event: string): boolean
   /** A local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of socket.listener('disconnect'))`. */
   listener<E extends keyof SocketEvents> (event: E): ScStream<SocketEventObjects[E]>
   /** Data of events that clients transmit without waiting for an answer. */
-  receiver (event: string): ScStream<any>
+  receiver (event: string): ScStream<UserData>
   /** Calls of clients; answer each with `request.end(data)` or `request.error(err)`. */
   procedure (event: string): ScStream<ScProcedureRequest>
   /**

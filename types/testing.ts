@@ -2,6 +2,7 @@ import type { ScAuthToken } from './auth.js'
 import type { ChannelContracts, EventContracts, ParamsArgument, ScDefaultTypeProvider } from './contracts.js'
 import type { ChannelsOf, EventsOf } from './client.js'
 import type { ProtocolVersion } from './protocol.js'
+import type { UserData } from './user-data.js'
 
 /** Contract objects of `defineEvents` and `defineChannels`, for the types of a test client. */
 export interface ScTestContract {
@@ -77,7 +78,7 @@ export interface ScTestCallOptions {
 type EventNames<C> = C extends ScTestContract ? keyof EventsOf<C & { provider: ProviderOf<C> }> & string : string
 type EventOf<C, Name> = C extends ScTestContract
   ? EventsOf<C & { provider: ProviderOf<C> }> extends infer Events ? Name extends keyof Events ? Events[Name] : never : never
-  : { data: any, response: any }
+  : { data: UserData, response: UserData }
 type ProviderOf<C> = C extends { provider: infer Provider } ? Provider : ScDefaultTypeProvider
 type DataOf<Event> = Event extends { data: infer Data } ? Data : never
 type ResponseOf<Event> = Event extends { response: infer Response } ? Response : never
@@ -85,7 +86,7 @@ type DataArgument<Data, Rest extends unknown[]> = undefined extends Data ? [data
 type ChannelNames<C> = C extends ScTestContract ? keyof ChannelsOf<C & { provider: ProviderOf<C> }> & string : string
 type MessageOf<C, Pattern> = C extends ScTestContract
   ? ChannelsOf<C & { provider: ProviderOf<C> }> extends infer Channels ? Pattern extends keyof Channels ? Channels[Pattern] : never : never
-  : any
+  : UserData
 type ParamsOf<C, Pattern extends string> = C extends ScTestContract ? ParamsArgument<Pattern> : []
 
 /** A client without a network, as `injectSC` makes it. */
@@ -111,9 +112,9 @@ export interface ScTestClient<C extends ScTestContract | undefined = undefined> 
   /** Sends an event without asking for an answer. */
   transmit<Name extends EventNames<C>> (event: Name, ...args: DataArgument<DataOf<EventOf<C, Name>>, []>): void
   /** The data of the events of one name that the server sends, without an answer expected or with. */
-  event<T = any> (name: string): ScMailbox<T>
+  event<T = UserData> (name: string): ScMailbox<T>
   /** Answers the server's calls of a name: with what `handler` returns, or the error it throws. Without one they stay unanswered. */
-  on (event: string, handler: (data: any) => unknown): this
+  on (event: string, handler: (data: UserData) => unknown): this
 
   /**
    * Subscribes: `subscribe('room/7')`; with a contract by pattern and parameters, `subscribe('room/:id', { id: '7' })`.
@@ -123,7 +124,7 @@ export interface ScTestClient<C extends ScTestContract | undefined = undefined> 
   /** Publishes and waits until the server accepted it. @throws the server's error when it refuses */
   publish<Pattern extends ChannelNames<C>> (pattern: Pattern, ...args: [...ParamsOf<C, NoInfer<Pattern>>, message: MessageOf<C, NoInfer<Pattern>>]): Promise<void>
   /** All messages that came on a channel so far; `channel` is its name, such as `'room/7'`. */
-  received (channel: string): readonly any[]
+  received (channel: string): readonly UserData[]
 
   /** Presents a token, or claims to sign with the server's own key. @throws the server's error for a bad token */
   authenticate (token: string | ScAuthToken): Promise<{ isAuthenticated: boolean, authError?: Error }>

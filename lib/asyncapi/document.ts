@@ -28,6 +28,16 @@ export function buildDocument (declarations: ScDeclarations, options: ScAsyncApi
   return new DocumentBuilder(options, facts).build(declarations)
 }
 
+/** What is read of the schema of a parameter. */
+interface ParameterSchema {
+  description?: unknown
+  enum?: unknown
+  const?: unknown
+  anyOf?: unknown
+  default?: unknown
+  examples?: unknown
+}
+
 class DocumentBuilder {
   readonly #options: ScAsyncApiOptions
   readonly #facts: ServerFacts
@@ -35,9 +45,9 @@ class DocumentBuilder {
   readonly #channelKeys = new Keys()
   readonly #operationKeys = new Keys()
   readonly #messageKeys = new Keys()
-  readonly #channels: Record<string, any> = {}
-  readonly #operations: Record<string, any> = {}
-  readonly #messages: Record<string, any> = {}
+  readonly #channels: Record<string, object> = {}
+  readonly #operations: Record<string, object> = {}
+  readonly #messages: Record<string, object> = {}
   #validationError: string | null = null
 
   constructor (options: ScAsyncApiOptions, facts: ServerFacts) {
@@ -178,7 +188,7 @@ class DocumentBuilder {
   /** AsyncAPI's parameters are text with at most a list of values, so the rest of a schema goes without. */
   #parameter (pattern: string, name: string, schema: unknown): object {
     if (schema === undefined) return {}
-    const json = this.#schemas.toJson(schema, { kind: 'channel', name: pattern, part: 'params' }) as { properties?: Record<string, any> }
+    const json = this.#schemas.toJson(schema, { kind: 'channel', name: pattern, part: 'params' }) as { properties?: Record<string, ParameterSchema> }
     const { description, enum: values, const: value, anyOf, default: byDefault, examples } = json.properties?.[name] ?? {}
     const texts = (list: unknown[]): string[] => list.map(String)
     const literals = Array.isArray(anyOf) && anyOf.every((item) => item?.const !== undefined) ? anyOf.map((item) => item.const) : undefined

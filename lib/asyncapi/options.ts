@@ -1,18 +1,18 @@
 import type { ScAsyncApiOptions } from '../../types/asyncapi.js'
 import { scError, typeName } from '../errors.js'
 
-type Check = readonly [expected: string, holds: (value: any) => boolean]
+type Check = readonly [expected: string, holds: (value: unknown) => boolean]
 
-const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isFunction: Check = ['a function', (value) => typeof value === 'function']
 
 const checks: { readonly [Name in keyof Required<ScAsyncApiOptions>]: Check } = {
   info: ['an object whose title and version are strings', (value) => isObject(value) && ['title', 'version'].every((field) => value[field] === undefined || typeof value[field] === 'string')],
-  servers: ['an object of servers that have a host', (value) => isObject(value) && Object.values<any>(value).every((server) => isObject(server) && typeof server.host === 'string')],
+  servers: ['an object of servers that have a host', (value) => isObject(value) && Object.values(value).every((server) => isObject(server) && typeof server.host === 'string')],
   routePrefix: ['a path that starts with "/" and does not end with it', (value) => typeof value === 'string' && /^\/[^?#\s]*[^?#\s/]$/.test(value)],
   exposeRoute: ["true, false or 'document'", (value) => typeof value === 'boolean' || value === 'document'],
   hooks: ['an object of onRequest and preHandler, which are functions', (value) => isObject(value) && Object.entries(value).every(([name, hook]) => ['onRequest', 'preHandler'].includes(name) && typeof hook === 'function')],
-  securitySchemes: ['an object of schemes that have a type', (value) => isObject(value) && Object.values<any>(value).every((scheme) => isObject(scheme) && typeof scheme.type === 'string')],
+  securitySchemes: ['an object of schemes that have a type', (value) => isObject(value) && Object.values(value).every((scheme) => isObject(scheme) && typeof scheme.type === 'string')],
   transform: isFunction,
   filter: isFunction,
   hideUntagged: ['a boolean', (value) => typeof value === 'boolean']

@@ -3,7 +3,7 @@ import type { AsyncApiPlace, ScAsyncApiOptions } from '../../types/asyncapi.js'
 import { scError } from '../errors.js'
 import { type Keys, pointer, reference } from './keys.js'
 
-type Json = Record<string, any>
+type Json = Record<string, unknown>
 
 /** Keywords whose value is data, in which `$ref` and `$id` mean nothing. */
 const dataKeywords = new Set(['const', 'enum', 'default', 'examples', 'example'])
@@ -77,7 +77,7 @@ export class Schemas {
     if (target === undefined) return result
     if (Object.keys(result).length === 0) return target
     // Tools do not read what stands beside a $ref.
-    return { ...result, allOf: [target, ...(result.allOf ?? [])] }
+    return { ...result, allOf: [target, ...(result.allOf as unknown[] | undefined ?? [])] }
   }
 
   #resolve (ref: string, key: string, ids: Map<string, string[]>, instance: FastifyInstance, place: AsyncApiPlace): string {

@@ -1,4 +1,5 @@
 import type { ScCallOptions, ScClientChannel, ScContracts, ScResult, ScSubscribeOptions, ScTypedClient } from '../../types/client.js'
+import type { AnyListener, UserData } from '../../types/user-data.js'
 import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
 
 export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScContracts, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
@@ -8,47 +9,58 @@ export { defineChannels, defineEvents } from '../contracts/define.js'
 type Params = Readonly<Record<string, unknown>>
 
 /** What this file uses of a channel of socketcluster-client 15 to 20. */
-interface StreamChannel extends AsyncIterable<any> {
+interface StreamChannel extends AsyncIterable<unknown> {
   readonly name: string
-  readonly state: ScClientChannel<any>['state']
-  listener (event: string): { once (): Promise<any> }
+  readonly state: ScClientChannel<unknown>['state']
+  listener (event: string): { once (): Promise<UserData> }
 }
 
 /** What this file uses of a socket of socketcluster-client 15 to 20. */
 export interface StreamSocket {
-  invoke (event: string, data?: any, options?: any): Promise<any>
-  transmit (event: string, data?: any, options?: any): Promise<any> | void
-  invokePublish (channel: string, data?: any): Promise<any>
-  subscribe (channel: string, options?: any): any
+  invoke (event: string, data?: unknown, options?: unknown): Promise<UserData>
+  transmit (event: string, data?: unknown, options?: unknown): Promise<UserData> | void
+  invokePublish (channel: string, data?: unknown): Promise<UserData>
+  subscribe (channel: string, options?: unknown): UserData
   unsubscribe (channel: string): void
-  channel (channel: string): any
+  channel (channel: string): UserData
 }
 
 /** What this file uses of a channel of socketcluster-client 14. */
 interface CallbackChannel {
   readonly name: string
-  readonly state: ScClientChannel<any>['state']
-  on (event: string, listener: (...args: any[]) => void): unknown
-  off (event: string, listener: (...args: any[]) => void): unknown
-  watch (handler: (data: any) => void): void
-  unwatch (handler: (data: any) => void): void
+  readonly state: ScClientChannel<unknown>['state']
+  on (event: string, listener: AnyListener): unknown
+  off (event: string, listener: AnyListener): unknown
+  watch (handler: (data: unknown) => void): void
+  unwatch (handler: (data: unknown) => void): void
 }
 
 /** What this file uses of a socket of socketcluster-client 14. */
 export interface CallbackSocket {
-  emit (event: string, data?: any, callback?: (err: any, data: any) => void): void
-  publish (channel: string, data?: any, callback?: (err: any, data: any) => void): void
-  subscribe (channel: string, options?: any): any
+  emit (event: string, data?: unknown, callback?: (err: UserData, data: UserData) => void): void
+  publish (channel: string, data?: unknown, callback?: (err: UserData, data: UserData) => void): void
+  subscribe (channel: string, options?: unknown): UserData
   unsubscribe (channel: string): void
-  channel (channel: string): any
+  channel (channel: string): UserData
+}
+
+/** A client whose names and data are any: the contract is known to the compiler only, through the signatures of `typedClient`. */
+interface Client {
+  readonly socket: StreamSocket | CallbackSocket
+  invoke (event: string, data?: unknown, options?: ScCallOptions): Promise<unknown>
+  tryInvoke (event: string, data?: unknown, options?: ScCallOptions): Promise<ScResult<UserData>>
+  transmit (event: string, data?: unknown): void
+  subscribe (pattern: string, ...args: unknown[]): ScClientChannel<unknown>
+  channel (pattern: string, params?: Params): ScClientChannel<unknown>
+  publish (pattern: string, ...args: unknown[]): Promise<void>
 }
 
 /** What differs between the clients. */
 interface Calls {
-  invoke (event: string, data: unknown, options?: ScCallOptions): Promise<any>
+  invoke (event: string, data: unknown, options?: ScCallOptions): Promise<unknown>
   transmit (event: string, data: unknown): void
   publish (channel: string, message: unknown): Promise<void>
-  channel (name: string, subscribe: boolean, options?: ScSubscribeOptions): ScClientChannel<any>
+  channel (name: string, subscribe: boolean, options?: ScSubscribeOptions): ScClientChannel<unknown>
 }
 
 /**
@@ -68,30 +80,29 @@ interface Calls {
 export function typedClient<C extends ScContracts> (socket: StreamSocket): ScTypedClient<C, StreamSocket>
 export function typedClient<C extends ScContracts> (socket: CallbackSocket): ScTypedClient<C, CallbackSocket>
 export function typedClient<C extends ScContracts, Socket extends StreamSocket | CallbackSocket = StreamSocket | CallbackSocket> (socket: Socket): ScTypedClient<C, Socket>
-export function typedClient<C extends ScContracts> (socket: StreamSocket | CallbackSocket): ScTypedClient<C, StreamSocket | CallbackSocket> {
+export function typedClient (socket: StreamSocket | CallbackSocket): Client {
   const calls = 'invoke' in socket ? streamCalls(socket) : callbackCalls(socket)
-  const client = {
+  return {
     socket,
-    invoke: (event: string, data?: unknown, options?: ScCallOptions) => calls.invoke(event, data, options),
-    async tryInvoke (event: string, data?: unknown, options?: ScCallOptions): Promise<ScResult<any>> {
+    invoke: (event, data, options) => calls.invoke(event, data, options),
+    async tryInvoke (event, data, options) {
       try {
         return { ok: true, data: await calls.invoke(event, data, options) }
       } catch (error) {
-        return { ok: false, error: error as ScResult<any>['error'] & Error }
+        return { ok: false, error: error as ScResult<UserData>['error'] & Error }
       }
     },
-    transmit: (event: string, data?: unknown) => calls.transmit(event, data),
-    subscribe (pattern: string, ...args: unknown[]) {
+    transmit: (event, data) => calls.transmit(event, data),
+    subscribe (pattern, ...args) {
       const params = hasParams(pattern) ? args.shift() as Params : undefined
       return calls.channel(nameOf(pattern, params), true, args[0] as ScSubscribeOptions | undefined)
     },
-    channel: (pattern: string, params?: Params) => calls.channel(nameOf(pattern, params), false),
-    publish (pattern: string, ...args: unknown[]) {
+    channel: (pattern, params) => calls.channel(nameOf(pattern, params), false),
+    publish (pattern, ...args) {
       const params = hasParams(pattern) ? args.shift() as Params : undefined
       return calls.publish(nameOf(pattern, params), args[0])
     }
   }
-  return client as unknown as ScTypedClient<C, StreamSocket | CallbackSocket>
 }
 
 function nameOf (pattern: string, params: Params | undefined): string {
@@ -148,7 +159,7 @@ function streamCalls (socket: StreamSocket): Calls {
 }
 
 function callbackCalls (socket: CallbackSocket): Calls {
-  const settle = (resolve: (data: any) => void, reject: (err: Error) => void) => (err: unknown, data: unknown): void => {
+  const settle = (resolve: (data: unknown) => void, reject: (err: Error) => void) => (err: unknown, data: unknown): void => {
     if (err) reject(refused(err))
     else resolve(data)
   }
@@ -190,7 +201,7 @@ function callbackCalls (socket: CallbackSocket): Calls {
   return calls
 }
 
-function call (handler: (message: any) => unknown, message: unknown, onError: (err: unknown) => void): void {
+function call (handler: (message: unknown) => unknown, message: unknown, onError: (err: unknown) => void): void {
   try {
     Promise.resolve(handler(message)).catch(onError)
   } catch (err) {
@@ -203,7 +214,7 @@ function report (err: unknown): void {
 }
 
 /** The messages of a client 14 channel as an iterator; ends when the channel is unsubscribed. */
-function iterate (channel: CallbackChannel): AsyncIterator<any> {
+function iterate (channel: CallbackChannel): AsyncIterator<unknown> {
   const queue: unknown[] = []
   let wake: (() => void) | null = null
   let ended = false

@@ -113,12 +113,12 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
 
   /** What every live node counts, and the sums. While the engine is down, the other nodes are `missing`. */
   async stats (): Promise<ClusterStats<Stats>> {
-    const own = { id: this.#options.nodeId, ...this.#options.localStats() }
+    const counts = this.#options.localStats()
+    const own = { id: this.#options.nodeId, ...counts }
     const { answers, missing } = await this.#askAll('stats').catch(() => ({ answers: [], missing: this.#members.ids }))
-    const { id: _ownId, ...shape } = own
-    const nodes = [own, ...answers.filter(({ value }) => typeof value === 'object' && value !== null).map(({ id, value }) => ({ ...conformCounts(value, shape as unknown as Stats), id }))]
+    const nodes = [own, ...answers.filter(({ value }) => typeof value === 'object' && value !== null).map(({ id, value }) => ({ ...conformCounts(value, counts), id }))]
     const total = {} as Record<string, unknown>
-    for (const { id: _id, ...counts } of nodes) addCounts(total, counts)
+    for (const { id: _id, ...ofNode } of nodes) addCounts(total, ofNode)
     return { nodes, total: total as Stats, missing: [...missing, ...answers.filter(({ error }) => error !== undefined).map(({ id }) => id)] }
   }
 

@@ -37,7 +37,7 @@ export function declareHiddenRoute (instance: FastifyInstance, path: string, opt
       },
       validate () {},
       deriveConstraint: (req: object) => kCall in req ? marked : undefined
-    } as unknown as Parameters<FastifyInstance['addConstraintStrategy']>[0])
+    } as Parameters<FastifyInstance['addConstraintStrategy']>[0])
   }
   instance.route({
     ...options,

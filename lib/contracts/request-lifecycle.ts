@@ -156,7 +156,7 @@ async function asErrors<T> (run: () => T): Promise<Awaited<T>> {
 }
 
 function callOf (request: FastifyRequest): Call {
-  return (request.raw as unknown as { [kCall]: Call })[kCall]
+  return (request.raw as FastifyRequest['raw'] & { [kCall]: Call })[kCall]
 }
 
 /** The context of the call, its lazy parts untouched, with the request and the reply. */
@@ -232,5 +232,5 @@ function uncoercing ({ instance, validatorCompiler, name }: RequestRouteOptions)
       if (checked.error === undefined) return { value: checked.value }
       return { error: errors ?? checked.error }
     }
-  }) as unknown as NonNullable<RouteOptions['validatorCompiler']>
+  }) as NonNullable<RouteOptions['validatorCompiler']>
 }

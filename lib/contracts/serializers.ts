@@ -10,7 +10,7 @@ type SerializerCompiler = (definition: { schema: unknown, method: string, url: s
  * @throws whatever the compiler throws
  */
 export function compileSerializer (schema: unknown, instance: FastifyInstance, event: string, url: string): Serialize {
-  const compiler = instance.serializerCompiler as unknown as SerializerCompiler | undefined
+  const compiler = instance.serializerCompiler as SerializerCompiler | undefined
   if (compiler === undefined) throw new Error('the context has no serializer compiler')
   const write = compiler({ schema, method: 'POST', url, httpStatus: '200' })
   const { type } = schema as { type?: unknown }

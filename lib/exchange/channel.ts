@@ -1,4 +1,5 @@
 import type { ChannelEventObjects, ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
 import { ifRejects, promiseOf } from '../promises.js'
@@ -104,9 +105,9 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
     this.fire(event, args, eventObjects[event])
   }
 
-  override once (timeout?: number): Promise<any>
-  override once (event: string, listener: (...args: any[]) => unknown): this
-  override once (event?: string | number, listener?: (...args: any[]) => unknown): any {
+  override once (timeout?: number): Promise<unknown>
+  override once (event: string, listener: AnyListener): this
+  override once (event?: string | number, listener?: AnyListener): unknown {
     if (typeof event === 'string') return super.once(event, listener!)
     return this.stream('messages').once(event)
   }

@@ -72,7 +72,7 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
     this.#json = json
   }
 
-  get data (): any {
+  get data (): unknown {
     if (!this.#touched) {
       try {
         this.#data = this.#json === '' ? undefined : JSON.parse(this.#json)

@@ -3,11 +3,12 @@ import { scError } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import { read } from '../untrusted.js'
 import { MiddlewareBlock } from './block.js'
+import type { AnyHook } from './run.js'
 
 export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
 
-type AnyMiddleware = (request: any, next: Next) => unknown
-type AnyHook = (request: any) => void | Promise<void>
+/** A middleware of whatever line. */
+export type AnyMiddleware = (request: never, next: Next) => unknown
 
 /**
  * A SocketCluster middleware `fn(req, next)` as a hook. It passes when `next` is called without an error, or when a function
@@ -17,7 +18,7 @@ type AnyHook = (request: any) => void | Promise<void>
  */
 export function toHook (line: MiddlewareLine, middleware: AnyMiddleware, warn: (err: unknown) => void): AnyHook {
   const takesNext = middleware.length >= 2
-  const hook: AnyHook = (request) => {
+  const hook = (request: never): void | Promise<void> => {
     let settled = false
     let block: MiddlewareBlock | null = null
     let settle: (() => void) | null = null

@@ -2,10 +2,28 @@ import type { FastifyInstance } from 'fastify'
 import type { Hook, HookName } from '../../types/hooks.js'
 import type { HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
+import type { AnyHook } from './run.js'
 
-export const hookNames: readonly HookName[] = ['handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit', 'preHandler', 'onResponse', 'onError']
+const noHooks: HookLists = { handshakeSC: [], authenticate: [], subscribe: [], publishIn: [], publishOut: [], emit: [], preHandler: [], onResponse: [], onError: [] }
 
-type AnyHook = Hook<HookName, ScServerSocket, FastifyInstance>
+export const hookNames = Object.keys(noHooks) as HookName[]
+
+type OwnLists = { readonly [Name in HookName]: Array<Hook<Name, ScServerSocket, FastifyInstance>> }
+
+/** Lists of its own, which the parent's know nothing of. */
+function copyOf (hooks: HookLists): OwnLists {
+  return {
+    handshakeSC: [...hooks.handshakeSC],
+    authenticate: [...hooks.authenticate],
+    subscribe: [...hooks.subscribe],
+    publishIn: [...hooks.publishIn],
+    publishOut: [...hooks.publishOut],
+    emit: [...hooks.emit],
+    preHandler: [...hooks.preHandler],
+    onResponse: [...hooks.onResponse],
+    onError: [...hooks.onError]
+  }
+}
 
 /**
  * The hooks of one encapsulation context. A new scope starts with its parent's hooks; one that the parent adds later
@@ -13,21 +31,23 @@ type AnyHook = Hook<HookName, ScServerSocket, FastifyInstance>
  */
 export class Scope {
   readonly hooks: HookLists
+  /** The same lists. */
+  readonly #lists: OwnLists
   readonly #children: Scope[] = []
 
   constructor (readonly instance: FastifyInstance, readonly parent: Scope | null = null) {
-    this.hooks = Object.fromEntries(hookNames.map((name) => [name, parent === null ? [] : [...parent.hooks[name]]])) as unknown as HookLists
+    this.hooks = this.#lists = copyOf(parent?.hooks ?? noHooks)
     if (parent !== null) parent.#children.push(this)
   }
 
   add (name: HookName, hook: AnyHook): void {
-    const list = this.hooks[name] as AnyHook[]
+    const list: AnyHook[] = this.#lists[name]
     list.push(hook)
     for (const child of this.#children) child.add(name, hook)
   }
 
   remove (name: HookName, hook: AnyHook): void {
-    const list = this.hooks[name] as AnyHook[]
+    const list: AnyHook[] = this.#lists[name]
     const index = list.indexOf(hook)
     if (index !== -1) list.splice(index, 1)
     for (const child of this.#children) child.remove(name, hook)

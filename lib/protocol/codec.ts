@@ -117,7 +117,7 @@ function mayHoldBinary (value: object, depth: number): boolean {
 }
 
 // A plain function: `this[key]` is the value before `Buffer.prototype.toJSON` changed it.
-function binaryReplacer (this: any, key: string, value: unknown): unknown {
+function binaryReplacer (this: Record<string, unknown>, key: string, value: unknown): unknown {
   const original = this[key]
   if (original instanceof ArrayBuffer) return { base64: true, data: Buffer.from(original).toString('base64') }
   if (ArrayBuffer.isView(original)) {

@@ -1,12 +1,8 @@
-import type { IncomingMessage } from 'node:http'
-import type { HookName, Middleware, MiddlewareLine } from '../../types/hooks.js'
-import type { ScServerSocket } from '../../types/server.js'
+import type { MiddlewareLine } from '../../types/hooks.js'
 import { scError, typeName } from '../errors.js'
-import { middlewareLines, toHook } from '../lifecycle/middleware.js'
+import { type AnyMiddleware, middlewareLines, toHook } from '../lifecycle/middleware.js'
+import type { AnyHook } from '../lifecycle/run.js'
 import type { Scope } from '../lifecycle/scope.js'
-
-type AnyMiddleware = Middleware<any, ScServerSocket, IncomingMessage>
-type AnyHook = (request: any) => void | Promise<void>
 
 /** SocketCluster's middleware: it feeds the hook lists of the context that registered the plugin, at any time. */
 export class LegacyMiddleware {
@@ -32,7 +28,7 @@ export class LegacyMiddleware {
     const added = this.#hooks.get(line)
     if (added === undefined) this.#hooks.set(line, [{ fn, hook }])
     else added.push({ fn, hook })
-    if (line !== 'handshakeWS') this.#root.add(line as HookName, hook)
+    if (line !== 'handshakeWS') this.#root.add(line, hook)
   }
 
   /** Removes a middleware wherever it was added. */
@@ -42,7 +38,7 @@ export class LegacyMiddleware {
     this.#hooks.set(line, added.filter((entry) => entry.fn !== fn))
     if (line === 'handshakeWS') return
     for (const entry of added) {
-      if (entry.fn === fn) this.#root.remove(line as HookName, entry.hook)
+      if (entry.fn === fn) this.#root.remove(line, entry.hook)
     }
   }
 

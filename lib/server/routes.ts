@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import type { WebSocketServer } from 'ws'
 import { follow } from '../barrier.js'
 import { ScError, scError } from '../errors.js'
-import { runHooks } from '../lifecycle/run.js'
+import { type AnyHook, runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
 import { isInstance, messageOf } from '../untrusted.js'
 import type { ServerCore } from './core.js'
@@ -118,7 +118,7 @@ function refuse (reply: FastifyReply, { message, code, statusCode = 503 }: ScErr
   reply.code(statusCode).header('retry-after', retryAfter).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
 
-async function runMiddleware (core: ServerCore, middleware: Array<(request: any) => void | Promise<void>>, request: FastifyRequest): Promise<void> {
+async function runMiddleware (core: ServerCore, middleware: readonly AnyHook[], request: FastifyRequest): Promise<void> {
   try {
     await runHooks('handshakeWS', middleware, undefined, request.raw, core.deadlines.hooks)
   } catch (thrown) {

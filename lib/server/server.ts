@@ -87,11 +87,11 @@ export class Server extends EventEmitter implements ScServer {
   }
 
   addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void {
-    this.#core.middleware.add(line, fn as Middleware<any, ScServerSocket, IncomingMessage>)
+    this.#core.middleware.add(line, fn)
   }
 
   removeMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void {
-    this.#core.middleware.remove(line, fn as Middleware<any, ScServerSocket, IncomingMessage>)
+    this.#core.middleware.remove(line, fn)
   }
 
   close (callback?: () => void): Promise<void> {

@@ -3,7 +3,7 @@ import { type Deadlines, Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { ifRejects } from '../promises.js'
 
-export type CallCallback = (err: Error | null, data?: any) => void
+export type CallCallback = (err: Error | null, data?: unknown) => unknown
 
 class Call extends Timed {
   constructor (readonly calls: Calls, readonly cid: number, readonly event: string, readonly callback: CallCallback) {
@@ -22,7 +22,7 @@ class Call extends Timed {
 /** Calls a callback of the application's, which may throw, or be async and reject. */
 export function tell (callback: CallCallback, err: Error | null, data: unknown, onThrow: (err: unknown) => void): void {
   try {
-    ifRejects((callback as (err: Error | null, data: unknown) => unknown)(err, data), onThrow)
+    ifRejects(callback(err, data), onThrow)
   } catch (thrown) {
     onThrow(thrown)
   }

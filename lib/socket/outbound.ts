@@ -64,7 +64,7 @@ export class Outbound {
   }
 
   /** The same as a promise of the answer. @param timeout in milliseconds, where it is not the one of all calls */
-  invoke (event: string, data?: unknown, timeout?: number): Promise<any> {
+  invoke (event: string, data?: unknown, timeout?: number): Promise<unknown> {
     return handled(new Promise((resolve, reject) => {
       if (isLocalEvent(event)) throw scError('SC_ERR_EVENT_RESERVED', [event])
       let timer: NodeJS.Timeout | undefined

@@ -3,7 +3,8 @@ import type { ScAuthToken } from '../../types/auth.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
 import type { ScServerSocket, SocketEvents, SocketState } from '../../types/server.js'
-import { Emitter, type Listener } from '../emitter.js'
+import type { AnyListener } from '../../types/user-data.js'
+import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
 import type { Subscriber } from '../exchange/deliver.js'
 import type { FailureKind } from '../log.js'
@@ -218,7 +219,7 @@ export class Session extends Emitter implements HeartbeatTarget, Subscriber {
   }
 
   /** Calls the application's handlers of a client's event. */
-  eachListener (event: string, visit: (listener: Listener) => void): void {
+  eachListener (event: string, visit: (listener: AnyListener) => void): void {
     this.forEachListener(event, visit)
   }
 

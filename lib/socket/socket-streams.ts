@@ -26,7 +26,7 @@ export abstract class SocketStreams implements ScSocketStreams {
     return this.#source.listenerStreams.of(event) as ScStream<unknown> as ScStream<SocketEventObjects[E]>
   }
 
-  receiver (event: string): ScStream<any> {
+  receiver (event: string): ScStream<unknown> {
     checkText('receiver', 'event', event)
     return this.#source.receiverStreams.of(event)
   }

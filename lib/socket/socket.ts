@@ -4,9 +4,9 @@ import type { ScAuthToken, ScSignOptions } from '../../types/auth.js'
 import type { ScExchange } from '../../types/exchange.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
 import type { AuthState, DeauthenticateOptions, RawBytes, ScServer, ScServerSocket, SocketState } from '../../types/server.js'
+import type { AnyListener } from '../../types/user-data.js'
 import { checkCallback, checkObject, checkText, checkTimeout } from '../arguments.js'
 import { follow } from '../barrier.js'
-import type { Listener } from '../emitter.js'
 import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { done, handled } from '../promises.js'
@@ -42,7 +42,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
   declare readonly UNAUTHENTICATED: 'unauthenticated'
 
   readonly id: string
-  data: any = undefined
+  data: unknown = undefined
   readonly #session: Session
   #active = true
 
@@ -96,23 +96,23 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
 
   // Listeners
 
-  on (event: string, listener: Listener): this {
+  on (event: string, listener: AnyListener): this {
     this.#session.on(event, listener)
     return this
   }
 
-  once (event: string, listener: Listener): this {
+  once (event: string, listener: AnyListener): this {
     this.#session.once(event, listener)
     return this
   }
 
-  off (event?: string, listener?: Listener): this {
+  off (event?: string, listener?: AnyListener): this {
     this.#session.off(event, listener)
     return this
   }
 
-  removeListener (event: string, listener: Listener): this { return this.off(event, listener) }
-  listeners (event: string): Listener[] { return this.#session.listeners(event) }
+  removeListener (event: string, listener: AnyListener): this { return this.off(event, listener) }
+  listeners (event: string): AnyListener[] { return this.#session.listeners(event) }
   hasListeners (event: string): boolean { return this.#session.hasListeners(event) }
 
   // Sending
@@ -130,7 +130,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     this.emit(event, data)
   }
 
-  invoke (event: string, data?: unknown, options?: { timeout?: number }): Promise<any> {
+  invoke (event: string, data?: unknown, options?: { timeout?: number }): Promise<unknown> {
     try {
       checkText('invoke', 'event', event)
       checkObject('invoke', 'options', options)

@@ -13,7 +13,7 @@ export class Calls {
   #lastCid = 0
 
   /** @param send sends the packet with its call id */
-  open (event: string, timeout: number, send: (cid: number) => void): Promise<any> {
+  open (event: string, timeout: number, send: (cid: number) => void): Promise<unknown> {
     const cid = ++this.#lastCid
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -7,26 +7,26 @@ export interface ChannelPort {
 }
 
 /** A client's subscription. */
-export class TestChannel implements ScTestChannel<any> {
-  state: ScTestChannel<any>['state'] = 'subscribed'
+export class TestChannel implements ScTestChannel<unknown> {
+  state: ScTestChannel<unknown>['state'] = 'subscribed'
   kicked: string | undefined
   readonly #port: ChannelPort
-  readonly #mailbox: Mailbox<any>
+  readonly #mailbox: Mailbox<unknown>
 
-  constructor (readonly name: string, mailbox: Mailbox<any>, port: ChannelPort) {
+  constructor (readonly name: string, mailbox: Mailbox<unknown>, port: ChannelPort) {
     this.#mailbox = mailbox
     this.#port = port
   }
 
-  get received (): readonly any[] {
+  get received (): readonly unknown[] {
     return this.#mailbox.received
   }
 
-  next (timeout?: number): Promise<any> {
+  next (timeout?: number): Promise<unknown> {
     return this.#mailbox.next(timeout)
   }
 
-  [Symbol.asyncIterator] (): AsyncIterator<any> {
+  [Symbol.asyncIterator] (): AsyncIterator<unknown> {
     return this.#mailbox[Symbol.asyncIterator]()
   }
 

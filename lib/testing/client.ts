@@ -2,6 +2,7 @@ import type { WebSocket } from 'ws'
 import type { ScAuthToken } from '../../types/auth.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
 import type { ScTestCallOptions, ScTestClient, ScTestClosed, ScTestSubscribeOptions } from '../../types/testing.js'
+import type { UserData } from '../../types/user-data.js'
 import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
 import { scError } from '../errors.js'
 import { dialects } from '../protocol/dialects.js'
@@ -27,8 +28,25 @@ interface Status {
   authError?: unknown
 }
 
+/** What the server sends, as far as it is looked at. */
+interface Packet {
+  rid?: unknown
+  error?: unknown
+  data?: unknown
+  event?: string
+  cid?: unknown
+}
+
+/** The data of the protocol's own events. */
+interface ProtocolData {
+  channel: string
+  data: unknown
+  message?: string
+  token: string
+}
+
 /** A client of either protocol over a websocket, without reconnects: what happens is what the test made happen. */
-export class TestClient implements ScTestClient<any> {
+export class TestClient implements ScTestClient<UserData> {
   readonly protocol: ProtocolVersion
   readonly raw: Mailbox<string>
   readonly closed: Promise<ScTestClosed>
@@ -41,10 +59,10 @@ export class TestClient implements ScTestClient<any> {
   readonly #options: ClientOptions
   readonly #ws: WebSocket
   readonly #calls = new Calls()
-  readonly #events = new Map<string, Mailbox<any>>()
-  readonly #messages = new Map<string, Mailbox<any>>()
+  readonly #events = new Map<string, Mailbox<unknown>>()
+  readonly #messages = new Map<string, Mailbox<unknown>>()
   readonly #channels = new Map<string, TestChannel>()
-  readonly #handlers = new Map<string, (data: any) => unknown>()
+  readonly #handlers = new Map<string, (data: unknown) => unknown>()
   #announcedClose: unknown
 
   constructor (ws: WebSocket, options: ClientOptions) {
@@ -82,12 +100,12 @@ export class TestClient implements ScTestClient<any> {
 
   // Events
 
-  emit (event: string, data?: unknown, callback?: (err: Error | null, data?: any) => void): void {
+  emit (event: string, data?: unknown, callback?: (err: Error | null, data?: unknown) => void): void {
     if (callback === undefined) this.#packet({ event, data })
     else this.call(event, data).then((answer) => callback(null, answer), (err) => callback(err))
   }
 
-  invoke (event: string, data?: unknown, { timeout }: ScTestCallOptions = {}): Promise<any> {
+  invoke (event: string, data?: unknown, { timeout }: ScTestCallOptions = {}): Promise<unknown> {
     return this.call(event, data, timeout)
   }
 
@@ -96,23 +114,23 @@ export class TestClient implements ScTestClient<any> {
   }
 
   event<T> (name: string): Mailbox<T> {
-    return mailbox(this.#events, name, () => new Mailbox(`event "${name}"`, this.#options.timeout), this.state)
+    return mailbox(this.#events, name, () => new Mailbox(`event "${name}"`, this.#options.timeout), this.state) as Mailbox<T>
   }
 
-  on (event: string, handler: (data: any) => unknown): this {
+  on (event: string, handler: (data: unknown) => unknown): this {
     this.#handlers.set(event, handler)
     return this
   }
 
   /** Sends an event that asks for an answer. */
-  call (event: string, data: unknown, timeout: number = this.#options.timeout): Promise<any> {
+  call (event: string, data: unknown, timeout: number = this.#options.timeout): Promise<unknown> {
     if (this.state === 'closed') return Promise.reject(abortedCall(event))
     return this.#calls.open(event, timeout, (cid) => this.#packet({ event, data, cid }))
   }
 
   // Channels
 
-  async subscribe (pattern: string, ...args: any[]): Promise<TestChannel> {
+  async subscribe (pattern: string, ...args: unknown[]): Promise<TestChannel> {
     const name = this.#nameOf(pattern, args)
     const options: ScTestSubscribeOptions = args[0] ?? {}
     // A message may be right behind the answer.
@@ -126,22 +144,22 @@ export class TestClient implements ScTestClient<any> {
     return channel
   }
 
-  async publish (pattern: string, ...args: any[]): Promise<void> {
+  async publish (pattern: string, ...args: unknown[]): Promise<void> {
     const name = this.#nameOf(pattern, args)
     await this.call('#publish', { channel: name, data: args[0] })
   }
 
-  received (channel: string): readonly any[] {
+  received (channel: string): readonly unknown[] {
     return this.#messages.get(channel)?.received ?? []
   }
 
-  #nameOf (pattern: string, args: any[]): string {
+  #nameOf (pattern: string, args: unknown[]): string {
     if (!this.#options.patterns) return pattern
-    const params = hasParams(pattern) ? args.shift() : undefined
+    const params = hasParams(pattern) ? args.shift() as Readonly<Record<string, unknown>> : undefined
     return fillPattern(pattern, params, (reason) => scError('SC_ERR_CONTRACT', [pattern, reason]))
   }
 
-  #mailboxOf (channel: string): Mailbox<any> {
+  #mailboxOf (channel: string): Mailbox<unknown> {
     return mailbox(this.#messages, channel, () => new Mailbox(`message on "${channel}"`, this.#options.timeout), this.state)
   }
 
@@ -150,7 +168,7 @@ export class TestClient implements ScTestClient<any> {
   async authenticate (token: string | ScAuthToken): Promise<{ isAuthenticated: boolean, authError?: Error }> {
     const signed = typeof token === 'string' ? token : await this.#options.sign(token)
     this.signedAuthToken = signed
-    const { isAuthenticated, authError } = await this.call('#authenticate', signed)
+    const { isAuthenticated, authError } = await this.call('#authenticate', signed) as Pick<Status, 'isAuthenticated' | 'authError'>
     this.isAuthenticated = isAuthenticated
     const error = hydrateError(authError)
     return error === null ? { isAuthenticated } : { isAuthenticated, authError: error }
@@ -221,19 +239,19 @@ export class TestClient implements ScTestClient<any> {
     for (const packet of Array.isArray(decoded) ? decoded : [decoded]) this.#onPacket(packet, text)
   }
 
-  #onPacket (packet: any, text: string): void {
+  #onPacket (packet: Packet | null, text: string): void {
     if (typeof packet?.rid === 'number') {
       this.#calls.settle(packet.rid, packet.error, packet.data)
     } else if (typeof packet?.event === 'string') {
       const { event, data, cid } = packet
-      if (event.startsWith('#')) this.#onProtocolEvent(event, data, cid)
+      if (event.startsWith('#')) this.#onProtocolEvent(event, data as ProtocolData, cid)
       else this.#onEvent(event, data, cid)
     } else {
       this.raw.put(text)
     }
   }
 
-  #onProtocolEvent (event: string, data: any, cid: unknown): void {
+  #onProtocolEvent (event: string, data: ProtocolData, cid: unknown): void {
     if (event === '#publish') {
       this.#mailboxOf(data.channel).put(data.data)
       return

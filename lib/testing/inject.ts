@@ -58,7 +58,7 @@ export async function injectSC<const C extends ScTestContract | undefined = unde
     client.terminate()
     throw err
   }
-  return client as unknown as ScTestClient<C>
+  return client as ScTestClient<C>
 }
 
 /** A token as the server itself would give it. */
