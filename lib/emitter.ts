@@ -36,13 +36,14 @@ interface Entry {
 }
 
 /**
- * Listeners by event name, in a Map: names that clients choose can be any text.
+ * Listeners by event name, in a Map: names that clients choose can be any text. `Objects` says what the streams of its local
+ * events give: one object for each, as in SocketCluster 15 and later.
  * A listener that throws or rejects never harms who emits: `onListenerError` gets the error.
  */
-export abstract class Emitter {
+export abstract class Emitter<Objects extends object> {
   // Most sockets listen to little; what is not used is not made.
   #entries: Map<string, Entry[]> | null = null
-  #streams: StreamSet | null = null
+  #streams: StreamSet<Objects> | null = null
 
   /** Gets what a listener threw or rejected with. */
   protected abstract onListenerError (err: unknown, event: string): void
@@ -108,7 +109,7 @@ export abstract class Emitter {
   }
 
   /** The streams of its local events, made on first use. */
-  protected get streams (): StreamSet {
+  protected get streams (): StreamSet<Objects> {
     return (this.#streams ??= new StreamSet(this.streamKeeper()))
   }
 
@@ -118,17 +119,17 @@ export abstract class Emitter {
   }
 
   /** The stream of an event, made on first use. */
-  protected stream (event: string): Stream<unknown> {
+  protected stream<E extends keyof Objects & string> (event: E): Stream<Objects[E]> {
     return this.streams.of(event)
   }
 
   /** The stream of an event if somebody reads it. */
-  protected activeStream (event: string): Stream<unknown> | undefined {
+  protected activeStream<E extends keyof Objects & string> (event: E): Stream<Objects[E]> | undefined {
     return this.#streams?.active(event)
   }
 
   /** Ends the loops over one event at once. */
-  protected stopStream (event: string): void {
+  protected stopStream (event: keyof Objects & string): void {
     this.#streams?.stop(true, event)
   }
 
@@ -140,7 +141,12 @@ export abstract class Emitter {
   getAllListenersBackpressure (): number { return this.#streams?.backpressure() ?? 0 }
 
   /** Calls the listeners of a local event and writes to its stream. */
-  protected fire<Args extends unknown[]> (event: string, args: Args, toObject?: (...args: Args) => unknown): void {
+  protected fire<E extends keyof Objects & string, Args extends unknown[]> (event: E, args: Args, toObject: (...args: Args) => Objects[E]): void {
+    this.tellListeners(event, args)
+    this.activeStream(event)?.write(toObject(...args), carried(args))
+  }
+
+  protected tellListeners (event: string, args: unknown[]): void {
     this.forEachListener(event, (listener) => {
       try {
         promiseOf(listener.apply(this.receiver, args))?.then(undefined, (err: unknown) => this.onListenerError(err, event))
@@ -148,6 +154,5 @@ export abstract class Emitter {
         this.onListenerError(err, event)
       }
     })
-    if (toObject !== undefined) this.activeStream(event)?.write(toObject(...args), carried(args))
   }
 }

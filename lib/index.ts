@@ -19,7 +19,8 @@ export type * from '../types/server.js'
 export type * from '../types/stats.js'
 export type * from '../types/user-data.js'
 export type * from '../types/validation.js'
-export type { ChannelContext, EventContext } from '../types/routes.js'
+export type { ScChannelContext as ChannelContext } from '../types/contracts.js'
+export type { EventContext } from '../types/routes.js'
 
 /** One client's connection. */
 export interface ScServerSocket extends Socket {}

@@ -221,8 +221,8 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 }
 
-/** The streams of one kind, by name, with what SocketCluster tells of them. */
-export class StreamSet {
+/** The streams of one kind, by name, with what SocketCluster tells of them. `Values` says what the stream of a name gives. */
+export class StreamSet<Values extends object> {
   readonly #streams = new Map<string, Stream<unknown>>()
   readonly #keeper: StreamKeeper
   #lastId = 0
@@ -233,16 +233,16 @@ export class StreamSet {
   }
 
   /** Made on first use. */
-  of (name: string): Stream<unknown> {
+  of<Name extends keyof Values & string> (name: Name): Stream<Values[Name]> {
     let stream = this.#streams.get(name)
     if (stream === undefined) this.#streams.set(name, stream = new Stream(name, this.#keeper, this.#nextId))
-    return stream
+    return stream as Stream<Values[Name]>
   }
 
   /** The stream of a name if somebody reads it. */
-  active (name: string): Stream<unknown> | undefined {
+  active<Name extends keyof Values & string> (name: Name): Stream<Values[Name]> | undefined {
     const stream = this.#streams.get(name)
-    return stream?.active === true ? stream : undefined
+    return stream?.active === true ? stream as Stream<Values[Name]> : undefined
   }
 
   /** Ends all loops, and those that start later. */

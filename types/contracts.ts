@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ScChannel } from './exchange.js'
-import type { Hook } from './hooks.js'
+import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
@@ -58,11 +58,7 @@ export type CheckedEvent<Contract> = [keyof Contract & SchemaKeyword] extends [n
 export type CheckedChannel<Shape> = ScChannelShape & Only<Shape, ScChannelShape>
 
 /** What a channel's policies get. */
-export interface ScChannelContext<Data = UserData, Params = Readonly<Record<string, string>>> {
-  readonly socket: ScServerSocket
-  readonly channel: string
-  /** What the pattern's parameters matched, as text. */
-  readonly params: Params
+export interface ScChannelContext<Data = UserData, Params = Readonly<Record<string, string>>> extends ChannelRequest<ScServerSocket, Data, Params> {
   /** The message; for `subscribe` what the client sent with its subscription. */
   data: Data
   /** True when an existing subscription is checked again because the socket's authorization changed. */

@@ -5,6 +5,20 @@ export type ScChannelState = 'subscribed' | 'pending' | 'unsubscribed'
 
 export type ScWatcher = (data: UserData) => void | Promise<void>
 
+/** The events of the exchange and what their listeners get. */
+export interface ExchangeEvents {
+  subscribe: [channel: string]
+  unsubscribe: [channel: string]
+  subscribeFail: [err: Error, channel: string]
+}
+
+/** The events of a channel and what their listeners get. */
+export interface ChannelEvents extends ExchangeEvents {
+  subscribeStateChange: [change: ChannelEventObjects['subscribeStateChange']]
+  /** Messages may have been lost. */
+  dropOut: [channel: string]
+}
+
 /** What `exchange.listener(event)` gives of each event. */
 export interface ExchangeEventObjects {
   subscribe: { channel: string }
@@ -60,10 +74,8 @@ export interface ScExchange {
   /** Removes one handler, or all of the channel. */
   unwatch (channel: string, handler?: ScWatcher): void
   watchers (channel: string): ScWatcher[]
-  on (event: 'subscribe' | 'unsubscribe', listener: (channel: string) => void): this
-  on (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
-  once (event: 'subscribe' | 'unsubscribe', listener: (channel: string) => void): this
-  once (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
+  on<E extends keyof ExchangeEvents> (event: E, listener: (...args: ExchangeEvents[E]) => unknown): this
+  once<E extends keyof ExchangeEvents> (event: E, listener: (...args: ExchangeEvents[E]) => unknown): this
   off (event?: string, listener?: AnyListener): this
   /** `off` for one listener; `once` of `node:events` needs it. */
   removeListener (event: string, listener: AnyListener): this
@@ -91,9 +103,7 @@ export interface ScChannel extends AsyncIterable<UserData> {
   destroy (): void
   /** The next message. */
   once (timeout?: OnceTimeout): Promise<UserData>
-  on (event: 'subscribe' | 'unsubscribe' | 'dropOut', listener: (channel: string) => void): this
-  on (event: 'subscribeFail', listener: (err: Error, channel: string) => void): this
-  on (event: 'subscribeStateChange', listener: (change: { channel: string, oldState: ScChannelState, newState: ScChannelState }) => void): this
+  on<E extends keyof ChannelEvents> (event: E, listener: (...args: ChannelEvents[E]) => unknown): this
   off (event?: string, listener?: AnyListener): this
   /** `off` for one listener; `once` of `node:events` needs it. */
   removeListener (event: string, listener: AnyListener): this

@@ -23,9 +23,16 @@ export interface AuthenticateRequest<Socket> {
   readonly signedAuthToken: string | null
 }
 
-export interface SubscribeRequest<Socket> {
+/** What all hooks and policies of a channel get, whatever a client does there. */
+export interface ChannelRequest<Socket, Data = UserData, Params = Readonly<Record<string, string>>> {
   readonly socket: Socket
   readonly channel: string
+  /** What the parameters of the pattern that the channel matches are there, as text. */
+  readonly params: Params
+  data: Data
+}
+
+export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
   readonly waitForAuth: boolean | undefined
   /** The subscription's data; assigning replaces it, `undefined` keeps the old value. */
   data: UserData
@@ -33,12 +40,9 @@ export interface SubscribeRequest<Socket> {
   readonly authTokenExpiredError?: Error
   /** True when an existing subscription is checked again because the socket's authorization changed. */
   readonly revalidation: boolean
-  /** The channel's parameters when it matches a declared pattern. */
-  readonly params: Readonly<Record<string, string>>
 }
 
-export interface PublishInRequest<Socket> {
-  readonly socket: Socket
+export interface PublishInRequest<Socket> extends ChannelRequest<Socket> {
   /** Assigning another text publishes there instead, if all rules of that channel let a client's message in. */
   channel: string
   /** Assigning replaces the message, `undefined` keeps the old value. */
@@ -46,18 +50,15 @@ export interface PublishInRequest<Socket> {
   /** Sent back to the publisher with its ack. */
   ackData?: UserData
   readonly authTokenExpiredError?: Error
-  readonly params: Readonly<Record<string, string>>
 }
 
-export interface PublishOutRequest<Socket> {
+export interface PublishOutRequest<Socket> extends ChannelRequest<Socket> {
   /** The receiving socket. */
   readonly socket: Socket
-  readonly channel: string
   /** This recipient's own copy; editing or assigning it changes nothing for others. */
   data: UserData
   /** Set it to send the shared, already encoded message and ignore edits. */
   useCache?: boolean
-  readonly params: Readonly<Record<string, string>>
 }
 
 export interface EmitRequest<Socket> {

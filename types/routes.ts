@@ -44,10 +44,8 @@ export interface EventContext {
   readonly reply?: FastifyReply
 }
 
-/** What a channel's policies get, whatever its pattern and its schema. */
-export type ChannelContext = ScChannelContext
-
-export type ChannelPolicy = (this: FastifyInstance, context: ChannelContext) => unknown
+/** A channel's policy, whatever its pattern and its schema. */
+export type ChannelPolicy = (this: FastifyInstance, context: ScChannelContext) => unknown
 
 /** A channel pattern declared with `scChannel`, compiled; or what undeclared names get. */
 export interface ChannelRoute {

@@ -1,4 +1,4 @@
-import type { ChannelEventObjects, ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
@@ -14,15 +14,12 @@ export interface ChannelPort {
   warn (err: unknown): void
 }
 
-interface ChannelEvents {
-  subscribe: [channel: string]
-  unsubscribe: [channel: string]
-  dropOut: [channel: string]
-  subscribeFail: [error: Error, channel: string]
-  subscribeStateChange: [change: ChannelEventObjects['subscribeStateChange']]
+/** What its streams give: its messages have one of their own. */
+interface StreamObjects extends ChannelEventObjects {
+  messages: unknown
 }
 
-const eventObjects: { readonly [E in keyof ChannelEvents]: (...args: ChannelEvents[E]) => ChannelEventObjects[E] } = {
+const eventObjects: { readonly [E in keyof ChannelEvents]: (...args: ChannelEvents[E]) => StreamObjects[E] } = {
   subscribe: (channel) => ({ channel }),
   unsubscribe: (channel) => ({ channel }),
   dropOut: (channel) => ({ channel }),
@@ -31,7 +28,7 @@ const eventObjects: { readonly [E in keyof ChannelEvents]: (...args: ChannelEven
 }
 
 /** One channel of the server's own exchange. */
-export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
+export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel, Watcher {
   declare readonly PENDING: 'pending'
   declare readonly SUBSCRIBED: 'subscribed'
   declare readonly UNSUBSCRIBED: 'unsubscribed'
@@ -116,7 +113,7 @@ export class ExchangeChannel extends Emitter implements ScChannel, Watcher {
 
   listener<E extends keyof ChannelEventObjects> (event: E): ScStream<ChannelEventObjects[E]> {
     checkText('listener', 'event', event)
-    return this.stream(event) as ScStream<unknown> as ScStream<ChannelEventObjects[E]>
+    return this.stream(event)
   }
 
   /** Ends all loops over this channel. */

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../../types/broker.js'
-import type { ExchangeEventObjects, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { Checked, ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
 import { checkCallback, checkText } from '../arguments.js'
@@ -21,12 +21,6 @@ export interface ExchangeHost {
   warn (err: unknown): void
 }
 
-interface ExchangeEvents {
-  subscribe: [channel: string]
-  unsubscribe: [channel: string]
-  subscribeFail: [error: Error, channel: string]
-}
-
 const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {
   subscribe: (channel) => ({ channel }),
   unsubscribe: (channel) => ({ channel }),
@@ -34,7 +28,7 @@ const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEv
 }
 
 /** The server's own publisher and subscriber. */
-export class Exchange extends Emitter implements ScExchange, ChannelPort {
+export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchange, ChannelPort {
   readonly #link: BrokerLink
   readonly #hub: Hub
   readonly #host: ExchangeHost
@@ -217,7 +211,7 @@ export class Exchange extends Emitter implements ScExchange, ChannelPort {
   watchers (name: string): ScWatcher[] { return this.#channels.get(name)?.watchers() ?? [] }
   listener<E extends keyof ExchangeEventObjects> (event: E): ScStream<ExchangeEventObjects[E]> {
     checkText('listener', 'event', event)
-    return this.stream(event) as ScStream<unknown> as ScStream<ExchangeEventObjects[E]>
+    return this.stream(event)
   }
 
   /** Tells channel objects that messages may have been lost: of one channel, or of all. */

@@ -1,11 +1,11 @@
 import type { EventPacket } from '../../types/protocol.js'
 import type { EventRequest } from '../../types/hooks.js'
-import type { Checked, EventContext, EventRoute } from '../../types/routes.js'
+import type { Checked, EventContext, EventRoute, HookLists } from '../../types/routes.js'
 import type { ScServerSocket } from '../../types/server.js'
 import { follow } from '../barrier.js'
 import { scError } from '../errors.js'
 import { HookFailure, thrownBy } from '../lifecycle/block.js'
-import { type AnyHook, runHooks } from '../lifecycle/run.js'
+import { runHooks } from '../lifecycle/run.js'
 import { printAs } from '../printing.js'
 import { promiseOf } from '../promises.js'
 import { Owed } from '../socket/activity.js'
@@ -202,7 +202,7 @@ function failRoute (run: RouteRun, failure: unknown): void {
 }
 
 /** Hooks that observe: the client has its answer, so what they throw is a warning. */
-function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: readonly AnyHook[]): void {
+function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: HookLists['onResponse' | 'onError']): void {
   const { context, eventRequest: request, route, session } = run
   const failed = (failure: unknown): void => context.monitor.warn(thrownBy(failure), session.log)
   try {

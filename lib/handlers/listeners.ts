@@ -11,8 +11,9 @@ import { Response } from './response.js'
 /** Calls the socket's own listeners of an event, as in SocketCluster. */
 export function callListeners (context: HandlerContext, session: Session, packet: EventPacket, data: unknown): void {
   const { event, cid } = packet
-  const stream = cid === undefined ? session.activeReceiver(event) : session.activeProcedure(event)
-  if (!session.hasListeners(event) && stream === undefined) {
+  const receiver = cid === undefined ? session.activeReceiver(event) : undefined
+  const procedure = cid === undefined ? undefined : session.activeProcedure(event)
+  if (!session.hasListeners(event) && receiver === undefined && procedure === undefined) {
     if (cid !== undefined) refuse(context, session, cid, scError('SC_ERR_EVENT_UNKNOWN', [event]), 'deliberate')
     return
   }
@@ -40,11 +41,11 @@ export function callListeners (context: HandlerContext, session: Session, packet
     }
   })
   if (response === null) {
-    stream?.write(data, data)
+    receiver?.write(data, data)
     return
   }
   // Its data count with the answer that is owed.
-  stream?.write(response, undefined)
+  procedure?.write(response, undefined)
   if (response.sent) return
   session.activity.keep(response, data)
   context.deadlines.handlers.add(response)

@@ -1,3 +1,4 @@
+import type { ScChannelContext } from '../../types/contracts.js'
 import type { EventPacket } from '../../types/protocol.js'
 import type { PublishInRequest } from '../../types/hooks.js'
 import type { Checked, HookLists, ResolvedChannel } from '../../types/routes.js'
@@ -110,7 +111,7 @@ class PublishRun {
     const policy = route.publish
     if (policy === null || this.asked) return this.send()
     this.asked = true
-    const request = { socket: session.socket, channel, params, data }
+    const request: ScChannelContext = { socket: session.socket, channel, params, data }
     return decide(() => runHooks('publish policy', [policy], route.instance, request, context.deadlines.hooks), () => {
       if (request.data === data) return this.send()
       // What the policy assigned is a message that nobody has checked.

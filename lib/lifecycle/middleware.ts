@@ -3,12 +3,8 @@ import { scError } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import { read } from '../untrusted.js'
 import { MiddlewareBlock } from './block.js'
-import type { AnyHook } from './run.js'
 
 export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
-
-/** A middleware of whatever line. */
-export type AnyMiddleware = (request: never, next: Next) => unknown
 
 /**
  * A SocketCluster middleware `fn(req, next)` as a hook. It passes when `next` is called without an error, or when a function
@@ -16,9 +12,9 @@ export type AnyMiddleware = (request: never, next: Next) => unknown
  *
  * @param warn gets the error of a second call of `next`, and of what is thrown after the first
  */
-export function toHook (line: MiddlewareLine, middleware: AnyMiddleware, warn: (err: unknown) => void): AnyHook {
+export function toHook<Request> (line: MiddlewareLine, middleware: (request: Request, next: Next) => unknown, warn: (err: unknown) => void): (request: Request) => void | Promise<void> {
   const takesNext = middleware.length >= 2
-  const hook = (request: never): void | Promise<void> => {
+  const hook = (request: Request): void | Promise<void> => {
     let settled = false
     let block: MiddlewareBlock | null = null
     let settle: (() => void) | null = null

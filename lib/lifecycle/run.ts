@@ -5,8 +5,11 @@ import { promiseOf } from '../promises.js'
 import { read } from '../untrusted.js'
 import { HookFailure } from './block.js'
 
-/** Whatever a hook of a line is called with. */
+/** A hook of whatever line. */
 export type AnyHook = (this: never, request: never) => unknown
+
+/** A hook that is called for an instance with a request. */
+type HookOf<Instance, Request> = (this: Instance, request: Request) => unknown
 
 /**
  * Runs hooks in order. Nothing is allocated and nothing awaited as long as they return nothing; from the first promise on
@@ -16,12 +19,12 @@ export type AnyHook = (this: never, request: never) => unknown
  * @param deadlines limits each hook that returns a promise; over it comes a `TimeoutError`
  * @throws HookFailure with what a hook threw; what one rejects with is a rejection with a HookFailure
  */
-export function runHooks (list: string, hooks: readonly AnyHook[], instance: unknown, request: unknown, deadlines: Deadlines): void | Promise<void> {
+export function runHooks<Instance, Request> (list: string, hooks: ReadonlyArray<HookOf<Instance, Request>>, instance: Instance, request: Request, deadlines: Deadlines): void | Promise<void> {
   const began = hooksBegan()
   let at = 0
   try {
     for (; at < hooks.length; at++) {
-      const running = promiseOf(hooks[at]!.call(instance as never, request as never))
+      const running = promiseOf(hooks[at]!.call(instance, request))
       if (running !== undefined) return runRest(list, hooks, at, running, instance, request, deadlines, began)
     }
   } catch (thrown) {
@@ -34,13 +37,13 @@ export function hooksBegan (): number | undefined {
   return diagnostics.blocked.hasSubscribers ? performance.now() : undefined
 }
 
-async function runRest (list: string, hooks: readonly AnyHook[], at: number, first: Promise<unknown>, instance: unknown, request: unknown, deadlines: Deadlines, began: number | undefined): Promise<void> {
+async function runRest<Instance, Request> (list: string, hooks: ReadonlyArray<HookOf<Instance, Request>>, at: number, first: Promise<unknown>, instance: Instance, request: Request, deadlines: Deadlines, began: number | undefined): Promise<void> {
   let running: Promise<unknown> | undefined = first
   try {
     for (;;) {
       if (running !== undefined) await withDeadline(running, deadlines, () => scError('SC_ERR_HOOK_TIMEOUT', [list, deadlines.duration]))
       if (++at >= hooks.length) return
-      running = promiseOf(hooks[at]!.call(instance as never, request as never))
+      running = promiseOf(hooks[at]!.call(instance, request))
     }
   } catch (thrown) {
     throw hookFailure(list, hooks, at, thrown, began)

@@ -29,7 +29,7 @@ const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents
 
 /** Emits the server's events. A listener that throws or rejects harms neither the socket nor the other listeners. */
 export class Events {
-  readonly #streams: StreamSet
+  readonly #streams: StreamSet<ServerEventObjects>
 
   /** @param onListenerError gets what a listener threw, and the event it listened to */
   constructor (readonly emitter: EventEmitter, readonly onListenerError: (err: unknown, event: string) => void) {
@@ -52,10 +52,10 @@ export class Events {
     this.#streams.active(event)?.write(eventObjects[event](...args), carried(args))
   }
 
-  get streams (): StreamSet { return this.#streams }
+  get streams (): StreamSet<ServerEventObjects> { return this.#streams }
 
   stream<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]> {
-    return this.#streams.of(event) as ScStream<unknown> as ScStream<ServerEventObjects[E]>
+    return this.#streams.of(event)
   }
 
   /** Ends all loops over events. */

@@ -1,14 +1,23 @@
-import type { MiddlewareLine } from '../../types/hooks.js'
+import type { IncomingMessage } from 'node:http'
+import type { Middleware, MiddlewareLine, MiddlewareRequest } from '../../types/hooks.js'
+import type { ScServerSocket } from '../../types/server.js'
 import { scError, typeName } from '../errors.js'
-import { type AnyMiddleware, middlewareLines, toHook } from '../lifecycle/middleware.js'
-import type { AnyHook } from '../lifecycle/run.js'
+import { middlewareLines, toHook } from '../lifecycle/middleware.js'
 import type { Scope } from '../lifecycle/scope.js'
+
+type SocketMiddleware<Line extends MiddlewareLine> = Middleware<Line, ScServerSocket, IncomingMessage>
+
+/** A middleware, and the hook that it was made. */
+interface Added<Line extends MiddlewareLine> {
+  readonly fn: SocketMiddleware<Line>
+  readonly hook: (request: MiddlewareRequest<Line, ScServerSocket, IncomingMessage>) => void | Promise<void>
+}
 
 /** SocketCluster's middleware: it feeds the hook lists of the context that registered the plugin, at any time. */
 export class LegacyMiddleware {
   readonly #root: Scope
   readonly #warn: (err: unknown) => void
-  readonly #hooks = new Map<MiddlewareLine, Array<{ fn: AnyMiddleware, hook: AnyHook }>>()
+  readonly #added: { [Line in MiddlewareLine]: Array<Added<Line>> } = { handshakeWS: [], handshakeSC: [], authenticate: [], subscribe: [], publishIn: [], publishOut: [], emit: [] }
 
   constructor (root: Scope, warn: (err: unknown) => void) {
     this.#root = root
@@ -16,29 +25,26 @@ export class LegacyMiddleware {
   }
 
   /** The middleware of the HTTP upgrade, as hooks. */
-  get handshakeWS (): AnyHook[] {
-    return this.#hooks.get('handshakeWS')?.map(({ hook }) => hook) ?? []
+  get handshakeWS (): Array<Added<'handshakeWS'>['hook']> {
+    return this.#added.handshakeWS.map(({ hook }) => hook)
   }
 
   /** @throws InvalidArgumentsError for an unknown line or what is no function */
-  add (line: MiddlewareLine, fn: AnyMiddleware): void {
+  add<Line extends MiddlewareLine> (line: Line, fn: SocketMiddleware<Line>): void {
     this.#check(line)
     if (typeof fn !== 'function') throw scError('SC_ERR_MIDDLEWARE_FUNCTION', [line, typeName(fn)])
     const hook = toHook(line, fn, this.#warn)
-    const added = this.#hooks.get(line)
-    if (added === undefined) this.#hooks.set(line, [{ fn, hook }])
-    else added.push({ fn, hook })
+    this.#added[line].push({ fn, hook })
     if (line !== 'handshakeWS') this.#root.add(line, hook)
   }
 
   /** Removes a middleware wherever it was added. */
-  remove (line: MiddlewareLine, fn: AnyMiddleware): void {
+  remove<Line extends MiddlewareLine> (line: Line, fn: SocketMiddleware<Line>): void {
     this.#check(line)
-    const added = this.#hooks.get(line) ?? []
-    this.#hooks.set(line, added.filter((entry) => entry.fn !== fn))
-    if (line === 'handshakeWS') return
-    for (const entry of added) {
-      if (entry.fn === fn) this.#root.remove(line, entry.hook)
+    const added: Array<Added<Line>> = this.#added[line]
+    for (const entry of added.filter((entry) => entry.fn === fn)) {
+      added.splice(added.indexOf(entry), 1)
+      if (line !== 'handshakeWS') this.#root.remove(line, entry.hook)
     }
   }
 

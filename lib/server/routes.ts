@@ -3,10 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import type { WebSocketServer } from 'ws'
 import { follow } from '../barrier.js'
 import { ScError, scError } from '../errors.js'
-import { type AnyHook, runHooks } from '../lifecycle/run.js'
+import { runHooks } from '../lifecycle/run.js'
 import { writeLine } from '../log.js'
 import { isInstance, messageOf } from '../untrusted.js'
 import type { ServerCore } from './core.js'
+import type { LegacyMiddleware } from './legacy-middleware.js'
 import { Hosts, Origins } from './origins.js'
 import type { Upgrades } from './upgrades.js'
 
@@ -118,7 +119,7 @@ function refuse (reply: FastifyReply, { message, code, statusCode = 503 }: ScErr
   reply.code(statusCode).header('retry-after', retryAfter).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
 
-async function runMiddleware (core: ServerCore, middleware: readonly AnyHook[], request: FastifyRequest): Promise<void> {
+async function runMiddleware (core: ServerCore, middleware: LegacyMiddleware['handshakeWS'], request: FastifyRequest): Promise<void> {
   try {
     await runHooks('handshakeWS', middleware, undefined, request.raw, core.deadlines.hooks)
   } catch (thrown) {

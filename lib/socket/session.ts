@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScAuthToken } from '../../types/auth.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
-import type { ScServerSocket, SocketEvents, SocketState } from '../../types/server.js'
+import type { ScProcedureRequest, ScServerSocket, SocketEventObjects, SocketEvents, SocketState } from '../../types/server.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
@@ -24,6 +24,7 @@ import type { SocketHost } from './host.js'
 import { judgeSilence, sendPing } from './keep-alive.js'
 import { KeyedQueue } from './keyed-queue.js'
 import { Outbound } from './outbound.js'
+import type { ProcedureObjects, ReceiverObjects } from './socket-streams.js'
 import { Subscriptions } from './subscriptions.js'
 
 /**
@@ -31,7 +32,7 @@ import { Subscriptions } from './subscriptions.js'
  * the socket is, what it is subscribed to, what is said to it and what it has under way. The application sees its socket,
  * which is a façade.
  */
-export class Session extends Emitter implements HeartbeatTarget, Subscriber {
+export class Session extends Emitter<SocketEventObjects> implements HeartbeatTarget, Subscriber {
   /** What the application sees. */
   socket!: ScServerSocket
   state: SocketState = 'connecting'
@@ -54,8 +55,8 @@ export class Session extends Emitter implements HeartbeatTarget, Subscriber {
   readonly #host: SocketHost<Session>
   readonly #fastifyRequest: FastifyRequest
   #log: FastifyBaseLogger | null = null
-  #receivers: StreamSet | null = null
-  #procedures: StreamSet | null = null
+  #receivers: StreamSet<ReceiverObjects> | null = null
+  #procedures: StreamSet<ProcedureObjects> | null = null
 
   constructor (readonly id: string, host: SocketHost<Session>, readonly connection: Connection, fastifyRequest: FastifyRequest) {
     super()
@@ -210,7 +211,7 @@ export class Session extends Emitter implements HeartbeatTarget, Subscriber {
 
   /** An event of the wire that only observes: nobody can answer it. */
   fireWire (event: string, data: unknown): void {
-    this.fire(event, [data])
+    this.tellListeners(event, [data])
   }
 
   /** Whether anybody would notice a local event. */
@@ -244,11 +245,11 @@ export class Session extends Emitter implements HeartbeatTarget, Subscriber {
 
   // Its streams
 
-  get listenerStreams (): StreamSet { return this.streams }
-  get receiverStreams (): StreamSet { return (this.#receivers ??= new StreamSet(this.streamKeeper())) }
-  get procedureStreams (): StreamSet { return (this.#procedures ??= new StreamSet(this.streamKeeper())) }
+  get listenerStreams (): StreamSet<SocketEventObjects> { return this.streams }
+  get receiverStreams (): StreamSet<ReceiverObjects> { return (this.#receivers ??= new StreamSet(this.streamKeeper())) }
+  get procedureStreams (): StreamSet<ProcedureObjects> { return (this.#procedures ??= new StreamSet(this.streamKeeper())) }
   activeReceiver (event: string): Stream<unknown> | undefined { return this.#receivers?.active(event) }
-  activeProcedure (event: string): Stream<unknown> | undefined { return this.#procedures?.active(event) }
+  activeProcedure (event: string): Stream<ScProcedureRequest> | undefined { return this.#procedures?.active(event) }
 
   /** How many values wait for the slowest loop over any of its streams. */
   get streamBackpressure (): number {

@@ -3,14 +3,19 @@ import type { ScConsumerStats, ScProcedureRequest, ScSocketStreams, SocketEventO
 import { checkText } from '../arguments.js'
 import type { StreamSet } from '../streams.js'
 
+/** What clients transmit, by the names they choose. */
+export type ReceiverObjects = Record<string, unknown>
+/** What clients call. */
+export type ProcedureObjects = Record<string, ScProcedureRequest>
+
 /** Where the streams of a socket are, each set made when it is first asked for. */
 export interface StreamSource {
   /** Of its local events. */
-  readonly listenerStreams: StreamSet
+  readonly listenerStreams: StreamSet<SocketEventObjects>
   /** Of what clients transmit. */
-  readonly receiverStreams: StreamSet
+  readonly receiverStreams: StreamSet<ReceiverObjects>
   /** Of what clients call. */
-  readonly procedureStreams: StreamSet
+  readonly procedureStreams: StreamSet<ProcedureObjects>
 }
 
 /** The streams of a socket by SocketCluster's names. */
@@ -23,7 +28,7 @@ export abstract class SocketStreams implements ScSocketStreams {
 
   listener<E extends keyof SocketEvents> (event: E): ScStream<SocketEventObjects[E]> {
     checkText('listener', 'event', event)
-    return this.#source.listenerStreams.of(event) as ScStream<unknown> as ScStream<SocketEventObjects[E]>
+    return this.#source.listenerStreams.of(event)
   }
 
   receiver (event: string): ScStream<unknown> {
@@ -33,7 +38,7 @@ export abstract class SocketStreams implements ScSocketStreams {
 
   procedure (event: string): ScStream<ScProcedureRequest> {
     checkText('procedure', 'event', event)
-    return this.#source.procedureStreams.of(event) as ScStream<unknown> as ScStream<ScProcedureRequest>
+    return this.#source.procedureStreams.of(event)
   }
 
   getListenerBackpressure (event: string): number { return this.#source.listenerStreams.backpressure(event) }
