@@ -388,6 +388,23 @@ t.test('hooks of the application that refuse an upgrade, wherever they stand', a
   }
 })
 
+t.test('hooks that never decide about an upgrade, whoever brought it to the route', async (t) => {
+  for (const [name, setUp] of Object.entries<(app: FastifyInstance) => unknown>({
+    'our own': (app) => sc(app, { handshakeTimeout: 200 }),
+    'an own @fastify/websocket before it': async (app) => { await own()(app); await sc(app, { handshakeTimeout: 200 }) },
+    'an own @fastify/websocket after it': async (app) => { await sc(app, { handshakeTimeout: 200 }); await own()(app) },
+    'in a context with a prefix': async (app) => { await own()(app); await app.register(async (child) => { await sc(child, { handshakeTimeout: 200 }) }, { prefix: '/socketcluster' }) }
+  })) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.addHook('onRequest', ({ url }, _reply, done) => { if (!url.startsWith('/socketcluster')) done() })
+    await setUp(app)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as AddressInfo
+    await t.rejects(RawClient.open(t, port, { path: app.hasDecorator('scServer') ? app.scServer.getPath() : '/socketcluster/socketcluster/' }), /Unexpected server response: 503/, name)
+  }
+})
+
 t.test('one registration ends, another goes on', async (t) => {
   let one!: FastifyInstance
   const app = await start(t, {}, (app) => {
