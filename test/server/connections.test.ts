@@ -31,7 +31,7 @@ class FakeSession {
   readonly handshake: Timed
   release: (() => void) = () => {}
   closed: Promise<void> = new Promise((resolve) => { this.release = resolve })
-  readonly port = { recount () {}, bufferedBytes: 0, closed: this.closed }
+  readonly connection = { recount () {}, bufferedBytes: 0, closed: this.closed }
 
   constructor (id: string, request: FastifyRequest, readonly connections: () => Connections) {
     this.id = id

@@ -59,7 +59,7 @@ t.test('a wave is closed every 100 ms, and the next does not wait for it', async
   let closing = 0
   let left = (): void => {}
   const gone = new Promise<void>((resolve) => { left = resolve })
-  const sockets = Array.from({ length: 2_000 }, () => ({ state: 'open', activity: { isQuiet: true }, port: { closed: gone }, disconnect () { closing++ }, terminate () {} }))
+  const sockets = Array.from({ length: 2_000 }, () => ({ state: 'open', activity: { isQuiet: true }, connection: { closed: gone }, disconnect () { closing++ }, terminate () {} }))
   const drained = drainSockets(sockets as never, { closeCode: 1001, closeReason: '', closeTimeout: 60_000, drainTimeout: 2_000 })
   for (let wave = 1; wave <= 20; wave++) {
     t.equal(closing, wave * 100)

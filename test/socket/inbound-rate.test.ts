@@ -25,7 +25,7 @@ function setUp (t: Test, options: Partial<typeof defaults> = {}, compressed = fa
     state: 'open',
     lastSeen: clock.now,
     host: { options: { ...defaults, ...options } },
-    port: { compressed },
+    connection: { compressed },
     activity: {
       get overRate () { return paused },
       set overRate (over: boolean) { paused = over }
