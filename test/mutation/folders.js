@@ -1,0 +1,35 @@
+// What is mutated, and which tests have to notice. One row for each folder of `lib/`.
+import { existsSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+export const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/**
+ * The tests of a folder are all of the folder of `test/` that has its name, and those named here: tests of other folders that are
+ * quick, start no process of their own, and are about this one.
+ * @type {Record<string, string[]>}
+ */
+export const folders = {
+  protocol: [],
+  lifecycle: [],
+  exchange: ['test/compat/exchange.test.ts'],
+  transport: [],
+  handlers: ['test/compat/middleware.test.ts', 'test/compat/socket.test.ts', 'test/server/lost-rights.test.ts'],
+  socket: [],
+  auth: []
+}
+
+/** The files of `lib/` of a folder. */
+export function sourcesOf (folder) {
+  return filesOf(`lib/${folder}`, '.ts')
+}
+
+/** The files of tests of a folder. */
+export function testsOf (folder) {
+  const own = `test/${folder}`
+  return [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts') : []), ...folders[folder]]
+}
+
+function filesOf (path, end) {
+  return readdirSync(`${root}${path}`).filter((name) => name.endsWith(end)).sort().map((name) => `${path}/${name}`)
+}
