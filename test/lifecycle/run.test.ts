@@ -2,14 +2,14 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import t, { type Test } from 'tap'
 import { Deadlines } from '../../lib/deadlines.js'
 import { HookFailure } from '../../lib/lifecycle/block.js'
-import { type AnyHook, decide, hookFailure, hooksBegan, runHooks, withDeadline } from '../../lib/lifecycle/run.js'
+import { decide, hookFailure, hooksBegan, runHooks, withDeadline } from '../../lib/lifecycle/run.js'
 import { Clock } from '../helpers/clock.js'
 
 const none = new Deadlines(0)
 const error = new Error('no')
 /** A HookFailure is none of the errors that `rejects` knows. */
 const failure = (fields: object): any => fields
-const run = (hooks: unknown[], deadlines = none, instance: unknown = undefined, request: unknown = undefined) => runHooks('emit', hooks as AnyHook[], instance, request, deadlines)
+const run = (hooks: unknown[], deadlines = none, instance: unknown = undefined, request: unknown = undefined) => runHooks('emit', hooks as Array<(this: unknown, request: unknown) => unknown>, instance, request, deadlines)
 
 /** Somebody listens to what is blocked, until the test ends. */
 function listen (t: Test): void {
