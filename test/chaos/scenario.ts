@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Broker } from '../../types/broker.js'
 import { BrokerLink } from '../../lib/broker/link.js'
 import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
@@ -323,9 +325,26 @@ export interface OutageReport {
   seconds: number
   attempted: number
   refused: number
-  /** MB that the process grew by at most, over what it had when the outage began. */
+  /** MB of what was published. */
+  published: number
+  /** MB that are in use at its end beyond those when it began, garbage left out. */
+  keptBy: number
+  /** MB that the process grew by at most, garbage and the system's buffers included. */
   grownBy: number
   microsecondsPerRefusal: number
+}
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+/** Bytes that are in use, garbage left out. */
+async function inUse (): Promise<number> {
+  for (let i = 0; i < 2; i++) {
+    collect()
+    await sleep(10)
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
 }
 
 /** Publishes 20,000 times a second into an outage. */
@@ -358,11 +377,13 @@ export async function runOutage (name: EngineName, seconds: number): Promise<Out
     await engine.kill()
     while (link.state === 'up') await sleep(5)
     await publishFor(2000, () => {})
+    const kept = await inUse()
     const before = process.memoryUsage().rss
     let most = before
     attempted = refused = spent = 0
     await publishFor(seconds * 1000, () => { most = Math.max(most, process.memoryUsage().rss) })
-    return { seconds, attempted, refused, grownBy: (most - before) / 1e6, microsecondsPerRefusal: spent * 1000 / refused }
+    const keptBy = (await inUse() - kept) / 1e6
+    return { seconds, attempted, refused, published: attempted * data.length / 1e6, keptBy, grownBy: (most - before) / 1e6, microsecondsPerRefusal: spent * 1000 / refused }
   } finally {
     await cleanups.run()
   }
