@@ -1,5 +1,5 @@
 // Whatever is kept for a connection is counted, by about what it takes, from when it is kept until the connection ends: a limit
-// sees only what is counted. How much may be kept is in held.test.ts.
+// sees only what is counted. How much may be kept is in kept-memory.ts.
 import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'

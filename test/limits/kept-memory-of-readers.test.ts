@@ -1,0 +1,3 @@
+import { keptMemory } from './kept-memory.js'
+
+keptMemory('readers')
