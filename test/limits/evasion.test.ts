@@ -1,11 +1,11 @@
 // Ways around a limit, each of which must lead into it.
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Broker, BrokerSink } from '../../types/broker.js'
 import { TokenBucket } from '../../lib/socket/token-bucket.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
+import { atRest, until } from '../helpers/waiting.js'
 
 t.test('messages that say nothing, or cannot be read, count towards the rate', async (t) => {
   const unreadable = JSON.stringify({ event: 'x', data: { a: { b: { c: {} } } } })
@@ -70,7 +70,7 @@ t.test('connections that wait for hooks of the upgrade', async (t) => {
     await new Promise<void>((resolve) => {
       for (const client of clients) client.closed.then(({ code }) => { if (codes.push(code) === 7) resolve() })
     })
-    await sleep(50)
+    await atRest(() => codes.length)
     t.same(codes, Array(7).fill(status), Object.keys(options)[0]!)
     t.equal(sc.pendingClientsCount, 3)
   }
@@ -85,7 +85,8 @@ t.test('reading pauses for preHandlers of declared events too', async (t) => {
   const client = await RawClient.connect(t, port)
   const text = 'x'.repeat(1000)
   for (let i = 1; i <= 200; i++) client.send({ event: 'work', data: text, cid: 1000 + i })
-  await sleep(300)
+  await until('the first to begin', () => waiting.length > 0)
+  await atRest(() => waiting.length)
   t.ok(waiting.length < 100, `${waiting.length} of 200 were begun while none was done`)
   const timer = setInterval(() => { for (const next of waiting.splice(0)) next() }, 1)
   t.teardown(() => clearInterval(timer))
@@ -114,7 +115,7 @@ t.test('a token that is verified slowly does not undo what came after it', async
   const opening = nextSocket()
   const client = await RawClient.connect(t, port)
   const socket = await opening
-  const begun = async (count: number): Promise<void> => { while (verifying.length < count) await sleep(1) }
+  const begun = (count: number): Promise<void> => until(`verification ${count} to begin`, () => verifying.length >= count)
 
   const first = client.call('#authenticate', 'a')
   client.send({ event: '#removeAuthToken' })
@@ -145,7 +146,7 @@ t.test('the signal of an event whose client is gone', async (t) => {
     })).then(async ({ port, sc }) => {
       const client = await RawClient.connect(t, port)
       client.send({ event: 'work', cid: 9 })
-      while (sc.stats().inboundMessages < 2) await sleep(1)
+      await until('the event to arrive', () => sc.stats().inboundMessages >= 2)
       const closure = once(sc, 'closure')
       client.ws.terminate()
       await closure
@@ -181,9 +182,9 @@ t.test('a channel that is destroyed and subscribed again before the broker confi
   const again = sc.exchange.subscribe('x')
   const seen: unknown[] = []
   again.watch((data) => { seen.push(data) })
-  while (broker.confirm.length === 0) await sleep(1)
+  await until('the broker to be asked', () => broker.confirm.length > 0)
   for (const confirm of broker.confirm) confirm()
-  while (again.state !== 'subscribed') await sleep(1)
+  await until('the channel to be subscribed', () => again.state === 'subscribed')
   await sc.exchange.publish('x', 1)
   t.strictSame(seen, [1])
 })

@@ -1,31 +1,26 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import sc14 from 'socketcluster-client-14'
 import sc20 from 'socketcluster-client'
 import t from 'tap'
-import scPlugin, { ScRefusal, type ScPluginOptions } from '../../lib/index.js'
+import { ScRefusal, type ScPluginOptions } from '../../lib/index.js'
 import { type Cleanup, RawClient } from '../helpers/raw.js'
+import { type Served, serve } from '../helpers/serve.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
 import { until } from '../helpers/waiting.js'
 
 type Test = Cleanup
 type Stock = { subscribe: (channel: string) => any, destroy?: () => void, disconnect: () => void, [name: string]: any }
 
-const authKey = 'a key that is long enough for these tests'
-
 /** A server whose private channels only sockets with a token may have. */
-async function start (test: Test, options: ScPluginOptions = {}): Promise<{ app: FastifyInstance, port: number }> {
-  const app = Fastify()
-  await app.register(scPlugin, { authKey, inboundRate: 0, authenticateRate: 0, ...options })
-  app.scHook('subscribe', ({ socket, channel }) => {
-    if (channel.startsWith('private/') && socket.authToken === null) throw new ScRefusal('log in first', { name: 'NotLoggedInError' })
+function start (test: Test, options: ScPluginOptions = {}): Promise<Served> {
+  return serve(test, { inboundRate: 0, authenticateRate: 0, ...options }, (app) => {
+    app.scHook('subscribe', ({ socket, channel }) => {
+      if (channel.startsWith('private/') && socket.authToken === null) throw new ScRefusal('log in first', { name: 'NotLoggedInError' })
+    })
+    app.scEvent('login', {}, async (data: any, { socket }) => { await socket.setAuthToken(data.claims, data.options ?? null) })
+    app.scEvent('barrier', {}, () => {})
   })
-  app.scEvent('login', {}, async (data: any, { socket }) => { await socket.setAuthToken(data.claims, data.options ?? null) })
-  app.scEvent('barrier', {}, () => {})
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  test.teardown(() => app.close())
-  return { app, port: (app.server.address() as { port: number }).port }
 }
 
 async function login (client: RawClient, claims: object, options?: object): Promise<string> {
@@ -71,7 +66,8 @@ t.test('a token that runs out while private messages flow: none leaves later tha
       const { app, port } = await start(t, { revalidate })
       const { client14, client20 } = await connectStock(t, port)
       const watch = new Stopwatch()
-      const exp = Math.ceil(Date.now() / 1000) + 1
+      // Long enough for both to log in and get something, also where all takes longer.
+      const exp = Math.ceil(Date.now() / 1000) + 2
       const claims = { sub: 'ann', exp }
       await Promise.all([new Promise((resolve, reject) => client14.emit('login', { claims }, (err: unknown) => err ? reject(err) : resolve(null))), client20.invoke('login', { claims })])
       const [got14, got20] = [watch14(client14, 'private/news'), watch20(client20, 'private/news')]
@@ -80,9 +76,14 @@ t.test('a token that runs out while private messages flow: none leaves later tha
       t.teardown(stop)
       await deauthenticated
       watch.stop()
+      /** Publishes, and waits until whatever of it goes to either client is there. */
+      const published = async (): Promise<void> => {
+        for (let i = 0; i < 5; i++) await app.scServer.exchange.publish('private/news', Date.now())
+        await Promise.all([new Promise((resolve) => client14.emit('barrier', 1, resolve)), client20.invoke('barrier', 1)])
+      }
       await new Promise(setImmediate)
       const came = [got14, got20].map((got) => got.length)
-      await sleep(500)
+      await published()
 
       t.same([got14, got20].map((got) => got.length), came, 'none comes after the news of the end')
       for (const got of [got14, got20]) {
@@ -96,7 +97,7 @@ t.test('a token that runs out while private messages flow: none leaves later tha
       await Promise.all([new Promise((resolve) => client14.emit('login', { claims: { sub: 'ann' } }, resolve)), client20.invoke('login', { claims: { sub: 'ann' } })])
       const resumed = (): boolean[] => [got14.length > before[0]!, got20.length > before[1]!]
       if (revalidate === 'suspend') await until('delivery to go on', () => resumed().every(Boolean))
-      else await sleep(350)
+      else await published()
       t.same(resumed(), revalidate === 'suspend' ? [true, true] : [false, false], revalidate === 'suspend' ? 'delivery goes on' : 'what was taken away stays so until the client subscribes')
     })
   }
@@ -146,8 +147,10 @@ t.test('revoke', async (t) => {
   t.test('a later token of the user counts', async (t) => {
     const client = await RawClient.connect(t, port)
     // Tokens are issued in whole seconds: one of the second of the revocation may be older than it.
+    const seconds = (): number => Math.floor(Date.now() / 1000)
     await app.scServer.revoke({ user: 'dan' })
-    await sleep(1100)
+    const revoked = seconds()
+    await until('the next second', () => seconds() > revoked)
     const token = await login(client, { sub: 'dan' })
     const other = await RawClient.open(t, port)
     const status = await other.handshake(token)
