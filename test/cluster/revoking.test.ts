@@ -1,43 +1,29 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
 import jwt from 'jsonwebtoken'
 import t, { type Test } from 'tap'
 import { natsBroker } from '../../lib/broker/nats/index.js'
 import { redisBroker } from '../../lib/broker/redis/index.js'
-import { scPlugin } from '../../lib/index.js'
 import { connect14, connect20 } from '../helpers/app.js'
 import { TcpProxy } from '../helpers/proxy.js'
 import { RawClient } from '../helpers/raw.js'
+import { authKey, type Served, serve } from '../helpers/serve.js'
 import { startNats, startRedis } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 
 // Revocations reach every node: those that are here, those that were cut off, and those that come later.
 
-const authKey = 'a secret of tests that has more than thirty-two bytes'
-
-interface Node {
-  app: FastifyInstance
-  port: number
-}
-
-async function startNode (t: Test, engine: string, port: number): Promise<Node> {
+function startNode (t: Test, engine: string, port: number): Promise<Served> {
   // The engine's ends are all heard of at once here: nothing is to be taken for silent on a machine that is busy.
   const options = { timeout: 10_000, probeInterval: 10_000, maxRetryDelay: 100 }
-  const app = Fastify()
-  await app.register(scPlugin, {
-    authKey,
+  return serve(t, {
     inboundRate: 0,
     authenticateRate: 0,
     closeTimeout: 500,
     broker: engine === 'redis' ? redisBroker({ url: `redis://127.0.0.1:${port}`, ...options }) : natsBroker({ servers: `127.0.0.1:${port}`, ...options })
   })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  t.teardown(() => app.close())
-  return { app, port: (app.server.address() as AddressInfo).port }
 }
 
-const isRefused = async (t: Test, node: Node, token: string): Promise<boolean> => {
+const isRefused = async (t: Test, node: Served, token: string): Promise<boolean> => {
   const client = await RawClient.open(t, node.port)
   const { isAuthenticated } = await client.handshake(token)
   client.ws.terminate()

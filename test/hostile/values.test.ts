@@ -158,12 +158,14 @@ const kinds: Kind[] = [
   { name: 'a codec', options: {}, codec: true }
 ]
 
+const timeout = 200
+
 const common: ScPluginOptions = {
-  authKey, inboundRate: 0, authenticateRate: 0, maxConnections: 0, maxPendingHandshakes: 0, connectionRate: 0, hookTimeout: 200, handlerTimeout: 200, ackTimeout: 200, closeTimeout: 200
+  authKey, inboundRate: 0, authenticateRate: 0, maxConnections: 0, maxPendingHandshakes: 0, connectionRate: 0, hookTimeout: timeout, handlerTimeout: timeout, ackTimeout: timeout, closeTimeout: timeout
 } as ScPluginOptions
 
 async function start (kind: Kind, options: ScPluginOptions = {}, setUp?: (app: FastifyInstance) => unknown): Promise<{ app: FastifyInstance, port: number }> {
-  // The log is on, and every line of it is written.
+  // The log is on, and every line of it is written. Nobody listens to warnings, as somebody does with helpers/serve.ts.
   const app = Fastify({ logger: { level: 'trace', stream: { write () {} } } })
   await app.register(scPlugin, { ...common, ...(kind.codec === undefined ? {} : { codecEngine: richCodec }), ...kind.options, ...options })
   await setUp?.(app)
@@ -265,7 +267,8 @@ t.test('arguments of every public method', { timeout: runs > 1_200 ? 0 : 100_000
       await new Promise((resolve) => setImmediate(resolve))
       nothingUncaught()
     }), Math.ceil(runs / 3))
-    await sleep(300)
+    // What was left to wait comes to its timeout, which no event tells of: there is nothing to wait for but that.
+    await sleep(timeout + 100)
     t.doesNotThrow(nothingUncaught)
     scServer.removeAllListeners()
     scServer.on('handshake', (socket) => { socket.on('echo', (data, res) => res(null, data)) })
@@ -429,7 +432,8 @@ t.test('what an application returns and throws', { timeout: runs > 1_200 ? 0 : 1
       nothingUncaught()
     }), Math.ceil(runs / 3))
     t.ok(acted > 50, `${acted} misdeeds`)
-    await sleep(300)
+    // What was left to wait comes to its timeout, which no event tells of: there is nothing to wait for but that.
+    await sleep(timeout + 100)
     t.doesNotThrow(nothingUncaught)
     await stillAnswers(kind, port)
     await until('nobody to be left', () => app.scServer.stats().clients === 0)

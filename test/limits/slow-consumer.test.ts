@@ -2,22 +2,16 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
-import Fastify from 'fastify'
 import t from 'tap'
-import scPlugin, { type ScPluginOptions } from '../../lib/index.js'
-import type { SlowConsumerPolicy } from '../../lib/index.js'
+import type { ScPluginOptions, SlowConsumerPolicy } from '../../lib/index.js'
 import { type Cleanup, RawClient } from '../helpers/raw.js'
+import { type Served, serve } from '../helpers/serve.js'
 import { bestOf, until } from '../helpers/waiting.js'
 
 interface Report { count: number, p50: number, p99: number, lost: number }
 
-async function start (test: Cleanup, options: ScPluginOptions = {}) {
-  const app = Fastify()
-  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', inboundRate: 0, closeTimeout: 500, ...options })
-  app.scChannel('latest/:id', { slowConsumerPolicy: 'latest' })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  test.teardown(() => app.close())
-  return { app, port: (app.server.address() as { port: number }).port }
+function start (test: Cleanup, options: ScPluginOptions = {}): Promise<Served> {
+  return serve(test, { inboundRate: 0, closeTimeout: 500, ...options }, (app) => { app.scChannel('latest/:id', { slowConsumerPolicy: 'latest' }) })
 }
 
 /** Subscribers in a process of their own, some of which do not read. It says what came since it was asked last, or just that it goes on. */

@@ -1,18 +1,14 @@
 import diagnosticsChannel from 'node:diagnostics_channel'
-import Fastify from 'fastify'
 import t from 'tap'
-import scPlugin from '../../lib/index.js'
 import { diagnostics } from '../../lib/diagnostics.js'
 import { RawClient } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
 import { until } from '../helpers/waiting.js'
 
 t.test('what happens can be watched from outside, and counted', async (t) => {
-  const app = Fastify()
-  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', inboundRate: 0.01, inboundBurst: 10 })
-  app.scHook('publishIn', ({ channel }) => { if (channel === 'closed') throw new Error('no') })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  t.teardown(() => app.close())
-  const { port } = app.server.address() as { port: number }
+  const { app, port } = await serve(t, { inboundRate: 0.01, inboundBurst: 10 }, (app) => {
+    app.scHook('publishIn', ({ channel }) => { if (channel === 'closed') throw new Error('no') })
+  })
   app.scServer.stats()
 
   const seen: Record<string, any[]> = {}

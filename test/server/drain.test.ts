@@ -2,24 +2,17 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
-import scPlugin, { type ScPluginOptions } from '../../lib/index.js'
+import scPlugin from '../../lib/index.js'
 import { drainSockets } from '../../lib/server/drain.js'
 import { Clock } from '../helpers/clock.js'
-import { type Cleanup, RawClient } from '../helpers/raw.js'
+import { RawClient } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
 import { Stopwatch } from '../helpers/stopwatch.js'
-import { until } from '../helpers/waiting.js'
-
-async function start (test: Cleanup, options: ScPluginOptions = {}) {
-  const app = Fastify()
-  await app.register(scPlugin, { authKey: 'a key that is long enough for these tests', ...options })
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  test.teardown(() => app.close())
-  return { app, port: (app.server.address() as { port: number }).port }
-}
+import { atRest, until } from '../helpers/waiting.js'
 
 t.test('2,000 clients are closed in waves, and no answer is lost', async (t) => {
   const drainTimeout = 2_000
-  const { app, port } = await start(t, { drainTimeout, closeCode: 1001 })
+  const { app, port } = await serve(t, { drainTimeout, closeCode: 1001 })
   app.scServer.on('connection', (socket) => {
     socket.on('slow', async (data) => {
       await sleep(400)
@@ -41,7 +34,7 @@ t.test('2,000 clients are closed in waves, and no answer is lost', async (t) => 
   await until('all calls to arrive', () => app.scServer.stats().inboundMessages >= 4_000)
   const watch = new Stopwatch()
   const closed = app.close()
-  while (!app.scServer.draining) await sleep(1)
+  await until('draining to begin', () => app.scServer.draining)
   t.pass('readiness can be asked')
   await t.rejects(RawClient.open(t, port), 'nobody new gets in')
   const got = await Promise.all(answers)
@@ -73,7 +66,7 @@ t.test('a wave is closed every 100 ms, and the next does not wait for it', async
 })
 
 t.test('a call that came before the close is answered, one that comes after is not begun', async (t) => {
-  const { app, port } = await start(t, { drainTimeout: 0 })
+  const { app, port } = await serve(t, { drainTimeout: 0 })
   const finish: Array<(value: string) => void> = []
   let calls = 0
   app.scServer.on('connection', (socket) => {
@@ -84,10 +77,10 @@ t.test('a call that came before the close is answered, one that comes after is n
   })
   const client = await RawClient.connect(t, port)
   const answer = client.call('work')
-  while (finish.length === 0) await sleep(1)
+  await until('the handler to be called', () => finish.length > 0)
   const closed = app.close()
   client.send({ event: 'work', cid: 99 })
-  await sleep(50)
+  await atRest(() => app.scServer.stats().inboundMessages)
   t.equal(calls, 1)
   finish[0]!('done')
   t.equal((await answer).data, 'done')
@@ -96,11 +89,11 @@ t.test('a call that came before the close is answered, one that comes after is n
 })
 
 t.test('an answer that never comes holds up the close by closeTimeout and no more', async (t) => {
-  const { app, port } = await start(t, { closeTimeout: 300 })
+  const { app, port } = await serve(t, { closeTimeout: 300 })
   app.scServer.on('connection', (socket) => { socket.on('never', () => new Promise(() => {})) })
   const client = await RawClient.connect(t, port)
   client.send({ event: 'never', cid: 5 })
-  while (app.scServer.stats().inboundMessages < 2) await sleep(1)
+  await until('the call to arrive', () => app.scServer.stats().inboundMessages >= 2)
   const watch = new Stopwatch()
   await app.close()
   t.ok(watch.wall >= 290, 'not before its time')
@@ -109,7 +102,7 @@ t.test('an answer that never comes holds up the close by closeTimeout and no mor
 })
 
 t.test('scServer.close() alone ends the sockets and leaves the rest of the application', async (t) => {
-  const { app, port } = await start(t)
+  const { app, port } = await serve(t)
   const client = await RawClient.connect(t, port)
   const closure = once(app.scServer, 'closure')
   await app.scServer.close()
