@@ -1,11 +1,11 @@
 // What is mutated, and which tests have to notice. One row for each folder of `lib/`.
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * The tests of a folder are all of the folder of `test/` that has its name, and those named here: tests of other folders that are
+ * The tests of a folder are all of the folder of `test/` that has its name, but those that attack another process, and those named here: tests of other folders that are
  * quick, start no process of their own, and are about this one.
  * @type {Record<string, string[]>}
  */
@@ -27,7 +27,12 @@ export function sourcesOf (folder) {
 /** The files of tests of a folder. */
 export function testsOf (folder) {
   const own = `test/${folder}`
-  return [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts') : []), ...folders[folder]]
+  return [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts').filter(staysHere) : []), ...folders[folder]]
+}
+
+/** Whether a test runs the code in its own process: the one that is attacked has no mutants. */
+function staysHere (file) {
+  return !readFileSync(`${root}${file}`, 'utf8').includes('../helpers/attack.js')
 }
 
 function filesOf (path, end) {
