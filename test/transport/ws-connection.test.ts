@@ -2,9 +2,11 @@
 import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import t from 'tap'
-import type { WebSocket } from 'ws'
+import { PerMessageDeflate, Receiver, type WebSocket } from 'ws'
+import { Deflate } from '../../lib/transport/deflate.js'
 import { Flusher } from '../../lib/transport/flusher.js'
 import { Holdings } from '../../lib/transport/holdings.js'
+import { SharedMessage } from '../../lib/transport/frames.js'
 import { WsConnection } from '../../lib/transport/ws-connection.js'
 
 class StandIn extends EventEmitter {
@@ -13,36 +15,73 @@ class StandIn extends EventEmitter {
   readyState = 1
   extensions = ''
   bufferedAmount = 0
+  readonly did: unknown[] = []
   terminate (): void { this.readyState = 3 }
-  close (): void { this.readyState = 2 }
-  pause (): void {}
-  resume (): void {}
+  close (...args: unknown[]): void { this.readyState = 2; this.did.push(['close', ...args]) }
+  pause (): void { this.did.push('pause') }
+  resume (): void { this.did.push('resume') }
+  send (...args: unknown[]): void { this.did.push(args.map((arg) => Buffer.isBuffer(arg) ? `bytes ${arg.toString()}` : arg)) }
+  ping (_data: unknown, _mask: unknown, done: () => void): void { this.did.push(done) }
 }
 
-function connect () {
+interface Setting {
+  extensions?: string
+  deflate?: Deflate
+  /** Whether ws sends: there is no stream. */
+  bare?: boolean
+  /** What each call of the listener throws. */
+  error?: Error
+}
+
+function connect ({ extensions = '', deflate, bare = false, error }: Setting = {}) {
   const ws = new StandIn()
+  ws.extensions = extensions
   const told: string[] = []
   const counters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
   const holdings = new Holdings(0, () => {})
-  const stream = new Duplex({ read () {}, write (_chunk, _encoding, done) { done() } })
-  const connection = new WsConnection(ws as unknown as WebSocket, stream, new Flusher(), counters, holdings, 1_000_000)
+  const written: Buffer[] = []
+  let corked = 0
+  const stream = new Duplex({ read () {}, write (chunk, _encoding, done) { written.push(chunk); done() } })
+  const { cork } = stream
+  stream.cork = function () { corked++; cork.call(stream) }
+  const connection = new WsConnection(ws as unknown as WebSocket, bare ? undefined : stream, new Flusher(), counters, holdings, 1_000_000, deflate)
+  const tell = (text: string): void => {
+    told.push(text)
+    if (error !== undefined) throw error
+  }
   connection.attach({
-    onArrival () { told.push('arrival'); return true },
-    onMessage (data) { told.push(`message ${data.toString()}`) },
-    onControl () { told.push('control') },
-    onClose (code) { told.push(`close ${code}`) },
-    onError (err) { told.push(`error ${err.message}`) },
-    onBacklog () { told.push('backlog') },
-    onCongested () { told.push('congested') },
+    onArrival () { tell('arrival'); return accepts },
+    onMessage (data) { tell(`message ${data.toString()}`) },
+    onControl () { tell('control') },
+    onClose (code) { tell(`close ${code}`) },
+    onError (err) { tell(`error ${err.message}`) },
+    onBacklog () { tell('backlog') },
+    onCongested () { tell('congested') },
     fault (err) { told.push(`fault ${String(err)}`) }
   })
+  let accepts = true
+  const refuse = (): void => { accepts = false }
   const speak = (): void => {
     ws.emit('message', Buffer.from('text'), false)
     ws.emit('message', Buffer.from('bytes'), true)
     ws.emit('ping', Buffer.from('x'))
     ws.emit('pong', Buffer.from('x'))
   }
-  return { ws, connection, told, speak, counters, holdings }
+  return { ws, connection, told, speak, counters, holdings, stream, written, refuse, get corked () { return corked } }
+}
+
+const turn = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** What ws reads of what was written. */
+function read (written: Buffer[], compressed = false): string[] {
+  const messages: string[] = []
+  const extensions = compressed ? { 'permessage-deflate': new (PerMessageDeflate as any)({}) } : {}
+  if (compressed) extensions['permessage-deflate'].accept([{}])
+  // `ws` has no type declarations for it.
+  const receiver = new (Receiver as any)({ isServer: false, extensions, allowSynchronousEvents: true })
+  receiver.on('message', (data: Buffer, binary: boolean) => messages.push(`${binary ? 'bytes ' : ''}${data.toString()}`))
+  for (const bytes of written) receiver.write(bytes)
+  return messages
 }
 
 t.test('what comes is handed on', async (t) => {
@@ -86,4 +125,136 @@ t.test('a connection that is gone holds nothing', async (t) => {
     end(connection)
     t.equal(connection.holdings.total, 0)
   }
+})
+
+t.test('what is refused when it arrives is not read, and counts as traffic', async (t) => {
+  const { told, refuse, speak, counters } = connect()
+  refuse()
+  speak()
+  t.strictSame(told, ['arrival', 'arrival', 'control', 'control'])
+  t.strictSame([counters.inboundMessages, counters.inboundBytes], [2, 9])
+})
+
+t.test('whatever a listener throws is a fault of the socket', async (t) => {
+  const { ws, told, speak } = connect({ error: new Error('no') })
+  speak()
+  ws.emit('error', new Error('x'))
+  ws.emit('close', 1006, Buffer.alloc(0))
+  t.strictSame(told, ['arrival', 'fault Error: no', 'arrival', 'fault Error: no', 'control', 'fault Error: no', 'control', 'fault Error: no', 'error x', 'fault Error: no', 'close 1006', 'fault Error: no'])
+})
+
+const long = 'x'.repeat(40_000)
+const sets: Record<string, Array<string | Buffer | SharedMessage>> = {
+  'one text': ['a€'],
+  'bytes alone': [Buffer.from('ab')],
+  'one publication': [new SharedMessage('shared')],
+  'publications only': [new SharedMessage('a'), new SharedMessage(Buffer.from('b'))],
+  'everything mixed': ['a€', new SharedMessage('b'), Buffer.from('c'), new SharedMessage(Buffer.from('d')), 'e'],
+  'more than is worth joining': [long, new SharedMessage(long), Buffer.from('end')],
+  'publications that are more than is worth joining': [new SharedMessage(long), new SharedMessage(long)]
+}
+const text = (item: string | Buffer | SharedMessage): string => {
+  const data = item instanceof SharedMessage ? item.data : item
+  return `${typeof data === 'string' ? '' : 'bytes '}${data.toString()}`
+}
+
+for (const [what, items] of Object.entries(sets)) {
+  for (const [how, setting] of Object.entries({ plain: {}, compressed: { extensions: 'permessage-deflate', deflate: new Deflate({ threshold: 10 }) } })) {
+    t.test(`${what} of one turn, ${how}: one write, whole and in order`, async (t) => {
+      const connection = connect(setting)
+      for (const item of items) {
+        if (item instanceof SharedMessage) connection.connection.publish(item, 'x', 'drop')
+        else connection.connection.send(item)
+      }
+      await turn()
+      t.equal(connection.connection.compressed, how === 'compressed')
+      const total = connection.written.reduce((sum, { length }) => sum + length, 0)
+      const joins = how === 'compressed' || total <= 65_536
+      t.strictSame([connection.corked, connection.written.length], joins ? [0, 1] : [1, items.length])
+      t.strictSame([connection.counters.outboundMessages, connection.counters.outboundBytes], [items.length, total])
+      if (how === 'compressed') {
+        const compressedOnes = items.filter((item) => text(item).length >= 10 + (text(item).startsWith('bytes ') ? 6 : 0)).length
+        t.ok(compressedOnes === 0 || total < 1_000, `${total} bytes`)
+      } else {
+        t.strictSame(read(connection.written), items.map(text))
+      }
+    })
+  }
+}
+
+t.test('without a stream ws sends, one after the other', async (t) => {
+  for (const setting of [{ bare: true }, { extensions: 'another' }, { extensions: 'permessage-deflate' }]) {
+    const { ws, connection, written, counters } = connect(setting)
+    for (const item of sets['everything mixed']!) {
+      if (item instanceof SharedMessage) connection.publish(item, 'x', 'drop')
+      else connection.send(item)
+    }
+    await turn()
+    t.strictSame(ws.did, [['a€'], ['bytes b', { binary: false }], ['bytes c'], ['bytes d', { binary: true }], ['bytes e'].map(() => 'e')])
+    t.strictSame([written.length, counters.outboundMessages, counters.outboundBytes], [0, 5, 8])
+    connection.send('one')
+    await turn()
+    t.strictSame(ws.did.at(-1), ['one'])
+  }
+})
+
+t.test('what ws has not sent is its backlog', async (t) => {
+  const { ws, connection, told } = connect({ bare: true })
+  ws.bufferedAmount = 1_000_000
+  t.equal(connection.bufferedBytes, 1_000_000)
+  t.notOk(connection.publish(new SharedMessage('x'), 'a', 'latest'))
+  t.strictSame(told, ['backlog'])
+  const drained = ws.did.at(-1) as () => void
+  ws.bufferedAmount = 0
+  drained()
+  await turn()
+  t.strictSame(ws.did.at(-1), ['bytes x', { binary: false }])
+})
+
+t.test('what the stream has not taken is its backlog', async (t) => {
+  const { connection, stream, told } = connect()
+  stream.cork()
+  connection.send('x'.repeat(1_000))
+  await turn()
+  t.equal(connection.bufferedBytes, 1_004)
+  t.strictSame(told, ['congested'])
+  stream.uncork()
+  t.equal(connection.bufferedBytes, 0)
+})
+
+t.test('a close writes what is queued, then cuts its reason; a second one does nothing', async (t) => {
+  const { ws, connection, written } = connect()
+  connection.send('last')
+  connection.close(1000, 'x'.repeat(200))
+  connection.close(1001, 'again')
+  t.strictSame(read(written), ['last'])
+  t.strictSame(ws.did, [['close', 1000, 'x'.repeat(123)]])
+  t.equal(connection.open, false)
+})
+
+t.test('reading stops and goes on', async (t) => {
+  const { ws, connection } = connect()
+  connection.pause()
+  connection.resume()
+  t.strictSame(ws.did, ['pause', 'resume'])
+})
+
+t.test('its end can be waited for, before and after', async (t) => {
+  const { ws, connection } = connect()
+  let ended = false
+  const waiting = connection.closed.then(() => { ended = true })
+  await turn()
+  t.equal(ended, false)
+  ws.readyState = 3
+  ws.emit('close', 1000, Buffer.alloc(0))
+  await waiting
+  await connection.closed
+})
+
+t.test('a fault before anybody listens is nobody\'s', async (t) => {
+  const connection = new WsConnection(new StandIn() as unknown as WebSocket, undefined, new Flusher(), {} as never, new Holdings(0, () => {}), 0)
+  t.doesNotThrow(() => connection.fault(new Error('no')))
+  const { connection: attached, told } = connect()
+  attached.fault('text')
+  t.strictSame(told, ['fault text'])
 })
