@@ -31,9 +31,8 @@ export class PacketBatch {
 
   cancel (): void {
     if (this.#timer === null) return
-    // Clears immediates and timeouts alike: only one of them matches.
-    clearTimeout(this.#timer as NodeJS.Timeout)
-    clearImmediate(this.#timer as NodeJS.Immediate)
+    if (this.duration === null) clearImmediate(this.#timer as NodeJS.Immediate)
+    else clearTimeout(this.#timer as NodeJS.Timeout)
     this.#timer = null
   }
 }

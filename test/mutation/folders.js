@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * The tests of a folder are all of the folder of `test/` that has its name, but those that attack another process, and those named here: tests of other folders that are
- * quick, start no process of their own, and are about this one.
+ * The tests of a folder are all of the folder of `test/` that has its name, but the slow ones and those that attack another
+ * process, and those named here: tests of other folders that are quick, start no process of their own, and are about this one.
  * @type {Record<string, string[]>}
  */
 export const folders = {
@@ -19,6 +19,9 @@ export const folders = {
   auth: []
 }
 
+/** These wait for seconds, or for processes: too long to run for each mutant. */
+const slow = new Set(['test/transport/silent-clients.test.ts'])
+
 /** The files of `lib/` of a folder. */
 export function sourcesOf (folder) {
   return filesOf(`lib/${folder}`, '.ts')
@@ -27,7 +30,7 @@ export function sourcesOf (folder) {
 /** The files of tests of a folder. */
 export function testsOf (folder) {
   const own = `test/${folder}`
-  return [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts').filter(staysHere) : []), ...folders[folder]]
+  return [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts').filter((file) => !slow.has(file) && staysHere(file)) : []), ...folders[folder]]
 }
 
 /** Whether a test runs the code in its own process: the one that is attacked has no mutants. */

@@ -2,7 +2,7 @@
 //
 //   npm run test:mutation                          all folders
 //   npm run test:mutation -- socket exchange       some of them
-//   npm run test:mutation -- lib/socket/calls.ts   one file, by the tests of its folder
+//   npm run test:mutation -- lib/socket/calls.ts   some files, by the tests of their folder
 //
 // `MUTATION_CONCURRENCY` is how many processes run at once, 2 if it is not set. `MUTATION_STATIC=1` also changes what is evaluated only
 // when a file is loaded, such as tables of texts, which takes twice as long. Of each folder the survivors are printed, and
@@ -17,16 +17,17 @@ const least = 85
 
 process.chdir(root)
 const wanted = process.argv.slice(2)
-const jobs = wanted.length === 0
-  ? Object.keys(folders).map((folder) => ({ folder, sources: sourcesOf(folder) }))
-  : wanted.map((name) => {
-    const [, folder, file] = /^(?:lib\/)?(\w+)\/?(.*)$/.exec(name) ?? []
-    if (folders[folder] === undefined) throw new Error(`Expected one of ${Object.keys(folders).join(', ')} or a file of it, got ${name}`)
-    return { folder, sources: file === '' ? sourcesOf(folder) : [`lib/${folder}/${file}`] }
-  })
+/** What to mutate, by folder. */
+const jobs = new Map()
+for (const name of wanted.length === 0 ? Object.keys(folders) : wanted) {
+  const [, folder, file] = /^(?:lib\/)?(\w+)\/?(.*)$/.exec(name) ?? []
+  if (folders[folder] === undefined) throw new Error(`Expected one of ${Object.keys(folders).join(', ')} or a file of it, got ${name}`)
+  const sources = file === '' ? sourcesOf(folder) : [`lib/${folder}/${file}`]
+  jobs.set(folder, [...jobs.get(folder) ?? [], ...sources])
+}
 
 const rows = []
-for (const { folder, sources } of jobs) {
+for (const [folder, sources] of jobs) {
   const results = await new Stryker({
     mutate: sources,
     tests: testsOf(folder),

@@ -1,6 +1,6 @@
 import { constants, inflateRawSync } from 'node:zlib'
 import t from 'tap'
-import { Receiver } from 'ws'
+import * as ws from 'ws'
 import { Deflate, negotiation } from '../../lib/transport/deflate.js'
 import { SharedMessage, frameOf, headerLength, writeFrame } from '../../lib/transport/frames.js'
 
@@ -10,8 +10,8 @@ const sizes = [0, 1, 125, 126, 127, 255, 256, 65_535, 65_536, 70_000]
 /** What ws reads from frames. */
 function read (bytes: Buffer): Array<[data: string, binary: boolean]> {
   const messages: Array<[string, boolean]> = []
-  // `ws` has no type declarations for it.
-  const receiver = new (Receiver as any)({ isServer: false, allowSynchronousEvents: true })
+  // There are no type declarations for it.
+  const receiver = new (ws as any).Receiver({ isServer: false, allowSynchronousEvents: true })
   receiver.on('message', (data: Buffer, binary: boolean) => messages.push([data.toString(), binary]))
   receiver.on('error', (err: Error) => { throw err })
   receiver.write(bytes)
@@ -66,6 +66,7 @@ t.test('a message that is worth it is compressed once for all', async (t) => {
   t.equal(frame.length, 2 + frame[1]!)
   const inflate = (bytes: Buffer): string => inflateRawSync(Buffer.concat([bytes, Buffer.from([0, 0, 0xff, 0xff])]), { finishFlush: constants.Z_SYNC_FLUSH }).toString()
   t.equal(inflate(frame.subarray(2)), 'x'.repeat(500))
+  t.notOk(frame.includes(Buffer.from([0, 0, 0xff, 0xff])), 'without what ends every compressed message')
   t.equal(frame.buffer.byteLength, frame.length, 'and keeps nothing else in memory')
   const own = frameOf(Buffer.from('x'.repeat(500)), deflate)
   t.equal(own[0], 0x82 | 0x40)

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events'
 import { Duplex } from 'node:stream'
 import t from 'tap'
-import { PerMessageDeflate, Receiver, type WebSocket } from 'ws'
+import * as ws from 'ws'
 import { Deflate } from '../../lib/transport/deflate.js'
 import { Flusher } from '../../lib/transport/flusher.js'
 import { Holdings } from '../../lib/transport/holdings.js'
@@ -44,7 +44,7 @@ function connect ({ extensions = '', deflate, bare = false, error }: Setting = {
   const stream = new Duplex({ read () {}, write (chunk, _encoding, done) { written.push(chunk); done() } })
   const { cork } = stream
   stream.cork = function () { corked++; cork.call(stream) }
-  const connection = new WsConnection(ws as unknown as WebSocket, bare ? undefined : stream, new Flusher(), counters, holdings, 1_000_000, deflate)
+  const connection = new WsConnection(ws as unknown as ws.WebSocket, bare ? undefined : stream, new Flusher(), counters, holdings, 1_000_000, deflate)
   const tell = (text: string): void => {
     told.push(text)
     if (error !== undefined) throw error
@@ -73,12 +73,10 @@ function connect ({ extensions = '', deflate, bare = false, error }: Setting = {
 const turn = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** What ws reads of what was written. */
-function read (written: Buffer[], compressed = false): string[] {
+function read (written: Buffer[]): string[] {
   const messages: string[] = []
-  const extensions = compressed ? { 'permessage-deflate': new (PerMessageDeflate as any)({}) } : {}
-  if (compressed) extensions['permessage-deflate'].accept([{}])
-  // `ws` has no type declarations for it.
-  const receiver = new (Receiver as any)({ isServer: false, extensions, allowSynchronousEvents: true })
+  // There are no type declarations for it.
+  const receiver = new (ws as any).Receiver({ isServer: false, allowSynchronousEvents: true })
   receiver.on('message', (data: Buffer, binary: boolean) => messages.push(`${binary ? 'bytes ' : ''}${data.toString()}`))
   for (const bytes of written) receiver.write(bytes)
   return messages
@@ -252,7 +250,7 @@ t.test('its end can be waited for, before and after', async (t) => {
 })
 
 t.test('a fault before anybody listens is nobody\'s', async (t) => {
-  const connection = new WsConnection(new StandIn() as unknown as WebSocket, undefined, new Flusher(), {} as never, new Holdings(0, () => {}), 0)
+  const connection = new WsConnection(new StandIn() as unknown as ws.WebSocket, undefined, new Flusher(), {} as never, new Holdings(0, () => {}), 0)
   t.doesNotThrow(() => connection.fault(new Error('no')))
   const { connection: attached, told } = connect()
   attached.fault('text')
