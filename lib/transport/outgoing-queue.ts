@@ -61,8 +61,10 @@ export abstract class OutgoingQueue implements Flushable {
 
   send (data: string | Buffer): void {
     if (!this.open) return
-    // What waited before counts: an answer alone may be as large as the application likes.
-    if (this.bufferedBytes > this.#maxBufferedBytes * hardLimitFactor && !this.#relieved(hardLimitFactor)) {
+    const limit = this.#maxBufferedBytes * hardLimitFactor
+    // What waited before counts: an answer alone may be as large as the application likes. What was counted is no less than
+    // what waits by now, and known without asking the stream.
+    if (this.#counted + this.#queuedBytes > limit && this.bufferedBytes > limit && !this.#relieved(hardLimitFactor)) {
       this.onBacklog(this.bufferedBytes, 'disconnect')
       if (!this.open) return
     }
