@@ -7,7 +7,7 @@ import { isInstance, read } from './untrusted.js'
 
 /** Counts what waits, for loops that have no socket in whose name it is held. */
 export function memoryKeeper (behind: (err: Error) => void): StreamKeeper {
-  return { hold: memorySize, release () {}, behind }
+  return { countsBusy: false, hold: memorySize, release () {}, behind }
 }
 
 /** Of the arguments of an event those that are in memory because of it: text, bytes, plain data and errors. Sockets and servers live elsewhere. */

@@ -9,6 +9,8 @@ const maxBytes = 16_777_216
 
 /** Told of what loops keep: the values that wait because a loop is slow, and the one that it is busy with. */
 export interface StreamKeeper {
+  /** Whether it is told of the value that a loop is busy with, too. Who limits only what waits need not look at it. */
+  readonly countsBusy: boolean
   /** A value is kept. @param data what of it is in memory @returns its bytes, for `release` */
   hold (data: unknown): number
   release (bytes: number): void
@@ -151,13 +153,13 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 
   push (value: T, data: unknown): void {
-    const bytes = this.#keeper.hold(data)
     const waiting = this.#waiting.shift()
     if (waiting !== undefined) {
-      this.#busyBytes += bytes
+      if (this.#keeper.countsBusy) this.#busyBytes += this.#keeper.hold(data)
       waiting({ done: false, value })
       return
     }
+    const bytes = this.#keeper.hold(data)
     this.#queue.push(value)
     this.#sizes.push(bytes)
     this.#bytes += bytes

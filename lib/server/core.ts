@@ -35,6 +35,9 @@ import { Tokens } from './tokens.js'
 /** Milliseconds between two looks whether a socket that sent too much may be read again. */
 const readingPause = 50
 
+/** Milliseconds that a broker has to stop, however short `closeTimeout` is: connections may be dropped at once, an engine wants a goodbye. */
+const minStopTimeout = 1_000
+
 /** Everything of one registration, put together, and its life: start, drain, statistics. What else is done its parts do. */
 export class ServerCore implements ServerPort {
   readonly server: Server
@@ -108,7 +111,7 @@ export class ServerCore implements ServerPort {
     const { broker = memoryBroker(), brokerKey, brokerPrefix, closeTimeout, gapEvent } = this.#options
     const keys = brokerKey === undefined || !broker.shared ? undefined : brokerKeys(brokerKey)
     if (keys !== undefined && broker.signs !== true) throw scError('SC_ERR_BROKER_KEY', [broker.name])
-    return new BrokerLink(broker, { node: { id: generateId(), prefix: brokerPrefix, keys }, stopTimeout: closeTimeout }, {
+    return new BrokerLink(broker, { node: { id: generateId(), prefix: brokerPrefix, keys }, stopTimeout: Math.max(closeTimeout, minStopTimeout) }, {
       publication: (channel, data) => this.hub.deliver(channel, data),
       state: (state, cause) => {
         this.control.brokerState(state)

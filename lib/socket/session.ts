@@ -259,6 +259,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   /** What waits for slow loops counts as what waits for handlers: reading pauses. */
   protected override streamKeeper (): StreamKeeper {
     return {
+      countsBusy: true,
       hold: (data) => this.activity.hold(data),
       release: (bytes) => this.activity.release(bytes),
       behind: (err) => this.onListenerError(err)
