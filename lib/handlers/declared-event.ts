@@ -8,24 +8,25 @@ import { HookFailure, thrownBy } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { printAs } from '../printing.js'
 import { promiseOf } from '../promises.js'
-import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 import { isInstance } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
 import { fail } from './error-answers.js'
+import { HandlerWait } from './handler-wait.js'
 
 /** The run of one declared event. */
-class RouteRun extends Owed implements EventContext {
+class RouteRun implements EventContext {
   readonly #context: HandlerContext
   readonly #session: Session
   #abort: AbortController | null = null
+  #onClose: (() => void) | null = null
+  #wait: HandlerWait | null = null
   settled = false
   /** It holds up reading while its hooks are asked: the bytes that wait with it. */
   waiting: number | null = null
   handlerCalled = false
   /** Its data did not fit the schema. */
   invalid = false
-  readonly #onClose = (): void => this.#abort!.abort()
 
   constructor (
     context: HandlerContext,
@@ -34,7 +35,6 @@ class RouteRun extends Owed implements EventContext {
     readonly route: EventRoute,
     readonly eventRequest: EventRequest<ScServerSocket>
   ) {
-    super()
     this.#context = context
     this.#session = session
   }
@@ -48,9 +48,9 @@ class RouteRun extends Owed implements EventContext {
 
   get signal (): AbortSignal {
     if (this.#abort === null) {
-      this.#abort = new AbortController()
-      if (this.settled || this.session.state === 'closed') this.#abort.abort()
-      else this.session.once('close', this.#onClose)
+      const abort = this.#abort = new AbortController()
+      if (this.settled || this.session.state === 'closed') abort.abort()
+      else this.session.once('close', this.#onClose = () => { abort.abort() })
     }
     return this.#abort.signal
   }
@@ -65,20 +65,21 @@ class RouteRun extends Owed implements EventContext {
     if (this.settled) return
     this.settled = true
     this.endWaiting()
-    this.cancel()
-    this.session.activity.forget(this)
+    this.#wait?.end()
     this.session.activity.endOwing()
-    if (this.#abort !== null) this.session.off('close', this.#onClose)
+    if (this.#onClose !== null) this.session.off('close', this.#onClose)
   }
 
-  expire (): void {
+  /** It goes on asynchronously. */
+  goOn (): void {
     if (this.settled) return
+    this.#wait ??= new HandlerWait(this.#session, this.#context.deadlines.of(this.route.timeout), () => this.#expire())
+    if (this.handlerCalled) this.#wait.keep(this.eventRequest.data)
+  }
+
+  #expire (): void {
     failRoute(this, scError('SC_ERR_HANDLER_TIMEOUT', [this.event, this.route.timeout]))
     this.#abort?.abort()
-  }
-
-  fault (err: unknown): void {
-    this.session.fault(err)
   }
 }
 
@@ -92,20 +93,13 @@ export function runRoute (context: HandlerContext, session: Session, packet: Eve
   try {
     const running = validate(run)
     if (running !== undefined) {
-      limit(run)
+      run.goOn()
       if (!run.handlerCalled && !run.settled) run.waiting = session.activity.beginWaiting(data)
       follow(session, running, nothing, (err) => failRoute(run, err))
     }
   } catch (err) {
     failRoute(run, err)
   }
-}
-
-/** It goes on asynchronously. */
-function limit (run: RouteRun): void {
-  if (run.settled) return
-  if (run.handlerCalled && run.heldBytes === 0) run.session.activity.keep(run, run.eventRequest.data)
-  if (run.list === null) run.context.deadlines.of(run.route.timeout).add(run)
 }
 
 // Each step goes on with the next at once, or returns a promise of the whole rest.
@@ -159,7 +153,7 @@ function handle (run: RouteRun): void | Promise<void> {
   const result = route.handler.call(route.instance, request.data, run)
   const running = promiseOf(result)
   if (running !== undefined) {
-    limit(run)
+    run.goOn()
     return running.then((answer) => answered(run, answer))
   }
   return answered(run, result)

@@ -1,74 +1,68 @@
-import type { EventPacket } from '../../types/protocol.js'
+import type { CallId, EventPacket } from '../../types/protocol.js'
+import type { AnyListener } from '../../types/user-data.js'
 import { follow } from '../barrier.js'
 import { scError } from '../errors.js'
 import { promiseOf } from '../promises.js'
-import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext } from './context.js'
 import { refuse } from './error-answers.js'
+import { HandlerWait } from './handler-wait.js'
 import { Response } from './response.js'
 
 /** Calls the socket's own listeners of an event, as in SocketCluster. */
 export function callListeners (context: HandlerContext, session: Session, packet: EventPacket, data: unknown): void {
-  const { event, cid } = packet
-  const receiver = cid === undefined ? session.activeReceiver(event) : undefined
-  const procedure = cid === undefined ? undefined : session.activeProcedure(event)
-  if (!session.hasListeners(event) && receiver === undefined && procedure === undefined) {
-    if (cid !== undefined) refuse(context, session, cid, scError('SC_ERR_EVENT_UNKNOWN', [event]), 'deliberate')
-    return
-  }
-  const response = cid === undefined ? null : new Response(context, session, cid, event, data)
-  const respond = response === null ? () => {} : (err?: unknown, answer?: unknown) => response.respond(err, answer)
-  session.eachListener(event, (listener) => {
-    const failed = (err: unknown): void => {
-      if (response === null) context.monitor.warn(err, session.log)
-      else response.fail(err)
-    }
-    try {
-      const running = promiseOf(listener.call(session.socket, data, respond))
-      if (running === undefined) return
-      const wait = response === null ? new UnansweredWait(context, session, data) : null
-      follow(session, running, (answer) => {
-        wait?.end()
-        // An async handler that takes `res` may still use it; one that does not has nothing more to say.
-        if (response !== null && !response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
-      }, (err: unknown) => {
-        wait?.end()
-        failed(err)
-      })
-    } catch (err) {
-      failed(err)
-    }
-  })
-  if (response === null) {
-    receiver?.write(data, data)
-    return
-  }
-  // Its data count with the answer that is owed.
-  procedure?.write(response, undefined)
-  if (response.sent) return
-  session.activity.keep(response, data)
-  context.deadlines.handlers.add(response)
+  if (packet.cid === undefined) transmitted(context, session, packet.event, data)
+  else invoked(context, session, packet.event, packet.cid, data)
 }
 
-/** An asynchronous handler of an event that nobody waits for: what it keeps counts until it is done, or its time is over. */
-class UnansweredWait extends Owed {
-  constructor (context: HandlerContext, readonly session: Session, data: unknown) {
-    super()
-    session.activity.keep(this, data)
-    context.deadlines.handlers.add(this)
-  }
+/** An event that nobody waits for: listeners, then the loops of `receiver()`. */
+function transmitted (context: HandlerContext, session: Session, event: string, data: unknown): void {
+  const receiver = session.activeReceiver(event)
+  session.eachListener(event, (listener) => { transmit(context, session, listener, data) })
+  receiver?.write(data, data)
+}
 
-  end (): void {
-    this.cancel()
-    this.session.activity.forget(this)
+function transmit (context: HandlerContext, session: Session, listener: AnyListener, data: unknown): void {
+  try {
+    const running = promiseOf(listener.call(session.socket, data, ignore))
+    if (running === undefined) return
+    const wait = new HandlerWait(session, context.deadlines.handlers, null).keep(data)
+    follow(session, running, () => { wait.end() }, (err: unknown) => {
+      wait.end()
+      context.monitor.warn(err, session.log)
+    })
+  } catch (err) {
+    context.monitor.warn(err, session.log)
   }
+}
 
-  expire (): void {
-    this.end()
+/** In the place of `res`, for an event that nobody waits for. */
+function ignore (): void {}
+
+/** A call that wants an answer: listeners, then the loops of `procedure()`. */
+function invoked (context: HandlerContext, session: Session, event: string, cid: CallId, data: unknown): void {
+  const procedure = session.activeProcedure(event)
+  if (procedure === undefined && !session.hasListeners(event)) {
+    refuse(context, session, cid, scError('SC_ERR_EVENT_UNKNOWN', [event]), 'deliberate')
+    return
   }
+  const response = new Response(context, session, cid, event, data)
+  const respond = (err?: unknown, answer?: unknown): void => { response.respond(err, answer) }
+  session.eachListener(event, (listener) => { invoke(session, listener, response, respond) })
+  // Its data count with the answer that is owed.
+  procedure?.write(response, undefined)
+  response.asked()
+}
 
-  fault (err: unknown): void {
-    this.session.fault(err)
+function invoke (session: Session, listener: AnyListener, response: Response, respond: (err?: unknown, answer?: unknown) => void): void {
+  try {
+    const running = promiseOf(listener.call(session.socket, response.data, respond))
+    if (running === undefined) return
+    follow(session, running, (answer) => {
+      // An async handler that takes `res` may still use it; one that does not has nothing more to say.
+      if (!response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
+    }, (err: unknown) => { response.fail(err) })
+  } catch (err) {
+    response.fail(err)
   }
 }

@@ -2,19 +2,19 @@ import type { CallId } from '../../types/protocol.js'
 import type { ScProcedureRequest, ScServerSocket } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
-import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext } from './context.js'
 import { fail, refuse } from './error-answers.js'
+import { HandlerWait } from './handler-wait.js'
 
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
-export class Response extends Owed implements ScProcedureRequest {
+export class Response implements ScProcedureRequest {
   sent = false
   readonly #context: HandlerContext
   readonly #session: Session
+  #wait: HandlerWait | null = null
 
   constructor (context: HandlerContext, session: Session, readonly id: CallId, readonly procedure: string, readonly data: unknown) {
-    super()
     this.#context = context
     this.#session = session
     session.activity.beginOwing()
@@ -40,8 +40,7 @@ export class Response extends Owed implements ScProcedureRequest {
 
   #settle (): void {
     this.sent = true
-    this.cancel()
-    this.#session.activity.forget(this)
+    this.#wait?.end()
     this.#session.activity.endOwing()
   }
 
@@ -55,17 +54,18 @@ export class Response extends Owed implements ScProcedureRequest {
     fail(this.#context, this.#session, this.id, error, 'thrown')
   }
 
-  expire (): void {
+  /** The handlers were asked: if none answered, its time begins, and its data count. */
+  asked (): void {
     if (this.sent) return
+    this.#wait = new HandlerWait(this.#session, this.#context.deadlines.handlers, () => this.#expire()).keep(this.data)
+  }
+
+  #expire (): void {
     const { handlerTimeout } = this.#context.host.options
     const error = scError('SC_ERR_HANDLER_TIMEOUT', [this.procedure, handlerTimeout])
     this.#settle()
     this.#session.outbound.errorAck(this.id, error)
     this.#context.monitor.warn(error, this.#session.log)
-  }
-
-  fault (err: unknown): void {
-    this.#session.fault(err)
   }
 
   /** As the callback of SocketCluster: `res(err, data)`; `res(1234, 'text')` is an error with a code. */
