@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync, randomBytes, type KeyPairKeyObjectResult } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -13,19 +13,9 @@ import { parseTimespan } from '../../lib/auth/timespan.js'
 import type { AuthKey, ScAuthToken, SignTokenOptions } from '../../types/auth.js'
 import type { Broker } from '../../types/broker.js'
 import type { ScPluginOptions } from '../../types/options.js'
+import { ec, ec256, ed25519, pairs, rsa, rsaSmall } from '../helpers/keys.js'
 
 const SECRET = 'a secret of more than thirty-two bytes'
-const pem = ({ publicKey, privateKey }: KeyPairKeyObjectResult) => ({
-  publicKey: publicKey.export({ type: 'spki', format: 'pem' }) as string,
-  privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-})
-const rsa = pem(generateKeyPairSync('rsa', { modulusLength: 2048 }))
-const rsaSmall = pem(generateKeyPairSync('rsa', { modulusLength: 1024 }))
-const ec = (namedCurve: string) => pem(generateKeyPairSync('ec', { namedCurve }))
-const ec256 = ec('P-256')
-const pairs: Record<string, { publicKey: string, privateKey: string }> = {
-  RS256: rsa, RS384: rsa, RS512: rsa, PS256: rsa, PS384: rsa, PS512: rsa, ES256: ec256, ES384: ec('P-384'), ES512: ec('P-521')
-}
 
 interface LogLine { level: number, msg: string, [field: string]: unknown }
 
@@ -235,7 +225,7 @@ t.test('tokens and jsonwebtoken, both ways', async (t) => {
     t.match(verify(run, jsonwebtoken.sign(claims, privateKey, { algorithm: algorithm as 'RS256' })), claims, `${algorithm}: ours reads theirs`)
     t.equal(run.warnings().length, 0)
   }
-  for (const [fitting, pair] of [['RS256', rsa], ['ES384', pairs.ES384!], ['ES512', pairs.ES512!], ['EdDSA', pem(generateKeyPairSync('ed25519'))]] as const) {
+  for (const [fitting, pair] of [['RS256', rsa], ['ES384', pairs.ES384!], ['ES512', pairs.ES512!], ['EdDSA', ed25519]] as const) {
     const run = await ready(t, { authPrivateKey: pair.privateKey, authPublicKey: pair.publicKey })
     t.equal(run.keys.algorithm, fitting, 'the algorithm that fits the pair')
     t.match(verify(run, sign(run, claims)), claims)
