@@ -8,6 +8,7 @@ import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { scPlugin, type ScPluginOptions } from '../lib/index.js'
+import type { Broker, BrokerSink } from '../types/broker.js'
 import { type Cleanup, NetClient, RawClient } from './helpers/raw.js'
 import { authKey, serve } from './helpers/serve.js'
 import { Stopwatch } from './helpers/stopwatch.js'
@@ -35,6 +36,16 @@ async function build (t: Cleanup, options: ScPluginOptions, before: (app: Fastif
 }
 
 const nothing = (): void => {}
+
+t.test('a broker that does not stop is waited for as long as closeTimeout says, and for a second at least', async (t) => {
+  const closing = [[100, 1_000], [1_300, 1_300]].map(async ([closeTimeout, waited]) => {
+    const broker = { name: 'mine', shared: true, start (sink: BrokerSink) { sink.state('up') }, control () {}, stop: () => new Promise<void>(() => {}) } as unknown as Broker
+    const { app, warnings } = await serve(t, { broker, closeTimeout })
+    await app.close()
+    t.match(warnings, [{ code: 'SC_ERR_BROKER', message: `The broker mine did not stop within ${waited} ms` }])
+  })
+  await Promise.all(closing)
+})
 
 t.test('a hook that answers', async (t) => {
   const answers: Array<[string, number, (app: FastifyInstance, name: HookName) => unknown]> = [

@@ -7,7 +7,7 @@ import type { Deadlines } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
-import type { SharedMessage } from '../transport/frames.js'
+import type { SharedMessage } from '../transport/shared-message.js'
 
 /** How often the hooks are asked again because the recipient's claims changed while they decided. */
 const maxAsked = 3

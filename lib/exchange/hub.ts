@@ -8,7 +8,7 @@ import type { BrokerLink } from '../broker/link.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
 import { eventText, publishText } from '../protocol/packets.js'
 import { slices } from '../slices.js'
-import { SharedMessage } from '../transport/frames.js'
+import { SharedMessage } from '../transport/shared-message.js'
 import { type Delivery, type DeliveryDesk, type Subscriber, deliverThroughHooks } from './deliver.js'
 
 /** The server's own interest in a channel. */

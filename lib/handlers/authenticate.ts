@@ -1,7 +1,7 @@
 import type { ScAuthToken } from '../../types/auth.js'
 import { checkAudience } from '../auth/audience.js'
 import { verifyToken } from '../auth/call-engine.js'
-import { isAuthTokenExpired } from '../auth/expiry.js'
+import { isAuthTokenExpired } from '../auth/is-token-expired.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
 import { decide, runHooks, withDeadline } from '../lifecycle/run.js'

@@ -4,13 +4,13 @@ import { withAudience } from '../auth/audience.js'
 import { signToken } from '../auth/call-engine.js'
 import { isPlainObject } from '../auth/claims.js'
 import type { JwtKeys } from '../auth/key-source.js'
-import { isAuthTokenExpired } from '../auth/expiry.js'
+import { isAuthTokenExpired } from '../auth/is-token-expired.js'
 import { Revocations, lifeOf, maxRevocations } from '../cluster/revocations.js'
 import { scError, typeName } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
-import { ExpiryWheel } from './expiry-wheel.js'
+import { ExpiryWheel } from './token-expiry-wheel.js'
 
 /**
  * The tokens of all sockets: who signs and verifies them, with which keys; when they run out, and which were revoked.

@@ -1,5 +1,5 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
-import type { SharedMessage } from '../transport/frames.js'
+import type { SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 
 /** How many messages of a channel are kept while it is asked whether the socket may still have them. */

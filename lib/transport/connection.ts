@@ -1,6 +1,6 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { Guarded } from '../barrier.js'
-import type { SharedMessage } from './frames.js'
+import type { SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 
 /** What a socket needs of its connection. Nothing above this folder knows which library carries it. */

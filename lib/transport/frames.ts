@@ -1,7 +1,6 @@
 import type { Deflate } from './deflate.js'
 
-// Server-to-client frames are not masked, so one frame can be built once and written to any number of
-// sockets (RFC 6455, section 5.2).
+// Frames of RFC 6455, section 5.2. Those from a server to its clients are not masked.
 
 const finText = 0x81
 const finBinary = 0x82
@@ -49,54 +48,11 @@ export function writeFrame (target: Buffer, offset: number, data: string | Buffe
   return start + length
 }
 
-function deflatedFrame (data: string | Buffer, deflate: Deflate): Buffer {
+/** A frame of its own whose payload is compressed. */
+export function deflatedFrame (data: string | Buffer, deflate: Deflate): Buffer {
   const payload = deflate.compress(data)
   const frame = Buffer.allocUnsafeSlow(headerLength(payload.length) + payload.length)
   payload.copy(frame, writeHeader(frame, 0, payload.length, typeof data !== 'string'))
   frame[0]! |= deflated
   return frame
-}
-
-/** A message that many sockets get: its frame is built on first use and never changed. */
-export class SharedMessage {
-  #frame: Buffer | null = null
-  #deflated: Buffer | null = null
-  #headerLength = 0
-  #bytes = -1
-
-  constructor (readonly data: string | Buffer) {}
-
-  /** Bytes of the payload. */
-  get bytes (): number {
-    if (this.#bytes === -1) this.#bytes = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.length
-    return this.#bytes
-  }
-
-  get binary (): boolean {
-    return typeof this.data !== 'string'
-  }
-
-  /** Header and payload in one buffer. */
-  get frame (): Buffer {
-    if (this.#frame !== null) return this.#frame
-    const length = this.bytes
-    this.#headerLength = headerLength(length)
-    // Not from the pool: a slow reader would keep a whole pool slab alive.
-    const frame = Buffer.allocUnsafeSlow(this.#headerLength + length)
-    const start = writeHeader(frame, 0, length, this.binary)
-    if (typeof this.data === 'string') frame.write(this.data, start, 'utf8')
-    else this.data.copy(frame, start)
-    return (this.#frame = frame)
-  }
-
-  /** The frame for sockets with compression: made once, too. */
-  deflatedFrame (deflate: Deflate): Buffer {
-    return deflate.takes(this.bytes) ? (this.#deflated ??= deflatedFrame(this.data, deflate)) : this.frame
-  }
-
-  /** The payload alone, for sockets whose frames `ws` has to build. */
-  get payload (): Buffer {
-    const frame = this.frame
-    return frame.subarray(this.#headerLength)
-  }
 }

@@ -1,6 +1,6 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { Flushable, Flusher } from './flusher.js'
-import type { SharedMessage } from './frames.js'
+import type { SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 
 /** Answers are never left out, but a client that reads none of them cannot keep the server's memory. */

@@ -1,7 +1,7 @@
 import jsonwebtoken from 'jsonwebtoken'
 import t from 'tap'
 import { signToken, verifyToken } from '../../lib/auth/call-engine.js'
-import { isAuthTokenExpired } from '../../lib/auth/expiry.js'
+import { isAuthTokenExpired } from '../../lib/auth/is-token-expired.js'
 import { handshakeUser } from '../../lib/auth/handshake-user.js'
 import { toAuthError } from '../../lib/auth/token-errors.js'
 import type { AuthEngine, ScAuthToken } from '../../types/auth.js'

@@ -147,7 +147,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'the end of a token': {
-    by: 'server/expiry-wheel.ts',
+    by: 'server/token-expiry-wheel.ts',
     enter (session) {
       session.socket.setAuthToken({ sub: 'ann', exp: Math.floor(Date.now() / 1000) + 1 })
       const { fireLocal } = session
@@ -547,7 +547,7 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'turns.ts': 1,
     'server/buffer-budget.ts': 1,
     'server/drain.ts': 2,
-    'server/expiry-wheel.ts': 1,
+    'server/token-expiry-wheel.ts': 1,
     'socket/outbound.ts': 1,
     'socket/packet-batch.ts': 2,
     'transport/flusher.ts': 2,

@@ -14,8 +14,7 @@ import { freePort, startNats, startRedis, startRedisCluster, startSentinel, type
 import { Stopwatch } from '../helpers/stopwatch.js'
 import { patience, until } from '../helpers/waiting.js'
 
-/** Quick ones, so that outages are short. */
-/** Quick where it matters here, and no quicker: an engine that answers is not to be taken for silent when this process was held up. */
+/** So that outages are short, and no quicker: an engine that answers is not to be taken for silent when this process was held up. */
 const quick = { timeout: 2_000, probeInterval: 1_000, connectTimeout: 5_000, maxRetryDelay: 200 }
 
 function watch (broker: Broker, id = 'n1') {

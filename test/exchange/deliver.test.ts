@@ -2,7 +2,7 @@
 import t from 'tap'
 import { Deadlines } from '../../lib/deadlines.js'
 import { type Delivery, type DeliveryDesk, deliverThroughHooks } from '../../lib/exchange/deliver.js'
-import { SharedMessage } from '../../lib/transport/frames.js'
+import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { Clock } from '../helpers/clock.js'
 import { type Declared, Recipient, declared } from './parts.js'
 

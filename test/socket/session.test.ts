@@ -1,6 +1,6 @@
 import t from 'tap'
 import { dialects } from '../../lib/protocol/dialects.js'
-import { SharedMessage } from '../../lib/transport/frames.js'
+import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { lonelySession } from '../helpers/session.js'
 
 /** The local events of a socket, with what they carry. */

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { SubscriptionOptions } from '../../types/server.js'
 import { memorySize } from '../../lib/memory-size.js'
 import { Subscriptions, type Subscribed } from '../../lib/socket/subscriptions.js'
-import { SharedMessage } from '../../lib/transport/frames.js'
+import { SharedMessage } from '../../lib/transport/shared-message.js'
 
 const message = (text: string): SharedMessage => new SharedMessage(text)
 const guarded = ({ data }: SubscriptionOptions): boolean => data !== undefined

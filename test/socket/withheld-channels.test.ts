@@ -1,6 +1,6 @@
 import t from 'tap'
 import { WithheldChannels } from '../../lib/socket/withheld-channels.js'
-import { SharedMessage } from '../../lib/transport/frames.js'
+import { SharedMessage } from '../../lib/transport/shared-message.js'
 
 const message = (text: string): SharedMessage => new SharedMessage(text)
 

@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { SlowConsumerPolicy } from '../../lib/index.js'
 import { type Flushable, Flusher } from '../../lib/transport/flusher.js'
-import { SharedMessage } from '../../lib/transport/frames.js'
+import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { Holdings } from '../../lib/transport/holdings.js'
 import { type Item, OutgoingQueue } from '../../lib/transport/outgoing-queue.js'
 

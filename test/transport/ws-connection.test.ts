@@ -6,7 +6,7 @@ import * as ws from 'ws'
 import { Deflate } from '../../lib/transport/deflate.js'
 import { Flusher } from '../../lib/transport/flusher.js'
 import { Holdings } from '../../lib/transport/holdings.js'
-import { SharedMessage } from '../../lib/transport/frames.js'
+import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { WsConnection } from '../../lib/transport/ws-connection.js'
 
 class StandIn extends EventEmitter {
