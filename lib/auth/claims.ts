@@ -19,7 +19,8 @@ export interface SignRequest {
 export function isPlainObject (value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null
+  // `Object.prototype` may be that of another realm.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string'
@@ -59,8 +60,8 @@ function secondsAfter (option: 'expiresIn' | 'notBefore', value: number | string
 function timeClaim (claims: Claims, name: string): number | undefined {
   const value = claims[name]
   if (value === undefined) return undefined
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new Error(`"${name}" should be a number of seconds`)
-  return value
+  if (!Number.isFinite(value)) throw new Error(`"${name}" should be a number of seconds`)
+  return value as number
 }
 
 /**

@@ -96,9 +96,7 @@ export class KeySource {
   get jwt (): Jwt {
     if (this.#given !== undefined) return this.#private!
     // Before `resolve` the application may still register its own.
-    const jwt = this.#application ?? findApplicationJwt(this.#fastify, this.options) ?? this.#private
-    if (jwt === undefined) throw new Error('The application has no @fastify/jwt any more')
-    return jwt
+    return this.#application ?? findApplicationJwt(this.#fastify, this.options) ?? this.#private!
   }
 
   /** How requests verify a token by the application's @fastify/jwt. */
@@ -113,12 +111,12 @@ export class KeySource {
 
   /** Whether a key is the one that `jwt` was made with. Throws for what is no key at all: it must never stand for the default one. */
   isOwnKey (jwt: Jwt, own: AuthKey | undefined, key: AuthKey | null): boolean {
-    // The application's own key is not known: it is `null`, or, if it was asked for before the application was ready, the generated one.
-    if (jwt !== this.#private && (key === null || key === this.#generatedKey)) return true
+    // The application's own key is not known: it is `null`.
+    if (jwt !== this.#private && key === null) return true
     if ((typeof key !== 'string' && !Buffer.isBuffer(key)) || key.length === 0) {
       throw new Error(`Expected the key to be a non-empty string or Buffer, got ${typeof key === 'string' || Buffer.isBuffer(key) ? 'an empty one' : typeName(key)}`)
     }
-    return jwt === this.#private && key === (own ?? this.#generatedKey)
+    return key === (own ?? this.#generatedKey)
   }
 
   /** The algorithm for a key that came while running, if none is configured. The last one is kept: reading PEM is slow. */

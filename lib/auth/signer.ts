@@ -19,7 +19,7 @@ export class Signer {
     const request = signRequest(token, options ?? {})
     const jwt = this.#keys.jwt
     const [payload, signOptions] = this.#signOptions(jwt, key, request)
-    const signed = signOptions === undefined ? jwt.sign(payload) : jwt.sign(payload, signOptions)
+    const signed = jwt.sign(payload, signOptions)
     const finish = (text: unknown): string => {
       if (typeof text !== 'string') throw new Error(`Expected @fastify/jwt to sign the token, got ${typeName(text)}`)
       if (text.length > MAX_TOKEN_BYTES) throw new Error(`The signed token would have ${text.length} bytes; a token may have ${MAX_TOKEN_BYTES}`)

@@ -39,7 +39,6 @@ export class Verifier {
     if (verifying !== undefined) {
       return verifying.catch((err) => { throw fromVerifier(err, token, jwt.decode) })
     }
-    if (this.#keys.isPrivate(jwt)) return result as ScAuthToken
     // A verifier with a cache hands out the same object every time.
     const claims = jwt.options.verify?.cache ? structuredClone(result) as ScAuthToken : result as ScAuthToken
     // `jwt.verify` says exactly what is wrong with a token, but does not ask the application's `trusted`.
@@ -68,19 +67,18 @@ export class Verifier {
     const wanted = options?.algorithms ?? configured
     const changes: Record<string, unknown> = {}
     if (this.#keys.isOwnKey(jwt, this.#keys.given?.verificationKey, key)) {
-      if (wanted !== undefined && (!this.#keys.isPrivate(jwt) || !sameNames(wanted, this.#keys.chosen.verifyAlgorithms))) changes.algorithms = allowed(wanted)
+      if (wanted !== undefined && (!this.#keys.isPrivate(jwt) || wanted !== configured)) changes.algorithms = allowed(wanted)
     } else {
       changes.key = key
       changes.algorithms = allowed(wanted ?? [this.#keys.fit(key!, createPublicKey)])
       // A public key must never be taken for a secret.
       if (isPem(key!)) changes.algorithms = allowed((changes.algorithms as string[]).filter((name) => !name.startsWith('HS')))
     }
-    if (!this.#keys.isPrivate(jwt)) {
-      if (jwt.options.verify?.complete === true) changes.complete = false
-      // The application's own routes may demand another audience.
-      const { authAudience } = this.#keys.options
-      if (typeof authAudience === 'string' && jwt.options.verify?.allowedAud !== undefined) changes.allowedAud = authAudience
-    }
+    // What the application set for its own routes, which may demand another audience.
+    const { complete, allowedAud } = jwt.options.verify ?? {}
+    if (complete === true) changes.complete = false
+    const { authAudience } = this.#keys.options
+    if (typeof authAudience === 'string' && allowedAud !== undefined) changes.allowedAud = authAudience
     return Object.keys(changes).length === 0 ? undefined : changes
   }
 }
@@ -88,10 +86,6 @@ export class Verifier {
 function requestOf (socket: unknown, verifyName: string): FastifyRequest | undefined {
   const request = read(socket, 'fastifyRequest')
   return typeof read(request, verifyName) === 'function' ? request as FastifyRequest : undefined
-}
-
-function sameNames (a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((name, index) => name === b[index]))
 }
 
 function allowed (names: readonly string[]): string[] {

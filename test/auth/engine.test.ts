@@ -1,71 +1,19 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
-import Fastify, { type FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
+import type { FastifyInstance } from 'fastify'
 import jsonwebtoken from 'jsonwebtoken'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { signToken, verifyToken } from '../../lib/auth/call-engine.js'
-import { createJwtEngine, type JwtEngine } from '../../lib/auth/engine.js'
+import type { JwtEngine } from '../../lib/auth/engine.js'
 import { MAX_TOKEN_BYTES } from '../../lib/auth/keys.js'
 import { handshakeUser } from '../../lib/auth/handshake-user.js'
 import type { JwtError } from '../../lib/auth/jwt-errors.js'
 import { parseTimespan } from '../../lib/auth/timespan.js'
-import type { AuthKey, ScAuthToken, SignTokenOptions } from '../../types/auth.js'
+import type { AuthKey, ScAuthToken } from '../../types/auth.js'
 import type { Broker } from '../../types/broker.js'
 import type { ScPluginOptions } from '../../types/options.js'
+import { SECRET, b64, forge, newApp, outcome, ready, sc, sign, verify } from '../helpers/jwt-engine.js'
 import { ec, ec256, ed25519, pairs, rsa, rsaSmall } from '../helpers/keys.js'
-
-const SECRET = 'a secret of more than thirty-two bytes'
-
-interface LogLine { level: number, msg: string, [field: string]: unknown }
-
-/** An application whose log lines are kept. */
-function newApp (t: Test): { app: FastifyInstance, warnings: () => LogLine[] } {
-  const lines: LogLine[] = []
-  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
-  t.teardown(() => app.close())
-  return { app, warnings: () => lines.filter((line) => line.level === 40) }
-}
-
-/** Registers the engine as the plugin does: in the context of the application, decided at `onReady`. */
-function sc (app: FastifyInstance, options: ScPluginOptions, set: (engine: JwtEngine) => void): void {
-  app.register(fp(async (instance) => {
-    const engine = await createJwtEngine(instance, options)
-    set(engine)
-    instance.addHook('onReady', async () => { engine.resolve() })
-  }))
-}
-
-async function ready (t: Test, options: ScPluginOptions, before?: (app: FastifyInstance) => void, after?: (app: FastifyInstance) => void) {
-  const { app, warnings } = newApp(t)
-  let engine!: JwtEngine
-  before?.(app)
-  sc(app, options, (made) => { engine = made })
-  after?.(app)
-  await app.ready()
-  return { app, engine, keys: engine.resolve(), warnings }
-}
-
-type Ready = Awaited<ReturnType<typeof ready>>
-const sign = ({ engine, keys }: Pick<Ready, 'engine' | 'keys'>, token: object, options: Omit<SignTokenOptions, 'async'> = {}, key: AuthKey | null = keys.signatureKey) =>
-  signToken(engine, token as ScAuthToken, key, { async: false, ...options }) as string
-const verify = ({ engine, keys }: Pick<Ready, 'engine' | 'keys'>, token: unknown, key: AuthKey | null = keys.verificationKey, algorithms?: string[]) =>
-  verifyToken(engine, token as string, key, { async: true, algorithms }) as ScAuthToken
-
-function outcome<R> (fn: () => R): { value?: R, error?: { name: string, message: string } } {
-  try {
-    return { value: fn() }
-  } catch (err) {
-    return { error: { name: (err as Error).name, message: (err as Error).message } }
-  }
-}
-
-const b64 = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
-/** A token with any header and payload, and a signature that is right. */
-function forge (header: unknown, payload: unknown, secret: string = SECRET): string {
-  const input = `${b64(header)}.${b64(payload)}`
-  return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
-}
 
 t.test('sign options mean what they mean in jsonwebtoken', async (t) => {
   const run = await ready(t, { authKey: SECRET })
