@@ -54,7 +54,8 @@ export class Signer {
     // fast-jwt takes an `exp` claim of 0 for none at all and refuses a negative one; counted from `iat`, both are written.
     if (exp !== undefined && (exp <= 0 || defaults?.expiresIn !== undefined)) changes.expiresIn = exp - issuedAt
     if (defaults !== undefined) {
-      if (claims.nbf !== undefined && defaults.notBefore !== undefined) changes.notBefore = (claims.nbf as number) - issuedAt
+      // fast-jwt counts only forwards: what began before begins with the token.
+      if (claims.nbf !== undefined && defaults.notBefore !== undefined) changes.notBefore = Math.max(0, (claims.nbf as number) - issuedAt)
       for (const claim of ['aud', 'iss', 'sub', 'jti', 'nonce']) {
         if (claims[claim] !== undefined && defaults[claim] !== undefined) changes[claim] = claims[claim]
       }

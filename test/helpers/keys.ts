@@ -6,7 +6,7 @@ export interface PemPair {
   readonly privateKey: string
 }
 
-const pem = ({ publicKey, privateKey }: KeyPairKeyObjectResult): PemPair => ({
+export const pem = ({ publicKey, privateKey }: KeyPairKeyObjectResult): PemPair => ({
   publicKey: publicKey.export({ type: 'spki', format: 'pem' }) as string,
   privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
 })
