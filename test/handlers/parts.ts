@@ -11,6 +11,7 @@ import type { Connection } from '../../lib/transport/connection.js'
 import type { SharedMessage } from '../../lib/transport/shared-message.js'
 import { Holdings } from '../../lib/transport/holdings.js'
 import type { CallId } from '../../types/protocol.js'
+import { ManualBroker } from '../broker/manual-broker.js'
 import { authKey } from '../helpers/serve.js'
 
 /** A connection that takes everything, and keeps the packets. */
@@ -127,6 +128,20 @@ export async function setUp (t: Test, options: ScPluginOptions = {}, declare: (d
     return peer
   }
   return { core, fastify, warnings, connect, enter, context: core.host.context }
+}
+
+/** The same on a broker that answers when the test says so. */
+export async function setUpManual (t: Test, options: ScPluginOptions = {}, declare?: (declaring: Declaring) => void) {
+  const broker = new ManualBroker()
+  const set = await setUp(t, { ...options, broker }, declare)
+  broker.sink.state('up')
+  /** The engine's word for what was asked last. */
+  const answer = async (err?: Error): Promise<void> => {
+    await turn()
+    broker.calls.pop()!.answer(err)
+    await turn()
+  }
+  return { ...set, broker, answer }
 }
 
 /** The event loop goes on once: whatever waited for promises only has gone on. */
