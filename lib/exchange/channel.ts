@@ -2,7 +2,7 @@ import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScS
 import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
-import { ifRejects, promiseOf } from '../promises.js'
+import { ifRejects } from '../promises.js'
 import type { Watcher } from './hub.js'
 
 /** What a channel object asks of its exchange. */
@@ -81,8 +81,7 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
     const data: unknown = json === '' ? undefined : JSON.parse(json)
     for (const watcher of this.#watchers) {
       try {
-        const running = promiseOf(watcher(data))
-        if (running !== undefined) ifRejects(running, (err) => this.#port.warn(err))
+        ifRejects(watcher(data), (err) => this.#port.warn(err))
       } catch (err) {
         this.#port.warn(err)
       }

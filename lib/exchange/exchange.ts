@@ -168,7 +168,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   unsubscribe (name: string): void {
     const channel = this.#channels.get(name)
-    if (channel === undefined || channel.state === 'unsubscribed') return
+    if (channel === undefined) return
     const wasSubscribed = channel.state === 'subscribed'
     channel.moveTo('unsubscribed')
     if (!wasSubscribed) return

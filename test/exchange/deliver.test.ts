@@ -110,6 +110,16 @@ for (const how of ['at once', 'later'] as const) {
       t.strictSame(recipient.got, ['personal {"for":"ada","was":1}', 'shared'])
     })
 
+    t.test('a policy is asked after the hooks, and when it returns nothing what they made of the data stays', async (t) => {
+      const order: unknown[] = []
+      const { deliver, recipient } = setUp({
+        publishOut: [(request: any) => act(() => { order.push('hook'); request.data = { n: 2 } })],
+        deliver: ({ data }) => act(() => { order.push(['policy', data]) }) as unknown
+      })
+      await deliver()
+      t.strictSame([order, recipient.got], [['hook', ['policy', { n: 2 }]], ['personal {"n":2}']])
+    })
+
     t.test('what they throw leaves the recipient out: it is told, and nothing is counted', async (t) => {
       for (const [list, route] of [['publishOut', { publishOut: [() => act(() => { throw error })] }], ['deliver policy', { deliver: () => act(() => { throw error }) }]] as Array<[string, Declared]>) {
         const { deliver, recipient, leftOut, counted } = setUp(route)

@@ -83,10 +83,10 @@ t.test('wrong arguments reject, and are a warning where nobody else is told', as
   const { exchange, warnings } = setUp()
   await t.rejects(exchange.publish('a', 1, 'no function' as never), { name: 'InvalidArgumentsError', message: /publish.*callback/ })
   await t.rejects(exchange.publish('x'.repeat(11), 1), { code: 'SC_ERR_CHANNEL_NAME', message: /publish.*10/ })
-  await t.rejects(exchange.publish('a', 1n), { code: 'SC_ERR_ENCODE', cause: { name: 'TypeError' } })
+  await t.rejects(exchange.publish('a', 1n), { code: 'SC_ERR_ENCODE', message: /encoded: .*BigInt/, cause: { name: 'TypeError' } })
   t.match(warnings, [{ code: 'SC_ERR_ARGUMENT' }, { code: 'SC_ERR_CHANNEL_NAME' }, { code: 'SC_ERR_ENCODE' }])
   t.equal(exchange.publishes, 0)
-  t.throws(() => exchange.channel('x'.repeat(11)), { code: 'SC_ERR_CHANNEL_NAME', message: /channel/ })
+  t.throws(() => exchange.channel('x'.repeat(11)), { code: 'SC_ERR_CHANNEL_NAME', message: /^channel expects/ })
   t.throws(() => exchange.listener(7 as never), { code: 'SC_ERR_ARGUMENT', message: /listener.*event/ })
 })
 
@@ -169,10 +169,14 @@ t.test('one that was given up meanwhile does not come to life, and nobody is tol
   await answer()
   t.strictSame([channel.state, events, hub.channelCount], ['unsubscribed', [], 0])
   const again = exchange.subscribe('b')
+  const got: unknown[] = []
+  again.watch((data) => { got.push(data) })
   again.unsubscribe()
   again.subscribe()
   await answer()
   t.strictSame([again.state, events], ['subscribed', [['subscribe', 'b']]], 'asked for twice, told once')
+  hub.deliver('b', '1')
+  t.strictSame(got, [1])
 })
 
 t.test('a subscription that the broker refuses fails, and may be tried again', async (t) => {

@@ -41,6 +41,16 @@ t.test('publications reach who is in the channel, and nobody else', async (t) =>
   t.strictSame([hub.deliveries, hub.dropped], [4, 0])
 })
 
+t.test('the broker is asked once for a channel that is held', async (t) => {
+  const { hub, link } = setUpHub()
+  const held: string[] = []
+  const { hold } = link
+  link.hold = (channel) => { held.push(channel); return hold.call(link, channel) }
+  for (const id of ['ada', 'bob']) hub.join('a', declared(), new Recipient(id), nothing)
+  hub.watch('a', declared(), { receive: nothing })
+  t.strictSame([held, hub.memberCount('a')], [['a'], 2])
+})
+
 t.test('a channel is let go with the last who is in it, and not before', async (t) => {
   const { hub, link } = setUpHub()
   const released: string[] = []
@@ -195,6 +205,21 @@ t.test('what is published is told to diagnostics, with its bytes', async (t) => 
   t.strictSame(told, [{ channel: 'a', bytes: publication('a', 1).length }])
 })
 
+t.test('whom hooks leave out, and whose hooks take too long, the server is told of', async (t) => {
+  const clock = new Clock(t)
+  const { hub, leftOut } = setUpHub({ hookTimeout: 50 })
+  const error = new Error('not for her')
+  const [ada, bob] = [new Recipient('ada'), new Recipient('bob')]
+  const hook = (request: any): unknown => { if (request.socket.id === 'ada') throw error; return new Promise(() => {}) }
+  for (const each of [ada, bob]) hub.join('a', declared({ publishOut: [hook] }), each, nothing)
+  hub.deliver('a', '1')
+  slices.finish()
+  await clock.advance(1_000)
+  await bob.running
+  t.match(leftOut, [['ada', 'a', { thrown: error }], ['bob', 'a', { thrown: { code: 'SC_ERR_HOOK_TIMEOUT' } }]])
+  t.strictSame([ada.got, bob.got, hub.deliveries, hub.dropped], [[], [], 0, 0])
+})
+
 t.test('publications for hooked recipients wait within bounds: beyond them the hooks are asked at once', async (t) => {
   const clock = new Clock(t)
   const { hub } = setUpHub()
@@ -244,6 +269,12 @@ t.test('the one whose data are as they were gets the message that all get', asyn
   hub.deliver('a', '{"n":1}')
   slices.finish()
   t.strictSame([ada.got, bob.got], [[publication('a', { n: 1 })], [publication('a', { n: 2 })]])
+  const max = new Recipient('max')
+  hub.join('c', declared({ publishOut: [(request: any) => request.socket.id === 'max' ? request.data : undefined] }), max, nothing)
+  hub.join('c', declared(), bob, nothing)
+  hub.deliver('c', '{"n":1}')
+  slices.finish()
+  t.equal(max.messages[0], bob.messages[1], 'the very same')
   hub.join('b', declared({ publishOut: [(request: any) => { request.data = Object.assign(() => {}, {}) }] }), eve, nothing)
   hub.deliver('b', '1')
   slices.finish()

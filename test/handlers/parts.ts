@@ -138,7 +138,8 @@ export async function setUpManual (t: Test, options: ScPluginOptions = {}, decla
   /** The engine's word for what was asked last. */
   const answer = async (err?: Error): Promise<void> => {
     await turn()
-    broker.calls.pop()!.answer(err)
+    await turn()
+    broker.calls.findLast(({ call }) => call !== 'control')!.answer(err)
     await turn()
   }
   return { ...set, broker, answer }
