@@ -39,13 +39,12 @@ export function withhold (context: HandlerContext, session: Session): string[] {
 function recheck (context: HandlerContext, session: Session, channel: string, turn: number): void | Promise<void> {
   if (session.subscriptions.turn !== turn) return
   const options = session.subscriptions.get(channel)
-  if (session.state !== 'open' || options === undefined) {
-    session.subscriptions.forget(channel)
-    return
-  }
+  if (options === undefined) return
   const resolved = context.contracts.channel(channel)
-  const lost = (thrown: unknown): void => { if (session.subscriptions.turn === turn) lose(context, session, channel, thrown) }
-  const allowed = (): void => { if (session.subscriptions.turn === turn) session.subscriptions.resume(channel, context.hub.policyOf(resolved)) }
+  /** The server may have taken it away while hooks took their time: one that comes later is another one. */
+  const counts = (): boolean => session.subscriptions.turn === turn && session.subscriptions.get(channel) === options
+  const lost = (thrown: unknown): void => { if (counts()) lose(context, session, channel, thrown) }
+  const allowed = (): void => { if (counts()) session.subscriptions.resume(channel, context.hub.policyOf(resolved)) }
   if (options.waitForAuth === true && session.auth.state !== 'authenticated') {
     lost(scError('SC_ERR_CHANNEL_AUTH', [channel]))
     return

@@ -130,11 +130,6 @@ export class Subscriptions {
     (this.#withheld ??= new WithheldChannels(this.#owner.connection)).suspend(channel)
   }
 
-  /** What was held back of a channel that it is not in any more is let go. */
-  forget (channel: string): void {
-    this.#withheld?.take(channel)
-  }
-
   // What comes
 
   /** A publication; false when it was left out. */

@@ -1,6 +1,7 @@
 // Subscribing and unsubscribing: hooks, the channel's policy, the broker, events, and then the answer.
 import t from 'tap'
 import { ScRefusal, memoryBroker } from '../../lib/index.js'
+import { slices } from '../../lib/slices.js'
 import { gate, setUp, setUpManual, turn } from './parts.js'
 
 t.test('a subscription: the events come before the answer, and the publications after it', async (t) => {
@@ -220,6 +221,7 @@ t.test('what the socket was when the hooks said yes counts: one who is somebody 
   ada.session.auth.announce(ada.session.auth.replace({ sub: 'bob' }, 'signed'))
   ada.events.length = 0
   await answer()
+  slices.finish()
   t.strictSame(asked, [['ada', false], ['bob', true]])
   t.strictSame(ada.events.map(([event]) => event), ['subscribe', 'unsubscribe'])
   t.match(ada.told, [{ rid: 1 }, { event: '#kickOut', data: { channel: 'a', message: 'ada only' } }])

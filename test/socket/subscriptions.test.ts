@@ -39,7 +39,6 @@ t.test('a socket in no channel', async (t) => {
   const { subscriptions, log } = setUp()
   t.strictSame([subscriptions.size, subscriptions.names, subscriptions.has('a'), subscriptions.get('a'), subscriptions.dataBytes, subscriptions.anyWithheld, subscriptions.waitingDeliveries], [0, [], false, undefined, 0, false, 0])
   subscriptions.leave('a')
-  subscriptions.forget('a')
   subscriptions.resume('a', 'drop')
   subscriptions.leaveAll()
   subscriptions.letGo()
@@ -144,19 +143,17 @@ t.test('of a suspended channel nothing is delivered, until it is allowed again',
   t.equal(subscriptions.anyWithheld, true, 'also when nothing was held back before')
 })
 
-t.test('what was held back is let go with the channel, and when it is forgotten', async (t) => {
+t.test('what was held back is let go with the channel', async (t) => {
   const { subscriptions, connection, take } = setUp()
-  for (const how of ['leave', 'forget'] as const) {
-    subscriptions.join({ channel: 'a', data: 1 })
-    subscriptions.withhold(guarded)
-    subscriptions.deliver(message('1'), 'a', 'drop')
-    t.equal(connection.held, 1)
-    subscriptions[how]('a')
-    t.equal(connection.held, 0, how)
-    take()
-    subscriptions.resume('a', 'drop')
-    t.strictSame(take(), [], how)
-  }
+  subscriptions.join({ channel: 'a', data: 1 })
+  subscriptions.withhold(guarded)
+  subscriptions.deliver(message('1'), 'a', 'drop')
+  t.equal(connection.held, 1)
+  subscriptions.leave('a')
+  t.equal(connection.held, 0)
+  take()
+  subscriptions.resume('a', 'drop')
+  t.strictSame(take(), [])
 })
 
 t.test('a backlog without room for what is held back is an overrun', async (t) => {
