@@ -42,14 +42,15 @@ function checkToken (context: HandlerContext, session: Session, packet: EventPac
 }
 
 function open (context: HandlerContext, session: Session, packet: EventPacket, verdict: Verdict | null): void {
+  // The listeners of each event may end it.
   if (session.state === 'closed') return
   if (verdict?.kind === 'refused') settle(session, verdict)
+  if (session.state as string === 'closed') return
 
   const { pingTimeout } = context.host.options
   const status: ConnectStatus = { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null }
   if (verdict?.kind === 'refused') status.authError = verdict.authError as Error
   context.connections.opened(session, status)
-  // A listener of those events may have ended it.
   if (session.state as string !== 'open') return
   if (verdict?.kind === 'accepted') settle(session, verdict)
   if (packet.cid === undefined || session.state as string !== 'open') return

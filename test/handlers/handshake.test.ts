@@ -200,3 +200,13 @@ t.test('a client that says goodbye is gone with its code and its reason', async 
     t.strictSame(ada.told, [], 'it announced that itself')
   }
 })
+
+t.test('a listener that ends who came with a bad token: it is not opened', async (t) => {
+  const { connect, core } = await setUp(t)
+  core.events.emitter.on('deauthentication', (socket: any) => { socket.disconnect(4100) })
+  const ada = connect().hear('connect')
+  ada.say('#handshake', { authToken: 'bad' }, 1)
+  const { clients, pendingClients, connects } = core.stats()
+  t.strictSame([ada.session.state, ada.events, clients, pendingClients, connects], ['closed', [], 0, 0, 0])
+  t.strictSame([ada.closed, ada.told.filter(({ rid }) => rid === 1)], [{ code: 4100, reason: '' }, []])
+})

@@ -14,7 +14,7 @@ export const folders = {
   lifecycle: [],
   exchange: ['test/compat/exchange.test.ts'],
   transport: [],
-  handlers: ['test/compat/middleware.test.ts', 'test/compat/socket.test.ts', 'test/server/lost-rights.test.ts'],
+  handlers: ['test/compat/socket.test.ts'],
   socket: [],
   auth: []
 }
