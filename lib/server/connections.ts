@@ -86,7 +86,8 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     if (!this.#options.pingTimeoutDisabled) this.#heartbeat.add(session)
     this.#monitor.connected(session, status)
     session.fireLocal('connect', status)
-    this.#events.fire('connection', [session.socket, status])
+    // Who is told of a connection is told of its end after that, not before.
+    if (session.state === 'open') this.#events.fire('connection', [session.socket, status])
   }
 
   /** A socket is closed. Its connection still counts until it is gone. */

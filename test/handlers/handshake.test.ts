@@ -201,6 +201,16 @@ t.test('a client that says goodbye is gone with its code and its reason', async 
   }
 })
 
+t.test('a listener of the socket may end it: no connection is told of after its end', async (t) => {
+  const { connect, core } = await setUp(t)
+  const server: string[] = []
+  for (const event of ['connection', 'disconnection', 'closure']) core.events.emitter.on(event, () => { server.push(event) })
+  const ada = connect()
+  ada.socket.on('connect', () => { ada.socket.disconnect(4100) })
+  ada.say('#handshake', {}, 1)
+  t.strictSame([server, ada.session.state, ada.told.filter(({ rid }) => rid === 1)], [['disconnection', 'closure'], 'closed', []])
+})
+
 t.test('a listener that ends who came with a bad token: it is not opened', async (t) => {
   const { connect, core } = await setUp(t)
   core.events.emitter.on('deauthentication', (socket: any) => { socket.disconnect(4100) })
