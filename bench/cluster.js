@@ -1,5 +1,6 @@
 // `npm run bench:cluster`: messages through two nodes and a real Redis (and NATS), for us and for socket.io with its Redis adapter.
 import { writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { startNats, startRedis } from '../test/helpers/servers.js'
 import { pinLoad } from './lib/cores.js'
@@ -32,7 +33,8 @@ const works = [
 /** What may be on its way: enough that no process waits for another. */
 const enough = 2000
 
-async function measure ({ name, engine }, { channels, burst }) {
+/** Two nodes with an engine between them, and a subscriber of each channel on both; `null` where the engine is not installed. */
+async function onTwoNodes ({ name, engine }, channels, body) {
   const cleanups = []
   const cleanup = { teardown: (fn) => { cleanups.unshift(fn) } }
   try {
@@ -64,6 +66,17 @@ async function measure ({ name, engine }, { channels, burst }) {
       })
       counts.wanted = Infinity
     }
+    const redis = engine === 'redis' ? new Redis(server.port) : null
+    if (redis !== null) cleanup.teardown(() => redis.quit())
+    return await body({ nodes, names, counts, receive, redis })
+  } finally {
+    for (const fn of cleanups) await fn()
+  }
+}
+
+/** As much as goes through. */
+function throughput (contender, { channels, burst }) {
+  return onTwoNodes(contender, channels, async ({ nodes, names, counts, receive, redis }) => {
     const turn = channels * burst
     const turns = Math.max(1, Math.ceil(64 / turn)) // in one command, each of them in a turn of its own
     const run = async (milliseconds) => {
@@ -78,8 +91,6 @@ async function measure ({ name, engine }, { channels, burst }) {
       await receive(2 * sent)
       return sent
     }
-    const redis = engine === 'redis' ? new Redis(server.port) : null
-    if (redis !== null) cleanup.teardown(() => redis.quit())
     const cpu = async () => (await Promise.all(nodes.map((node) => node.ask('cpu')))).reduce((a, b) => a + b)
     await run(1000)
     const before = [await cpu(), await engineCpu(redis)]
@@ -89,9 +100,28 @@ async function measure ({ name, engine }, { channels, burst }) {
     const after = [await cpu(), await engineCpu(redis)]
     if (counts.received !== 2 * sent) throw new Error(`expected ${2 * sent} messages, got ${counts.received}`)
     return { perSecond: sent / took * 1000, cpu: (after[0] - before[0]) / sent, engine: (after[1] - before[1]) / sent }
-  } finally {
-    for (const fn of cleanups) await fn()
-  }
+  })
+}
+
+/** Milliseconds from a publish, ten in a second to one channel, until both subscribers have it. */
+function latency (contender) {
+  return onTwoNodes(contender, 1, async ({ nodes, names, counts, receive }) => {
+    const times = []
+    const once = async () => {
+      counts.received = 0
+      const from = performance.now()
+      await nodes[0].ask('publish', { channels: names, count: 1, data: message })
+      await receive(2)
+      return performance.now() - from
+    }
+    for (let i = 0; i < 200; i++) await once()
+    for (let i = 0; i < seconds * 10; i++) {
+      await sleep(100)
+      times.push(await once())
+    }
+    times.sort((a, b) => a - b)
+    return { p50: median(times), p95: times[Math.floor(times.length * 0.95)] }
+  })
 }
 
 /** Microseconds that the engine's process used. */
@@ -114,7 +144,7 @@ for (const work of works) {
   for (let rep = 0; rep < reps; rep++) {
     for (const [i, contender] of contenders.entries()) {
       console.error(`${work.title}: ${contender.title}, ${rep + 1} of ${reps}`)
-      const result = await measure(contender, work)
+      const result = await throughput(contender, work)
       if (result !== null) results[i].push(result)
     }
   }
@@ -131,6 +161,17 @@ for (const work of works) {
   }
 }
 
+const latencies = contenders.map(() => [])
+for (let rep = 0; rep < reps; rep++) {
+  for (const [i, contender] of contenders.entries()) {
+    console.error(`one message at a time: ${contender.title}, ${rep + 1} of ${reps}`)
+    const result = await latency(contender)
+    if (result !== null) latencies[i].push(result)
+  }
+}
+const latencyLines = contenders.flatMap(({ title }, i) => latencies[i].length === 0 ? [] : [row([title, middle(latencies[i], 'p50').toFixed(2), middle(latencies[i], 'p95').toFixed(2)])])
+for (const line of latencyLines) console.log(line)
+
 writeFileSync(new URL('CLUSTER.md', import.meta.url), `# Two nodes
 
 Written by \`npm run bench:cluster\` on ${new Date().toISOString().slice(0, 10)}. Do not edit.
@@ -144,4 +185,10 @@ Written by \`npm run bench:cluster\` on ${new Date().toISOString().slice(0, 10)}
 ${row(['work', 'server', 'messages/s', 'nodes, µs a message', 'Redis, µs a message', 'faster', 'less CPU'])}
 ${row(Array(7).fill('---'))}
 ${lines.join('\n')}
+
+Ten messages a second to one channel, one at a time: milliseconds from the publish until both subscribers have it, the command to the publishing process included.
+
+${row(['server', 'p50', 'p95'])}
+${row(Array(3).fill('---'))}
+${latencyLines.join('\n')}
 `)
