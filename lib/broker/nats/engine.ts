@@ -1,6 +1,6 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
-import { scError } from '../../errors.js'
 import type { Engine, EngineSession, SessionEvents } from '../remote/engine.js'
+import { loadClient } from '../remote/load-client.js'
 import { NatsSession } from './session.js'
 import { subjectToken } from './subjects.js'
 
@@ -27,12 +27,7 @@ export class NatsEngine implements Engine {
 
   async load (): Promise<void> {
     if (this.#target.connection !== undefined) return
-    try {
-      this.#connect = (await import('@nats-io/transport-node')).connect
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw err
-      throw scError('SC_ERR_PACKAGE', ['natsBroker', '@nats-io/transport-node', '@nats-io/transport-node'], { cause: err })
-    }
+    this.#connect = (await loadClient('natsBroker', '@nats-io/transport-node', () => import('@nats-io/transport-node'))).connect
   }
 
   channelTopic (prefix: string, channel: string): string {

@@ -1,6 +1,6 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
-import { scError } from '../../errors.js'
 import type { Engine, EngineSession, SessionEvents } from '../remote/engine.js'
+import { loadClient } from '../remote/load-client.js'
 import { openClusterSession } from './cluster-session.js'
 import { openSession } from './session.js'
 import type { MasterAddress } from './slots.js'
@@ -53,12 +53,7 @@ export class RedisEngine implements Engine {
 
   async load (): Promise<void> {
     if (this.#target.client !== undefined) return
-    try {
-      this.#Redis = (await import('ioredis')).Redis
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw err
-      throw scError('SC_ERR_PACKAGE', ['redisBroker', 'ioredis', 'ioredis'], { cause: err })
-    }
+    this.#Redis = (await loadClient('redisBroker', 'ioredis', () => import('ioredis'))).Redis
   }
 
   channelTopic (prefix: string, channel: string): string {
