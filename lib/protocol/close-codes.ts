@@ -1,4 +1,4 @@
-/** Close codes with the text that SocketCluster gives them, for errors and for the log. */
+/** The close codes the server knows, with SocketCluster's text for each. Used in errors and in the log. */
 export const closeReasons: Readonly<Record<number, string>> = {
   1001: 'Socket was disconnected',
   1002: 'A WebSocket protocol error was encountered',
@@ -27,17 +27,17 @@ export const closeReasons: Readonly<Record<number, string>> = {
   4429: 'Client sent too many messages'
 }
 
-/** Ends that are no errors: 1000 (normal) and 1001 (going away). */
+/** Whether a close code is not an error: 1000 (normal) or 1001 (going away). */
 export function isOrdinaryClose (code: number): boolean {
   return code === 1000 || code === 1001
 }
 
-/** Whether an application may close with this code. The rest is reserved by RFC 6455 (section 7.4). */
+/** Whether an application may close a connection with this code. All other codes are reserved by RFC 6455 (section 7.4). */
 export function isSendableCloseCode (code: unknown): code is number {
   return typeof code === 'number' && Number.isInteger(code) && (code === 1000 || code === 1001 || (code >= 3000 && code <= 4999))
 }
 
-/** A close frame has room for 123 bytes of reason (RFC 6455, section 5.5); longer text is cut between characters. */
+/** Cuts a close reason between characters to 123 bytes, the room of a close frame (RFC 6455, section 5.5). */
 export function truncateReason (reason: string): string {
   if (reason.length <= 41) return reason
   const bytes = Buffer.from(reason)
@@ -47,7 +47,7 @@ export function truncateReason (reason: string): string {
   return bytes.toString('utf8', 0, end)
 }
 
-/** A reason of any kind as text: objects as JSON. Never throws: what no text can be made of is none. */
+/** Converts a close reason of any type to text: objects to JSON, a value without a text form to `''`. Never throws. */
 export function reasonText (data: unknown): string {
   if (data === undefined || data === null) return ''
   if (typeof data === 'string') return data

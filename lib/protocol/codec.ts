@@ -5,7 +5,7 @@ import { atOnce } from '../promises.js'
 
 /**
  * The default codec: JSON, with binary values as `{ base64: true, data }`.
- * `decode` returns text that is not a JSON object or array as it is; the caller treats it as a raw message.
+ * `decode` returns text that is not a JSON object or array unchanged; the caller treats it as a raw message.
  */
 export const jsonCodec: CodecEngine = {
   encode: (object) => toJson(object) ?? 'null',
@@ -20,7 +20,11 @@ export const jsonCodec: CodecEngine = {
   }
 }
 
-/** What a codec makes of a packet, in a form that can be sent: text, or a Buffer over the same bytes. */
+/**
+ * Encodes a packet with the codec.
+ * @returns a string, or a Buffer over the bytes that the codec returned
+ * @throws InvalidArgumentsError when the codec returns anything else
+ */
 export function encodeMessage (codec: CodecEngine, packet: unknown): string | Buffer {
   const encoded = atOnce('the codec', codec.encode(packet))
   if (typeof encoded === 'string') return encoded
@@ -30,8 +34,9 @@ export function encodeMessage (codec: CodecEngine, packet: unknown): string | Bu
 }
 
 /**
- * What `socket.send()` is given, in a form that can be sent: numbers are text, arrays of numbers bytes, as in SocketCluster.
- * @throws InvalidArgumentsError for what has no such form
+ * Converts the argument of `socket.send()` to a string or a Buffer. As in SocketCluster, a number becomes text and an array of
+ * numbers becomes bytes.
+ * @throws InvalidArgumentsError for a value of any other type
  */
 export function rawPayload (data: unknown): string | Buffer {
   if (typeof data === 'string') return data
@@ -41,21 +46,21 @@ export function rawPayload (data: unknown): string | Buffer {
   return bytes
 }
 
-/** A Buffer over the same bytes. */
+/** Returns a Buffer over the same memory, or `undefined` when the value is not binary. */
 function bytesOf (value: unknown): Buffer | undefined {
   if (ArrayBuffer.isView(value)) return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
   return types.isAnyArrayBuffer(value) ? Buffer.from(value) : undefined
 }
 
 /**
- * Characters of JSON that a value takes. What JSON has no text for is counted as something like it; what cannot be measured, such
- * as a circle, is too large for any limit. Never throws.
+ * Length of a value's JSON in characters. A BigInt counts as its digits, and a value without JSON counts as 0. A value that
+ * cannot be measured, such as a circular one, is `Infinity`. Never throws.
  */
 export function jsonSize (value: unknown): number {
   return measure(value, (text) => text.length)
 }
 
-/** As `jsonSize`, in bytes. */
+/** Size of a value's JSON in bytes, otherwise as `jsonSize`. */
 export function jsonBytes (value: unknown): number {
   return measure(value, Buffer.byteLength)
 }
@@ -75,7 +80,7 @@ function measure (value: unknown, length: (text: string) => number): number {
 const openingBrace = 0x7b
 const openingBracket = 0x5b
 
-/** Packets are objects or arrays of them; anything else need not be parsed to know that it is none. */
+/** Whether the first character that is not whitespace opens an object or an array. Other text cannot be a packet, so it is not parsed. */
 export function looksLikeJson (text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const char = text.charCodeAt(i)
@@ -86,10 +91,10 @@ export function looksLikeJson (text: string): boolean {
 }
 
 /**
- * `JSON.stringify` with SocketCluster's form for binary values. Most data holds none, and finding that out
- * costs a tenth of what a replacer function does.
+ * `JSON.stringify` with SocketCluster's form for binary values. Most data has no binary values, and checking for them
+ * costs a tenth of a replacer function.
  *
- * @returns undefined for what JSON has no text for (`undefined`, functions, symbols)
+ * @returns undefined for a value that has no JSON (`undefined`, functions, symbols)
  * @throws TypeError for circular data and BigInt
  */
 export function toJson (value: unknown): string | undefined {
@@ -101,7 +106,7 @@ const scanDepth = 64
 
 function mayHoldBinary (value: object, depth: number): boolean {
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return true
-  // Circular data ends here too; JSON.stringify then reports it.
+  // Circular data stops here too; JSON.stringify then reports it.
   if (depth === scanDepth) return true
   if (Array.isArray(value)) {
     for (const item of value) {

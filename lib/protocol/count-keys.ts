@@ -2,27 +2,27 @@ const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
 
-/** Characters of a key that are looked at one by one, at its begin and at its end. */
+/** Number of characters hashed at the start of a key and at its end. */
 const looked = 16
 
-/** One bit for each hash of 16 bits; shared, since counting is synchronous and never re-entered. */
+/** One bit for each 16-bit hash. Shared between calls: counting is synchronous and never re-entered. */
 const seen = new Uint32Array(2_048)
-/** So that nobody can prepare keys which look like one. */
+/** Random, so that a client cannot prepare keys with colliding hashes. */
 const seed = Math.floor(Math.random() * 0x7fffffff)
 
 /**
- * Whether a JSON text has more than `max` different keys, before it is parsed: each of them costs the parser a microsecond, a
- * hundred times what a known one does. Counts a few too little, since it keeps hashes instead of keys; never too much.
+ * Whether a JSON text has more than `max` different keys. Called before the text is parsed: each new key costs the parser a
+ * microsecond, a hundred times as much as a repeated one. It compares hashes, so it may count too few keys but never too many.
  */
 export function hasMoreKeys (text: string, max: number): boolean {
-  // The shortest is `"":0,`, and there are no more different ones of that length than of the longer ones.
+  // Only one key can be empty (`"":0,`); every other member takes at least 6 characters.
   if (text.length < max * 6) return false
   seen.fill(0)
   const { length } = text
   let count = 0
   for (let at = 0; at < length; at++) {
     if (text.charCodeAt(at) !== quote) continue
-    // The string from here to its end.
+    // Hash the string from here to its closing quote.
     const start = ++at
     let hash = seed
     let char = text.charCodeAt(at)
@@ -53,7 +53,7 @@ export function hasMoreKeys (text: string, max: number): boolean {
   return false
 }
 
-/** Where the quote is that ends the string; -1 when none does. */
+/** Index of the closing quote, or -1 when the string does not end. */
 function endOfString (text: string, from: number): number {
   let at = from
   while (at < text.length) {
@@ -64,7 +64,7 @@ function endOfString (text: string, from: number): number {
       plain = 0
       at++
     }
-    // Long texts seldom have escapes: a search is much faster than a look at each character.
+    // Long strings rarely have escapes: `indexOf` is much faster than checking each character.
     const found = text.indexOf('"', at)
     if (found === -1) return -1
     let before = found

@@ -1,6 +1,6 @@
 import type { ProtocolVersion } from '../../types/protocol.js'
 
-/** How one version of the protocol writes what the versions write differently. */
+/** The differences between the protocol versions: how one version writes its pings and answers. */
 export interface Dialect {
   readonly version: ProtocolVersion
   readonly ping: string
@@ -9,7 +9,7 @@ export interface Dialect {
   readonly handshakeNeedsCid: boolean
   /** Whether the server announces a close with a `#disconnect` packet. */
   readonly disconnectPacket: boolean
-  /** Whether the answer to a bad `#authenticate` has data beside its error. */
+  /** Whether the answer to an `#authenticate` with a bad token carries data besides the error. */
   readonly authStatusWithError: boolean
 }
 
@@ -19,12 +19,12 @@ export const dialects: Readonly<Record<ProtocolVersion, Dialect>> = {
 }
 
 /**
- * Until a connection's version is known it is spoken to in the older one: clients of the newer one ignore
- * what they do not know, while those of the older one rely on it.
+ * The dialect of a connection until its version is known. It is that of version 1: version 2 clients ignore the extra parts,
+ * while version 1 clients need them.
  */
 export const unknownDialect: Dialect = { ...dialects[1] }
 
-/** The dialect that a message answers a ping in, if it is a pong at all. */
+/** The dialect of a pong, or `undefined` when the message is not a pong. */
 export function dialectOfPong (message: string): Dialect | undefined {
   if (message === dialects[2].pong) return dialects[2]
   if (message === dialects[1].pong) return dialects[1]

@@ -1,4 +1,4 @@
-/** Why a message is refused: the limit it broke. */
+/** The limit that a message broke, or `null` for a message within the limits. */
 export type Finding = { readonly kind: 'depth' | 'nodes' } | { readonly kind: 'key', readonly key: string } | null
 
 const tooDeep: Finding = { kind: 'depth' }
@@ -7,8 +7,8 @@ const protoKey: Finding = { kind: 'key', key: '__proto__' }
 const constructorKey: Finding = { kind: 'key', key: 'constructor.prototype' }
 
 /**
- * Walks a parsed message and reports nesting over `maxDepth`, more than `maxNodes` values, or a key that could reach a
- * prototype when an application merges objects. A walk after parsing is four times cheaper than a scan of the text.
+ * Walks a parsed message and reports nesting over `maxDepth`, more than `maxNodes` values, or a key that could change a
+ * prototype when an application merges objects. Walking the parsed value is four times cheaper than scanning the text.
  */
 export function inspect (value: unknown, maxDepth: number, maxNodes: number): Finding {
   if (typeof value !== 'object' || value === null) return null
@@ -16,7 +16,7 @@ export function inspect (value: unknown, maxDepth: number, maxNodes: number): Fi
   return walk(value, maxDepth)
 }
 
-// One counter for the walk under way: it is synchronous and never re-entered.
+// A shared counter: the walk is synchronous and never re-entered.
 let nodesLeft = 0
 
 function walk (value: object, depthLeft: number): Finding {
@@ -32,7 +32,7 @@ function walk (value: object, depthLeft: number): Finding {
     }
     return null
   }
-  // JSON.parse makes own, enumerable keys only, '__proto__' included.
+  // JSON.parse only creates own, enumerable keys, including '__proto__'.
   for (const key in value) {
     if (--nodesLeft < 0) return tooMany
     const item = (value as Record<string, unknown>)[key]

@@ -3,12 +3,12 @@ import { typeName } from '../errors.js'
 
 const raw: Packet = Object.freeze({ kind: 'raw' })
 
-/** Call ids are safe integers, or text of up to 32 characters; what else a client sends cannot be answered. */
+/** Whether a value is a call id: a safe integer, or a string of up to 32 characters. A call with any other id gets no answer. */
 function isCallId (value: unknown): value is CallId {
   return typeof value === 'number' ? Number.isSafeInteger(value) : typeof value === 'string' && value.length <= 32
 }
 
-/** Reads a decoded message. Nothing else in the library looks at the shape of what a client sent. */
+/** Parses a decoded message into a packet. This is the only place that checks the shape of a message from a client. */
 export function parsePacket (value: unknown, maxEventNameLength: number): Packet {
   if (typeof value !== 'object' || value === null) return raw
   const { event, cid, rid } = value as Record<string, unknown>
@@ -24,21 +24,21 @@ export function parsePacket (value: unknown, maxEventNameLength: number): Packet
   return raw
 }
 
-/** The call id of a decoded packet that is not read any further. */
+/** Reads the call id of a decoded packet that was refused before parsing. */
 export function callIdOf (message: unknown): CallId | undefined {
   const cid = (message as { cid?: unknown }).cid
   return isCallId(cid) ? cid : undefined
 }
 
-/** The call id of a packet that is not even decoded, where stock clients write it: at the end. */
+/** Reads the call id of a packet that was not decoded: stock clients write it at the end of the text. */
 export function lastCallId (data: string | Buffer): CallId | undefined {
   const match = /"cid":(\d{1,15})\}$/.exec(data.toString().slice(-32))
   return match === null ? undefined : Number(match[1])
 }
 
-// Packets are written around payloads that are JSON already: a publication is encoded once, for all its receivers.
+// These functions write packets around payloads that are already JSON: a publication is encoded once for all its receivers.
 
-/** `{ event, data }`; `json` is undefined where there is no data. */
+/** Writes `{ event, data, cid }`. Without `json` the packet has no data. */
 export function eventText (event: string, json: string | undefined, cid?: number): string {
   let text = '{"event":' + JSON.stringify(event)
   if (json !== undefined) text += ',"data":' + json
@@ -46,14 +46,14 @@ export function eventText (event: string, json: string | undefined, cid?: number
   return text + '}'
 }
 
-/** `{ event: '#publish', data: { channel, data } }`; the empty payload stands for `undefined`. */
+/** Writes `{ event: '#publish', data: { channel, data } }`. An empty `json` stands for `undefined`. */
 export function publishText (channel: string, json: string): string {
   return json === ''
     ? '{"event":"#publish","data":{"channel":' + JSON.stringify(channel) + '}}'
     : '{"event":"#publish","data":{"channel":' + JSON.stringify(channel) + ',"data":' + json + '}}'
 }
 
-/** `{ rid, data }`. */
+/** Writes `{ rid, data }`. Without `json` the packet has no data. */
 export function ackText (rid: CallId, json: string | undefined): string {
   const id = typeof rid === 'number' ? String(rid) : JSON.stringify(rid)
   return json === undefined ? '{"rid":' + id + '}' : '{"rid":' + id + ',"data":' + json + '}'

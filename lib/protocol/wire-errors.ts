@@ -2,29 +2,29 @@ import { ScError, ScRefusal, scError } from '../errors.js'
 import { isArray, isInstance, read } from '../untrusted.js'
 
 /**
- * How an error came to be told: by the library itself (`own`, such as data that does not fit a schema), passed on purpose
- * (`deliberate`: `res(err)`, `next(err)`, `request.error(err)`), or thrown by the application's code.
+ * Where an error sent to a client comes from: created by the library (`own`, such as data that does not fit a schema), passed
+ * on purpose by the application (`deliberate`: `res(err)`, `next(err)`, `request.error(err)`), or thrown by its code (`thrown`).
  */
 export type ErrorOrigin = 'own' | 'deliberate' | 'thrown'
 
-/** The errors that an event's contract declares: a schema of its fields by an error's name. */
+/** The errors that an event's contract declares: the name of each error with the schema of its fields. */
 export type DeclaredErrors = Readonly<Record<string, unknown>>
 
-/** Of the library's errors. `code` is its row, or the close code that SocketCluster puts there. */
+/** Fields of the library's errors. `code` is the key in the error table, or SocketCluster's close code. */
 const libraryFields = ['code', 'retryAfter', 'expiry', 'date', 'type', 'reason', 'id']
 const validationFields = ['code', 'statusCode', 'validation', 'validationContext']
 const nativeNames = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'EvalError', 'URIError', 'AggregateError', 'AssertionError', 'SystemError', 'DOMException'])
 
 /**
- * What a client may see of an error: its plain form, or `undefined` when it may see nothing of it. Never throws.
+ * Returns the plain form of an error that a client may see, or `undefined` when the client may see nothing of it. Never throws.
  *
- * What was thrown is seen only if it was made to be: an error of the library, a `ScRefusal`, one that the contract declares,
- * one with `expose: true`, or a 4xx error of @fastify/error. A database's or an HTTP client's error looks like any other
- * error with a name; it holds queries, addresses and headers.
+ * A thrown error is visible only when it was made for clients: an error of the library, a `ScRefusal`, one that the contract
+ * declares, one with `expose: true`, or a 4xx error of @fastify/error. The errors of a database or an HTTP client look like any
+ * other named error, but contain queries, addresses and headers.
  *
- * Of what was passed on purpose the own fields are seen, where the application made the error: a plain `Error`, a plain
- * object, one with `expose: true`. Of other classes, which may be a driver's, name, message and code. Errors of the system and
- * of the language are nobody's purpose.
+ * An error passed on purpose is visible with its own fields when the application built it: a plain `Error`, a plain object, or
+ * one with `expose: true`. Errors of other classes, which may come from a driver, show name, message and code. Errors of
+ * the system and of the language are hidden: nobody passes them on purpose.
  */
 export function presentError (error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown {
   if (isInstance(error, ScError)) return error.code === 'SC_ERR_INTERNAL' ? undefined : dehydrateError(error)
@@ -42,7 +42,7 @@ function presentThrown (error: unknown): unknown {
   return read(error, 'expose') === true || isFastifyError(error) ? core(error) : undefined
 }
 
-/** One of `createError` of @fastify/error with a status of 400 to 499. Those of http-errors have `expose: true`. */
+/** Whether an error was made by `createError` of @fastify/error with a status of 400 to 499. Errors of http-errors have `expose: true`. */
 function isFastifyError (error: unknown): boolean {
   return isInstance(error, Error) && read(error, 'name') === 'FastifyError' && typeof read(error, 'code') === 'string' && isClientStatus(read(error, 'statusCode')) && read(error, 'expose') !== false
 }
@@ -58,7 +58,7 @@ function presentDeliberate (error: unknown): unknown {
   if (expose === true) return { ...core(error), ...ownFields(error) }
   if (expose === false) return undefined
   const statusCode = read(error, 'statusCode')
-  // SocketCluster's handshake hooks put a close code there, which says nothing about secrets.
+  // SocketCluster's handshake hooks use a close code as status, which reveals nothing.
   if (typeof statusCode === 'number' && statusCode < 1_000 && !isClientStatus(statusCode)) return undefined
   if (!isInstance(error, Error)) {
     if (isPlain(error) || isArray(error)) return ownFields(error)
@@ -70,7 +70,7 @@ function presentDeliberate (error: unknown): unknown {
   return isBuiltError(error) ? { ...core(error), ...ownFields(error) } : core(error)
 }
 
-/** An `Error` of no class of its own: whoever made it put its fields there by hand. */
+/** Whether a value is an `Error` without a class of its own: its fields were added by hand. */
 function isBuiltError (error: unknown): error is Error {
   return isInstance(error, Error) && prototypeOf(error) === Error.prototype
 }
@@ -90,7 +90,7 @@ function prototypeOf (value: unknown): unknown {
 
 interface Core { name?: string, message?: unknown, code?: string | number, statusCode?: number }
 
-/** Name, message, code and HTTP status; clients from 15 on take a number there for the close code of a refused handshake. */
+/** Name, message, code and HTTP status. Clients from version 15 on take a numeric code as the close code of a refused handshake. */
 function core (error: unknown): Core {
   const plain: Core = {}
   const name = text(read(error, 'name'))
@@ -117,7 +117,7 @@ function fieldsOf (error: unknown, keys: readonly string[]): Record<string, unkn
   return fields
 }
 
-/** The own fields that are plain data. */
+/** The own fields whose values are plain data. */
 function ownFields (error: object): Record<string, unknown> {
   return fieldsOf(error, keysOf(error).filter((key) => !hidden.has(key)))
 }
@@ -130,7 +130,7 @@ function keysOf (value: object): string[] {
   }
 }
 
-/** The fields that a schema names, those of inner objects too: JSON Schema and TypeBox, or Zod. */
+/** The fields that a schema declares, also in nested objects. Reads JSON Schema, TypeBox and Zod. */
 function declaredFields (error: object, schema: unknown): Record<string, unknown> {
   const fields: Record<string, unknown> = {}
   for (const [key, inner] of propertiesOf(schema)) {
@@ -154,15 +154,15 @@ function declaredData (value: unknown, schema: unknown): unknown {
   return propertiesOf(schema).length === 0 ? value : declaredFields(value, schema)
 }
 
-/** What stands in for an error that a client may not see. `id` is in the log line too. */
+/** The error sent in place of one that the client may not see. The log line has the same `id`. */
 export function internalError (id: string): ScError {
   return scError('SC_ERR_INTERNAL', [], { id })
 }
 
-/** Never told: where an error was made, and what it came from. */
+/** Fields that are never sent: they reveal where an error was made and what caused it. */
 const hidden = new Set(['stack', 'cause', 'domain', 'domainEmitter', 'expose'])
 
-/** The plain form of an error with all its own fields that are plain data, whoever made it; never its stack. Other values stay as they are. Never throws. */
+/** The plain form of any error, with all its own plain-data fields but without its stack. Other values stay as they are. Never throws. */
 export function dehydrateError (error: unknown): unknown {
   if (isInstance(error, ScError)) return { ...core(error), message: error.wireMessage, ...fieldsOf(error, libraryFields) }
   if (typeof error === 'function') return `[function ${text(read(error, 'name')) || 'anonymous'}]`
@@ -174,8 +174,9 @@ export function dehydrateError (error: unknown): unknown {
 const maxErrorDepth = 8
 
 /**
- * A copy of plain data that JSON can write: text, numbers, arrays, plain objects, dates; of an error inside its name and
- * message. Objects of classes are left out: sockets, requests, servers, keys. Circles and what lies too deep are named instead.
+ * Copies the part of a value that JSON can write: text, numbers, arrays, plain objects and dates. A nested error is copied as
+ * its name and message. Instances of classes, such as sockets, requests, servers and keys, are left out. Circular references and
+ * values below the depth limit are replaced by `'[Circular]'` and `'[Object]'`.
  */
 function plainData (value: unknown, ancestors: Set<object> = new Set()): unknown {
   if (typeof value === 'bigint' || typeof value === 'symbol') return String(value)
@@ -202,10 +203,10 @@ function plainData (value: unknown, ancestors: Set<object> = new Set()): unknown
   return copy
 }
 
-/** Errors that clients sent: whatever their fields say, nobody here made them to be shown to somebody else. */
+/** Errors that clients sent. They are never shown to another client, whatever their fields say. */
 const fromClients = new WeakSet<Error>()
 
-/** The Error for an error that a client sent with its answer. */
+/** Creates the Error for an error that a client sent in an answer. */
 export function hydrateError (error: unknown): Error | null {
   if (error === undefined || error === null) return null
   if (typeof error !== 'object') return new Error(String(error))

@@ -3,58 +3,59 @@ import type { Guarded } from '../barrier.js'
 import type { SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 
-/** What a socket needs of its connection. Nothing above this folder knows which library carries it. */
+/** The connection under a socket. No code outside this folder knows which websocket library is used. */
 export interface Connection {
-  /** False as soon as either side began to close. */
+  /** False as soon as either side starts to close. */
   readonly open: boolean
-  /** Whether messages may come compressed. */
+  /** Whether incoming messages may be compressed. */
   readonly compressed: boolean
-  /** Settles when the connection is gone. */
+  /** Resolves when the connection is closed. */
   readonly closed: Promise<void>
-  /** Bytes accepted and not yet given to the operating system, and what is held for this client before that. */
+  /** Bytes accepted but not yet handed to the operating system, including bytes held for this client before they are queued. */
   readonly bufferedBytes: number
-  /** Messages that are not handed to the operating system yet. */
+  /** Messages not yet handed to the operating system. */
   readonly queuedMessages: number
-  /** What all connections hold. What a socket holds beside its backlog is counted there. */
+  /** Memory that all connections of the server hold. The socket counts there what it holds in addition to its backlog. */
   readonly holdings: Holdings
-  /** Whether the backlog has room for so many bytes. */
+  /** Whether the backlog has room for this many bytes. */
   hasRoom (bytes: number): boolean
-  /** Counts bytes that are held for this client before they are queued. */
+  /** Counts bytes held for this client before they are queued. */
   hold (bytes: number): void
-  /** What was held is queued now, or let go. */
+  /** Ends the count of held bytes, because they were queued or discarded. */
   release (bytes: number): void
-  /** Counts again what the operating system has not taken: it takes it without a word. */
+  /** Counts again the bytes the operating system has not taken: it takes them without an event. */
   recount (): void
-  /** Queues a message of this socket's own: an answer, an event, a ping. It never waits behind a fan-out to others. */
+  /** Queues a message for this socket alone: an answer, an event or a ping. It never waits for a fan-out to other sockets. */
   send (data: string | Buffer): void
-  /** Queues a publication of a channel. False when it was not, because the backlog is over its budget; `policy` says what happens then. */
+  /** Queues a publication. Returns false when the backlog is over its budget; `policy` decides what happens then. */
   publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
-  /** Takes back the last publication of a channel that is kept until there is room. */
+  /** Removes and returns the last publication of a channel that waits for room in the backlog. */
   takeLatest (channel: string): SharedMessage | undefined
-  /** Writes what is queued, then closes. The reason is cut to what a close frame holds. */
+  /** Writes the queued messages, then closes. The reason is cut to the size of a close frame. */
   close (code: number, reason: string): void
-  /** Drops the connection, and what came of it and was not yet handed on. */
+  /** Drops the connection, with received data that was not delivered yet. */
   terminate (): void
-  /** Stops and continues reading: the sender's own TCP window fills up meanwhile. */
+  /** Stops reading; `resume` continues. Meanwhile the TCP window of the sender fills up. */
   pause (): void
   resume (): void
 }
 
-/** What a connection tells its socket. What these throw, or the connection's own code, is a fault of the socket. */
+/** The socket, as its connection calls it. Errors thrown by these methods or by the connection itself are passed to `fault()`. */
 export interface ConnectionListener extends Guarded {
   /**
-   * A message arrived. It is not looked at any further when this is false: the socket is closed, or sends too much.
-   * @param bytes of its payload, after inflation
+   * A message arrived.
+   * @param bytes size of the payload after inflation
+   * @returns false to discard the message, because the socket is closed or the client sends too much
    */
   onArrival (bytes: number): boolean
   /** A ping or pong of the websocket protocol arrived. */
   onControl (bytes: number): void
-  /** A text message as a string, a binary one as a Buffer. Only after `onArrival` was true. */
+  /** A message to process: a string for text, a Buffer for binary. Called only when `onArrival` returned true. */
   onMessage (data: string | Buffer, bytes: number): void
   onClose (code: number, reason: string): void
   onError (err: Error): void
-  /** The backlog went over its budget. */
+  /** The backlog exceeded its budget. */
   onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
-  /** The operating system did not take everything. */
+  /** The operating system did not take all written bytes. */
   onCongested (): void
 }

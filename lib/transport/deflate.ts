@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { constants, deflateRawSync, type ZlibOptions } from 'node:zlib'
 
-/** Bytes from which on a message is worth compressing. */
+/** Smallest message in bytes that is worth compressing. */
 const defaultThreshold = 1_024
-/** A larger message would hold up the event loop for longer than others should wait; it goes out as it is. */
+/** Largest message in bytes that is compressed: a larger one would block the event loop for too long. */
 const largest = 131_072
-/** What a sync flush ends with, and no message carries (RFC 7692, section 7.2.1). */
+/** Length of the tail of a sync flush, which is removed from each message (RFC 7692, section 7.2.1). */
 const tailLength = 4
 
-/** Compression that cannot be made to hold much memory: no context is kept, and few messages are inflated at once. */
+/** Compression that cannot be made to use much memory: no context is kept, and at most 4 messages are inflated at a time. */
 const safe = { threshold: defaultThreshold, serverNoContextTakeover: true, clientNoContextTakeover: true, concurrencyLimit: 4 }
 
 interface DeflateOptions {
@@ -17,14 +17,14 @@ interface DeflateOptions {
   readonly zlibDeflateOptions?: ZlibOptions
 }
 
-/** What ws negotiates for the option `perMessageDeflate`. */
+/** The settings that ws negotiates for the option `perMessageDeflate`. */
 export function negotiation (perMessageDeflate: boolean | object): false | DeflateOptions {
   return perMessageDeflate === true ? safe : perMessageDeflate as false | DeflateOptions
 }
 
 /**
- * Compresses messages, each by itself: no context is used, whether or not one was negotiated. So a message is compressed once
- * for all who receive it.
+ * Compresses each message by itself, without a context even where one was negotiated. So a message is compressed once for all
+ * its receivers.
  */
 export class Deflate {
   readonly #threshold: number
@@ -37,7 +37,7 @@ export class Deflate {
     this.#options = { ...zlibDeflateOptions, windowBits, finishFlush: constants.Z_SYNC_FLUSH }
   }
 
-  /** Whether it compresses for a client; ws does for one that may have asked for a smaller window. */
+  /** Whether this class compresses for a client. When the client may have asked for a smaller window, ws compresses instead. */
   serves ({ headers }: IncomingMessage): boolean {
     return headers['sec-websocket-extensions']?.includes('server_max_window_bits') !== true
   }
@@ -47,7 +47,7 @@ export class Deflate {
     return bytes >= this.#threshold && bytes <= largest
   }
 
-  /** The payload of the compressed message. */
+  /** Returns the compressed payload of a message. */
   compress (payload: string | Buffer): Buffer {
     const compressed = deflateRawSync(payload, this.#options)
     return compressed.subarray(0, compressed.length - tailLength)

@@ -5,13 +5,13 @@ export interface Flushable extends Guarded {
   flush (flusher: Flusher): void
 }
 
-/** How long one slice of a large fan-out may hold up the event loop, in milliseconds. */
+/** Longest time in milliseconds that one slice of a large fan-out may block the event loop. */
 const sliceTime = 8
 const targetsPerClockRead = 32
 
 /**
- * Writes the queues of all connections once per turn of the event loop, so that messages which belong to one turn
- * share one system call. A fan-out to very many connections is cut into slices; answers and pings go before them.
+ * Writes the queues of all connections once per turn of the event loop, so that the messages of one turn share one system
+ * call. A fan-out to very many connections is cut into slices; answers and pings are written before the next slice.
  */
 export class Flusher {
   #urgent: Flushable[] = []
@@ -31,7 +31,7 @@ export class Flusher {
     this.#flushBulk()
   }
 
-  // Connections that got the same publications in one turn share the buffer that joins them.
+  // Connections that got the same publications in one turn share the joined buffer.
   #lastFrames: readonly Buffer[] = []
   #lastJoined: Buffer | null = null
 
@@ -44,7 +44,7 @@ export class Flusher {
     }
   }
 
-  /** One buffer that holds these frames in order. */
+  /** Joins frames into one buffer. Returns the previous buffer when the frames are the same ones. */
   join (frames: readonly Buffer[]): Buffer {
     const last = this.#lastFrames
     if (this.#lastJoined !== null && last.length === frames.length && frames.every((frame, i) => frame === last[i])) return this.#lastJoined

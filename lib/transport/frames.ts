@@ -1,18 +1,18 @@
 import type { Deflate } from './deflate.js'
 
-// Frames of RFC 6455, section 5.2. Those from a server to its clients are not masked.
+// Frames of RFC 6455, section 5.2. A server does not mask its frames.
 
 const finText = 0x81
 const finBinary = 0x82
-/** RSV1: the payload is compressed (RFC 7692, section 6). */
+/** RSV1 bit: the payload is compressed (RFC 7692, section 6). */
 const deflated = 0x40
 
-/** The bytes a frame's header takes for a payload of this length. */
+/** Length of a frame header in bytes, for a payload of this length. */
 export function headerLength (payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65536 ? 4 : 10
 }
 
-/** Writes a header at `offset` and returns where the payload starts. */
+/** Writes a frame header at `offset` and returns the offset of the payload. */
 export function writeHeader (target: Buffer, offset: number, payloadLength: number, binary: boolean): number {
   target[offset] = binary ? finBinary : finText
   if (payloadLength < 126) {
@@ -31,7 +31,7 @@ export function writeHeader (target: Buffer, offset: number, payloadLength: numb
   return offset + 10
 }
 
-/** A frame of its own. */
+/** Builds a frame in a new buffer, compressed when `deflate` takes the message. */
 export function frameOf (data: string | Buffer, deflate: Deflate | null): Buffer {
   const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length
   if (deflate?.takes(length) === true) return deflatedFrame(data, deflate)
@@ -40,7 +40,7 @@ export function frameOf (data: string | Buffer, deflate: Deflate | null): Buffer
   return frame
 }
 
-/** Writes a frame at `offset` and returns where it ends. */
+/** Writes a frame at `offset` and returns the offset of its end. */
 export function writeFrame (target: Buffer, offset: number, data: string | Buffer, length: number): number {
   const start = writeHeader(target, offset, length, typeof data !== 'string')
   if (typeof data === 'string') target.write(data, start, 'utf8')
@@ -48,7 +48,7 @@ export function writeFrame (target: Buffer, offset: number, data: string | Buffe
   return start + length
 }
 
-/** A frame of its own whose payload is compressed. */
+/** Builds a frame with a compressed payload in a new buffer. */
 export function deflatedFrame (data: string | Buffer, deflate: Deflate): Buffer {
   const payload = deflate.compress(data)
   const frame = Buffer.allocUnsafeSlow(headerLength(payload.length) + payload.length)

@@ -1,19 +1,19 @@
 import type { Guarded } from '../barrier.js'
 
-/** A connection that is kept alive. */
+/** A connection that the heartbeat keeps alive. */
 export interface HeartbeatTarget extends Guarded {
-  /** When something last came from it, by `performance.now()`: the time of day may jump. */
+  /** Time of the last data from the client, by `performance.now()`: the system clock may jump. */
   readonly lastSeen: number
   ping (): void
-  /** Nothing came for the whole of `pingTimeout`. */
+  /** The client was silent for the whole `pingTimeout`. */
   pingTimedOut (): void
 }
 
 const slots = 16
 
 /**
- * One timer for all connections: they are spread over the slots of a wheel that turns once per `pingInterval`, and each is
- * pinged when its slot comes by. One that may run out of time before its next visit is watched at every tick.
+ * One timer for all connections. They are spread over the slots of a wheel that turns once per `pingInterval`, and a connection
+ * is pinged when its slot is reached. A connection that may time out before its next ping is checked at every tick.
  */
 export class Heartbeat {
   readonly #interval: number
@@ -32,7 +32,7 @@ export class Heartbeat {
   }
 
   add (target: HeartbeatTarget): void {
-    // Its first ping comes when the wheel has turned once.
+    // The first ping comes after one full turn of the wheel.
     this.#slotOf.set(target, this.#at)
     this.#wheel[this.#at]!.add(target)
     const now = performance.now()
@@ -69,7 +69,7 @@ export class Heartbeat {
       }
       this.#watchIfDue(target, now)
     }
-    // This process was busy; what clients sent meanwhile may still wait to be read.
+    // This process was busy; data that clients sent meanwhile may not have been read yet.
     if (late) return
     for (const target of this.#suspects) {
       const silence = now - target.lastSeen

@@ -1,19 +1,22 @@
 /**
- * What one server holds in memory because of its connections, in bytes: what waits to be sent, and what waits for hooks, handlers
- * and streams. One number that is added to and taken from, so that it is looked at whenever something is added.
+ * Memory in bytes that one server holds for its connections: queued output, and data that waits for hooks, handlers and streams.
+ * It is one running total, so the limit is checked on every addition.
  */
 export class Holdings {
   total = 0
   readonly #limit: number
   readonly #onOver: () => void
 
-  /** @param limit 0 for none @param onOver makes room; called on every addition that goes over the limit */
+  /**
+   * @param limit bytes; 0 for no limit
+   * @param onOver makes room; called on every addition that exceeds the limit
+   */
   constructor (limit: number, onOver: () => void) {
     this.#limit = limit === 0 ? Infinity : limit
     this.#onOver = onOver
   }
 
-  /** @param bytes fewer than none for what is let go */
+  /** @param bytes negative to release */
   add (bytes: number): void {
     this.total += bytes
     if (bytes > 0 && this.total > this.#limit) this.#onOver()

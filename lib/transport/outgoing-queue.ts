@@ -3,34 +3,34 @@ import type { Flushable, Flusher } from './flusher.js'
 import type { SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 
-/** Answers are never left out, but a client that reads none of them cannot keep the server's memory. */
+/** Answers are never dropped. A client that reads none of them is disconnected when its backlog exceeds the budget by this factor. */
 const hardLimitFactor = 1.5
-/** A character takes two bytes where a text has one that is not of Latin-1; nobody knows without looking. */
+/** Text with a character outside Latin-1 takes two bytes a character; checking would mean reading the text. */
 const bytesPerCharacter = 2
 
-/** What is sent: a text or bytes of this client alone, or what others get too. */
+/** A queued message: text or bytes for this client alone, or a message shared with other clients. */
 export type Item = string | Buffer | SharedMessage
 
 /**
- * What waits to be sent to one client, and what happens when it reads too slowly. A connection is such a queue and not beside
- * one: there are very many of them.
+ * The messages that wait to be sent to one client, and the policy for a client that reads too slowly. A connection extends this
+ * class instead of owning a queue, because there are very many connections.
  */
 export abstract class OutgoingQueue implements Flushable {
   readonly holdings: Holdings
   readonly #flusher: Flusher
   readonly #maxBufferedBytes: number
-  /** What is to be written: one item, which is the usual case, and more than one. */
+  /** The queue: a single item, the usual case, or a list of more than one. */
   #single: Item | null = null
   #queue: Item[] | null = null
   #queuedBytes = 0
-  /** What is held for it before it is queued, the last publications among it. */
+  /** Bytes held before they are queued, including the last publication of each channel. */
   #heldBytes = 0
-  /** How much of `holdings` is this connection's. */
+  /** The share of `holdings` that belongs to this connection. */
   #counted = 0
   #urgent = false
-  /** Its backlog went over the budget and has not halved since. */
+  /** The backlog exceeded its budget and has not halved since. */
   #slow = false
-  /** The last publication of each channel, where the policy keeps that one. */
+  /** The last publication of each channel, under the policy `latest`. */
   #latest: Map<string, SharedMessage> | null = null
   #awaitingDrain = false
 
@@ -41,11 +41,11 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   abstract get open (): boolean
-  /** What was written and the operating system has not taken. */
+  /** Bytes written that the operating system has not taken yet. */
   protected abstract get backlog (): number
-  /** Writes one item, or more than one, in order. */
+  /** Writes one item, or the list of more than one, in order. */
   protected abstract write (single: Item, queue: Item[] | null, flusher: Flusher): void
-  /** Calls back once the operating system has taken what was written. */
+  /** Calls back when the operating system has taken the written bytes. */
   protected abstract onDrained (drained: () => void): void
   protected abstract onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
   protected abstract onCongested (): void
@@ -62,8 +62,8 @@ export abstract class OutgoingQueue implements Flushable {
   send (data: string | Buffer): void {
     if (!this.open) return
     const limit = this.#maxBufferedBytes * hardLimitFactor
-    // What waited before counts: an answer alone may be as large as the application likes. What was counted is no less than
-    // what waits by now, and known without asking the stream.
+    // Only the backlog before this message counts: a single answer may have any size. `#counted` is never less than the current
+    // backlog, and reading it does not query the stream.
     if (this.#counted + this.#queuedBytes > limit && this.bufferedBytes > limit && !this.#relieved(hardLimitFactor)) {
       this.onBacklog(this.bufferedBytes, 'disconnect')
       if (!this.open) return
@@ -82,13 +82,13 @@ export abstract class OutgoingQueue implements Flushable {
     const { bytes } = message
     const waiting = this.bufferedBytes
     const total = waiting + bytes
-    // One that is larger than the budget may go when nothing waits.
+    // A publication larger than the budget is sent when nothing else waits.
     if (total > this.#maxBufferedBytes && waiting !== 0 && !this.#relieved(1, bytes)) {
       this.#overBudget(message, channel, policy)
       return false
     }
     if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
-    // A newer message must not be followed by an older one.
+    // The kept publication is older than this one and must not follow it.
     if (this.#latest !== null) this.takeLatest(channel)
     const first = this.#single === null
     this.#enqueue(message, bytes)
@@ -118,13 +118,13 @@ export abstract class OutgoingQueue implements Flushable {
     this.#count(bytes)
   }
 
-  /** What many connections share is counted when the operating system did not take it: until then it is in memory once. */
+  /** A shared publication is counted only when the operating system did not take it: before that, all connections share one copy. */
   #count (bytes: number): void {
     this.#counted += bytes
     this.holdings.add(bytes)
   }
 
-  /** What the operating system takes at once does not wait. @returns whether there is room now */
+  /** Flushes now: bytes that the operating system takes at once do not wait. @returns whether there is room now */
   #relieved (factor: number, bytes = 0): boolean {
     if (this.#single === null || this.backlog !== 0) return false
     this.flush(this.#flusher)
@@ -139,7 +139,7 @@ export abstract class OutgoingQueue implements Flushable {
       this.#latest.set(channel, message)
       this.#hold(message.bytes)
       this.#awaitDrain()
-      // There is no room even for the last of each channel.
+      // There is no room even for the last publication of each channel.
       if (this.open && this.bufferedBytes > this.#maxBufferedBytes * hardLimitFactor) {
         this.onBacklog(this.bufferedBytes, 'disconnect')
         return
@@ -204,7 +204,7 @@ export abstract class OutgoingQueue implements Flushable {
     if (waiting !== 0) this.onCongested()
   }
 
-  /** Writes what is queued, and keeps nothing: it is about to be closed. */
+  /** Writes the queued messages before a close and discards those that are only held. */
   protected flushLast (): void {
     this.flush(this.#flusher)
     this.#latest = null
@@ -212,7 +212,7 @@ export abstract class OutgoingQueue implements Flushable {
     this.recount()
   }
 
-  /** Nothing is sent any more. */
+  /** Discards all queued messages after the connection ended. */
   protected letGo (): void {
     this.#single = this.#queue = this.#latest = null
     this.#queuedBytes = this.#heldBytes = 0

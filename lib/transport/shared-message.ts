@@ -2,8 +2,8 @@ import type { Deflate } from './deflate.js'
 import { deflatedFrame, headerLength, writeHeader } from './frames.js'
 
 /**
- * A message that many sockets get. Its frame is built on first use, compressed at most once, and never changed: frames from a
- * server are not masked, so the same bytes go to any number of sockets (RFC 6455, section 5.1).
+ * A message for many sockets. Its frame is built on first use, compressed at most once, and never changed: a server does not
+ * mask its frames, so all sockets share the same bytes (RFC 6455, section 5.1).
  */
 export class SharedMessage {
   #frame: Buffer | null = null
@@ -13,7 +13,7 @@ export class SharedMessage {
 
   constructor (readonly data: string | Buffer) {}
 
-  /** Bytes of the payload. */
+  /** Size of the payload in bytes. */
   get bytes (): number {
     if (this.#bytes === -1) this.#bytes = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.length
     return this.#bytes
@@ -23,12 +23,12 @@ export class SharedMessage {
     return typeof this.data !== 'string'
   }
 
-  /** Header and payload in one buffer. */
+  /** The frame: header and payload in one buffer. */
   get frame (): Buffer {
     if (this.#frame !== null) return this.#frame
     const length = this.bytes
     this.#headerLength = headerLength(length)
-    // Not from the pool: a slow reader would keep a whole pool slab alive.
+    // Not from the pool: a slow reader would keep a whole pool slab in memory.
     const frame = Buffer.allocUnsafeSlow(this.#headerLength + length)
     const start = writeHeader(frame, 0, length, this.binary)
     if (typeof this.data === 'string') frame.write(this.data, start, 'utf8')
@@ -36,12 +36,12 @@ export class SharedMessage {
     return (this.#frame = frame)
   }
 
-  /** The frame for sockets with compression: made once, too. */
+  /** The frame for sockets with compression. It is built once too. */
   deflatedFrame (deflate: Deflate): Buffer {
     return deflate.takes(this.bytes) ? (this.#deflated ??= deflatedFrame(this.data, deflate)) : this.frame
   }
 
-  /** The payload alone, for sockets whose frames `ws` has to build. */
+  /** The payload without its header, for sockets that send through `ws`. */
   get payload (): Buffer {
     const frame = this.frame
     return frame.subarray(this.#headerLength)

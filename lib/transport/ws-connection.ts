@@ -10,10 +10,10 @@ import type { Holdings } from './holdings.js'
 import { type Item, OutgoingQueue } from './outgoing-queue.js'
 import type { ConnectionListener, Connection } from './connection.js'
 
-/** The largest write that is worth copying together; beyond it one vectored write is cheaper. */
+/** Largest write in bytes that is copied into one buffer; above it one vectored write is cheaper. */
 const joinLimit = 65536
 
-/** Counts what all connections of a server carry. */
+/** Traffic of all connections of a server. */
 export interface TrafficCounters {
   inboundMessages: number
   inboundBytes: number
@@ -24,20 +24,20 @@ export interface TrafficCounters {
 /**
  * A connection of `ws`.
  *
- * Its frames are built here, and compressed where that was negotiated, and written straight to the stream below `ws`, many at
- * a time: `ws` writes whole frames to the same stream synchronously, so the order between both is kept. Where another
- * extension was negotiated, or the stream is not a real one, `ws` sends.
+ * This class builds the frames, compresses them where that was negotiated, and writes many at a time straight to the stream
+ * below `ws`. `ws` writes whole frames to the same stream synchronously, so the order is kept. When another extension was
+ * negotiated, or the stream is not a real one, the messages are sent through `ws`.
  */
 export class WsConnection extends OutgoingQueue implements Connection {
   readonly compressed: boolean
   readonly #ws: WebSocket
-  /** The stream below, when frames may be written to it directly. */
+  /** The stream below `ws`; `null` when frames cannot be written to it directly. */
   readonly #stream: Duplex | null
-  /** Compresses, when the client can read that. */
+  /** Compresses messages; `null` when the client cannot read compressed ones. */
   readonly #deflate: Deflate | null
   readonly #counters: TrafficCounters
   #listener: ConnectionListener | null = null
-  /** It failed or ended: whatever its receiver still makes of what came before is dropped. */
+  /** The connection failed or ended: messages that `ws` still emits are dropped. */
   #broken = false
 
   constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number, deflate: Deflate | null = null) {
@@ -49,7 +49,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
     this.#counters = counters
   }
 
-  /** Must be called in the turn of the upgrade: the first message may be in the same segment. */
+  /** Must be called in the same turn as the upgrade: the first message may be in the same TCP segment. */
   attach (listener: ConnectionListener): void {
     this.#listener = listener
     const ws = this.#ws
@@ -112,7 +112,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
 
   protected onDrained (drained: () => void): void {
     if (this.#stream !== null) this.#stream.once('drain', drained)
-    // Told when what was sent before it is written.
+    // ws calls back when all data sent before the ping is written.
     else this.#ws.ping(undefined, undefined, drained)
   }
 
@@ -211,7 +211,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
   }
 
   terminate (): void {
-    // Its receiver may have more of the same segment.
+    // The receiver of ws may hold more messages of the same segment.
     this.#broken = true
     this.#ws.terminate()
     this.letGo()
