@@ -10,12 +10,12 @@ function toError (err: unknown): Error {
 }
 
 /**
- * Calls a method of an engine, which may use its callback or return a promise. The first answer counts, and later ones,
- * of either kind, are dropped: an engine that answers twice, or rejects after it called back, harms nobody.
+ * Calls a method of an auth engine, which may call back or return a promise. Only the first answer counts. Later answers, by
+ * callback or by promise, are ignored, so an engine that answers twice or rejects after calling back does no harm.
  *
- * The result is the value itself when the engine answered at once, else a promise. A failure at once is thrown.
+ * Returns the value itself when the engine answers synchronously, otherwise a promise. A synchronous failure is thrown.
  *
- * @param answersByPromise whether the method takes no callback, so that a promise of `undefined` is its answer
+ * @param answersByPromise true when the method takes no callback, so that a promise of `undefined` is its answer
  */
 function callEngine<T> (call: (callback: AuthCallback<T>) => unknown, answersByPromise: boolean, check: (value: unknown) => T): T | Promise<T> {
   let settled: { value: T } | { err: Error } | undefined
@@ -40,7 +40,7 @@ function callEngine<T> (call: (callback: AuthCallback<T>) => unknown, answersByP
     const running = promiseOf(returned)
     if (running !== undefined) {
       running.then((value) => {
-        // An async function that uses its callback resolves with nothing, maybe before it calls back.
+        // An async function that uses its callback resolves with undefined, maybe before it calls back.
         if (value !== undefined || answersByPromise) settle(null, value)
       }, (err) => settle(err ?? new Error('The auth engine failed')))
     } else if (returned !== undefined && answersByPromise) {
@@ -50,7 +50,7 @@ function callEngine<T> (call: (callback: AuthCallback<T>) => unknown, answersByP
     settle(err ?? new Error('The auth engine failed'))
   }
 
-  // Read through a function: TypeScript does not see that the callback assigned it.
+  // Read through a function: TypeScript does not see the assignment in the callback.
   const answer = ((): typeof settled => settled)()
   if (answer !== undefined) {
     if ('err' in answer) throw answer.err
@@ -73,20 +73,20 @@ function checkSigned (value: unknown): string {
   return value
 }
 
-/** Parameters a method takes without its callback. */
+/** Number of parameters of an engine's method without its callback. */
 const WITHOUT_CALLBACK = 3
 const takesCallback = (method: (...args: never[]) => unknown): boolean => method.length === 0 || method.length > WITHOUT_CALLBACK
 
 /**
- * Has an engine verify a token. Returns the claims, or a promise of them if the engine took its time.
- * @throws (or rejects with) the engine's error; `toAuthError` makes SocketCluster's of it
+ * Verifies a token with an auth engine. Returns the claims, or a promise of them when the engine is asynchronous.
+ * @throws (or rejects with) the engine's error; `toAuthError` converts it to SocketCluster's
  */
 export function verifyToken (engine: AuthEngine, signedToken: string | null, key: AuthKey | null, options: VerifyTokenOptions): ScAuthToken | Promise<ScAuthToken> {
   return callEngine((callback) => engine.verifyToken(signedToken, key, options, callback), !takesCallback(engine.verifyToken), checkClaims)
 }
 
 /**
- * Has an engine sign a token. Returns the signed token, or a promise of it if the engine took its time.
+ * Signs a token with an auth engine. Returns the signed token, or a promise of it when the engine is asynchronous.
  * @throws (or rejects with) the engine's error
  */
 export function signToken (engine: AuthEngine, token: ScAuthToken, key: AuthKey | null, options: SignTokenOptions): string | Promise<string> {

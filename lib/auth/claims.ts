@@ -4,11 +4,11 @@ import { parseTimespan } from './timespan.js'
 
 export type Claims = Record<string, unknown>
 
-/** What is to be signed: jsonwebtoken's claims and options, brought together. */
+/** A token to sign: the claims and options of jsonwebtoken, combined and checked. */
 export interface SignRequest {
-  /** All claims, `iat`, `exp` and `nbf` in whole seconds. A new object. */
+  /** All claims in a new object, with `iat`, `exp` and `nbf` in whole seconds. */
   claims: Claims
-  /** The time from which `exp` and `nbf` were counted, in seconds: `iat`, also when `noTimestamp` leaves it out. */
+  /** Time of issue in seconds, the base of `exp` and `nbf`. Equals `iat`, and is set even when `noTimestamp` leaves `iat` out. */
   issuedAt: number
   noTimestamp: boolean
   algorithm?: string
@@ -19,7 +19,7 @@ export interface SignRequest {
 export function isPlainObject (value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype = Object.getPrototypeOf(value)
-  // `Object.prototype` may be that of another realm.
+  // The value may come from another realm, with another `Object.prototype`.
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
@@ -27,7 +27,7 @@ const isText = (value: unknown): value is string => typeof value === 'string'
 const isFlag = (value: unknown): value is boolean => typeof value === 'boolean'
 const isTime = (value: unknown): boolean => Number.isInteger(value) || (isText(value) && value !== '')
 
-/** Texts are jsonwebtoken's where it has the option. */
+/** The checks of the signing options, with the error texts of jsonwebtoken where it has the option. */
 const optionChecks: Record<string, { isValid: (value: unknown) => boolean, message: string }> = {
   async: { isValid: isFlag, message: '"async" must be a boolean' },
   expiresIn: { isValid: isTime, message: '"expiresIn" should be a number of seconds or string representing a timespan' },
@@ -41,7 +41,7 @@ const optionChecks: Record<string, { isValid: (value: unknown) => boolean, messa
   noTimestamp: { isValid: isFlag, message: '"noTimestamp" must be a boolean' },
   mutatePayload: { isValid: isFlag, message: '"mutatePayload" must be a boolean' },
   algorithm: { isValid: isText, message: '"algorithm" must be a valid string enum value' },
-  // Accepted, but claims are always UTF-8: in any other encoding whoever verifies them reads something else.
+  // Accepted but ignored: claims are always UTF-8, because verifiers expect nothing else.
   encoding: { isValid: isText, message: '"encoding" must be a string' }
 }
 
@@ -56,7 +56,7 @@ function secondsAfter (option: 'expiresIn' | 'notBefore', value: number | string
   return Math.floor(from + milliseconds / 1000)
 }
 
-/** A time claim of the application's; `undefined` when there is none. */
+/** Reads a time claim set by the application; `undefined` when there is none. */
 function timeClaim (claims: Claims, name: string): number | undefined {
   const value = claims[name]
   if (value === undefined) return undefined
@@ -65,12 +65,12 @@ function timeClaim (claims: Claims, name: string): number | undefined {
 }
 
 /**
- * Checks and joins claims and options as jsonwebtoken's `sign` does, in its units and with its texts. It differs where a
- * server is better off: an `exp` claim beats `expiresIn` (as in SocketCluster), an option that is `undefined` counts
- * as left out, and fractions of a second in `exp` and `nbf` are rounded to the safe side instead of signed.
+ * Checks and combines claims and options like jsonwebtoken's `sign`, with its units and error texts. It differs in three
+ * points: an `exp` claim overrides `expiresIn` (as in SocketCluster), an option that is `undefined` counts as left out, and
+ * fractions of a second in `exp` and `nbf` are not signed but rounded: `exp` down, `nbf` up.
  *
  * @param now milliseconds since the epoch
- * @throws Error when claims or options are not usable, or say two things
+ * @throws Error when claims or options are invalid or contradict each other
  */
 export function signRequest (token: ScAuthToken, options: SignTokenOptions, now: number = Date.now()): SignRequest {
   if (!isPlainObject(token)) throw new Error(`Expected "payload" to be a plain object, got ${typeName(token)}.`)
@@ -105,7 +105,7 @@ export function signRequest (token: ScAuthToken, options: SignTokenOptions, now:
   else claims.iat = issuedAt
   if (exp === undefined) delete claims.exp
   else claims.exp = exp
-  // Nothing was ever issued before 1970: such a limit is no limit.
+  // An `nbf` at or before 1970 has no effect, so it is left out.
   if (nbf === undefined || nbf <= 0) delete claims.nbf
   else claims.nbf = Math.ceil(nbf)
 

@@ -10,21 +10,21 @@ import { Signer } from './signer.js'
 import { Verifier } from './verifier.js'
 
 /**
- * The default auth engine: JSON Web Tokens by @fastify/jwt, with the options, units, errors and texts of jsonwebtoken.
+ * The default auth engine: JSON Web Tokens through @fastify/jwt, with the options, units, errors and texts of jsonwebtoken.
  *
- * It answers synchronously, before the call returns, whatever `async` says: HMAC takes microseconds, and Node.js has
- * no asynchronous way that would be cheaper. Only an application's own @fastify/jwt can make it wait: by a `trusted`
- * function or a `secret` function that is asynchronous.
+ * It answers synchronously, before the call returns, also when `async` is set: HMAC takes microseconds, and Node.js has no
+ * cheaper asynchronous way. Only an application's own @fastify/jwt can make it asynchronous, with an async `trusted` or
+ * `secret` function.
  *
- * Each call takes the key it is given. As long as that is the key the engine was made with, a prepared signer or verifier is used;
- * for another key @fastify/jwt makes one for the call: a few microseconds more for a secret, some hundreds for a PEM key.
+ * Each call uses the key passed to it. For the key the engine was created with, it uses a prepared signer or verifier. For
+ * another key @fastify/jwt creates one in the call: a few microseconds for a secret, some hundred for a PEM key.
  */
 export class JwtEngine implements AuthEngine {
   readonly #keys: KeySource
   readonly #signer: Signer
   readonly #verifier: Verifier
 
-  /** Made by `createJwtEngine`. */
+  /** Called by `createJwtEngine`. */
   constructor (keys: KeySource) {
     this.#keys = keys
     this.#signer = new Signer(keys)
@@ -32,23 +32,23 @@ export class JwtEngine implements AuthEngine {
   }
 
   /**
-   * Decides where the keys come from. To be called when every plugin is loaded (`onReady`): only then is it known
-   * whether the application registered @fastify/jwt, in whatever order. Further calls return the same.
+   * Decides which keys are used. Call it when all plugins are loaded (`onReady`): only then is it known whether the application
+   * registered @fastify/jwt before or after this plugin. Later calls return the same keys.
    *
-   * @throws ScError when `jwtNamespace` is not there, when a random key would be shared, or when `authAlgorithm` does not fit
+   * @throws ScError when `jwtNamespace` is not registered, when a random key would be shared, or when `authAlgorithm` does not fit
    */
   resolve (): JwtKeys {
     return this.#keys.resolve()
   }
 
-  /** The names and results are jsonwebtoken's: see `AuthEngine`. Without a callback a promise is returned. */
+  /** Verifies a token; see `AuthEngine`. Errors are named as in jsonwebtoken. Without a callback it returns a promise. */
   verifyToken (signedToken: string | null, key: AuthKey | null, options: VerifyTokenOptions, callback: AuthCallback<ScAuthToken>): void
   verifyToken (signedToken: string | null, key: AuthKey | null, options: VerifyTokenOptions): Promise<ScAuthToken>
   verifyToken (signedToken: string | null, key: AuthKey | null, options: VerifyTokenOptions, callback?: AuthCallback<ScAuthToken>): Promise<ScAuthToken> | void {
     return answer(() => this.#verifier.verify(signedToken, key, options), callback)
   }
 
-  /** As `verifyToken`. With `mutatePayload` the token passed gets the claims that were added. */
+  /** Signs a token, like `verifyToken`. With `mutatePayload` the added claims are also set on the passed token. */
   signToken (token: ScAuthToken, key: AuthKey | null, options: SignTokenOptions, callback: AuthCallback<string>): void
   signToken (token: ScAuthToken, key: AuthKey | null, options: SignTokenOptions): Promise<string>
   signToken (token: ScAuthToken, key: AuthKey | null, options: SignTokenOptions, callback?: AuthCallback<string>): Promise<string> | void {
@@ -56,7 +56,10 @@ export class JwtEngine implements AuthEngine {
   }
 }
 
-/** Gives the callback the result, at once if it is there, never from inside a `try`: what the callback throws is its owner's. */
+/**
+ * Passes the result to the callback, synchronously when it is available. The callback is never called inside a `try`: an error
+ * thrown by the callback belongs to the caller.
+ */
 function answer<T> (work: () => T | Promise<T>, callback: AuthCallback<T> | undefined): Promise<T> | void {
   let result: T | Promise<T>
   try {
@@ -68,16 +71,16 @@ function answer<T> (work: () => T | Promise<T>, callback: AuthCallback<T> | unde
   if (typeof callback !== 'function') return Promise.resolve(result)
   const pending = promiseOf<T>(result)
   if (pending === undefined) return callback(null, result as T)
-  // Out of the promise: a callback that throws is to be an uncaught exception, as everywhere in Node.js, not a rejection.
+  // Called outside the promise, so that an error thrown by the callback is an uncaught exception and not an unhandled rejection.
   pending.then((value) => { process.nextTick(callback, null, value) }, (err) => { process.nextTick(callback, err) })
 }
 
 /**
- * Makes the default auth engine from the options: `authPrivateKey` with `authPublicKey`, else `authKey`, else the
- * application's own @fastify/jwt (the namespace `jwtNamespace` of it, if given), else a random key. Call `resolve()` on it
- * when the application is ready.
+ * Creates the default auth engine. The keys are, in this order: `authPrivateKey` with `authPublicKey`, `authKey`, the
+ * application's own @fastify/jwt (its namespace `jwtNamespace`, if set), a random key. Call `resolve()` when the application
+ * is ready.
  *
- * @throws ScError for keys or algorithms that cannot work together
+ * @throws ScError for keys or algorithms that do not fit together
  */
 export async function createJwtEngine (fastify: FastifyInstance, options: ScPluginOptions): Promise<JwtEngine> {
   checkAlgorithmOptions(options)
@@ -92,7 +95,7 @@ export async function createJwtEngine (fastify: FastifyInstance, options: ScPlug
   if (given !== undefined) {
     chosen = chooseAlgorithms(options, given)
   } else if (options.authAlgorithm?.startsWith('HS') !== false) {
-    // Otherwise the algorithm is meant for the application's @fastify/jwt; `resolve` says so if that never comes.
+    // Any other algorithm is meant for the application's @fastify/jwt; `resolve` throws when that is never registered.
     const algorithm = options.authAlgorithm ?? 'HS256'
     chosen = { algorithm, verifyAlgorithms: options.authVerifyAlgorithms?.filter((name) => name.startsWith('HS')) ?? [algorithm] }
   }

@@ -4,7 +4,7 @@ import type { ScPluginOptions } from '../../types/options.js'
 import { read } from '../untrusted.js'
 import type { ChosenAlgorithms, GivenKeys } from './keys.js'
 
-/** What is used of a `fastify.jwt`. Of its own types the application may have widened any. */
+/** The part of `fastify.jwt` that is used. Declared here because an application can widen the types of @fastify/jwt. */
 export interface Jwt {
   sign (payload: object, options?: Record<string, unknown>): unknown
   verify (token: string, options?: Record<string, unknown>): unknown
@@ -12,15 +12,15 @@ export interface Jwt {
   readonly options: { sign?: Record<string, unknown>, verify?: Record<string, unknown>, decoratorName?: string }
 }
 
-/** The application's own @fastify/jwt, if it is to be used. */
+/** Returns the application's own @fastify/jwt, or its namespace `jwtNamespace`, if it is registered. */
 export function findApplicationJwt (fastify: FastifyInstance, { jwtNamespace }: Pick<ScPluginOptions, 'jwtNamespace'>): Jwt | undefined {
   const registered = read(fastify, 'jwt')
   const jwt = jwtNamespace === undefined ? registered : read(registered, jwtNamespace)
-  // With namespaces only, `fastify.jwt` is no more than the object that holds them.
+  // When only namespaces are registered, `fastify.jwt` is just the object that holds them.
   return isJwt(jwt) ? jwt : undefined
 }
 
-/** The property of a request in which a `fastify.jwt` leaves the verified claims. */
+/** The property of a request in which @fastify/jwt stores the verified claims. */
 export function decoratorOf (jwt: unknown): string {
   const name = read(read(jwt, 'options'), 'decoratorName')
   return typeof name === 'string' ? name : 'user'
@@ -30,13 +30,13 @@ function isJwt (value: unknown): value is Jwt {
   return typeof read(value, 'sign') === 'function' && typeof read(value, 'verify') === 'function'
 }
 
-/** @fastify/jwt in a context of its own, so that it neither meets nor shadows one that the application registers, before or after. */
+/** Registers @fastify/jwt in a separate context, so that it never conflicts with one that the application registers. */
 export async function registerPrivateJwt (fastify: FastifyInstance, key: GivenKeys | string, chosen: ChosenAlgorithms): Promise<Jwt> {
   let jwt: unknown
   await fastify.register(async function socketclusterAuth (instance) {
     await instance.register(fastifyJwt, {
       secret: typeof key === 'string' ? key : key.isPair ? { private: key.signatureKey, public: key.verificationKey } : key.signatureKey,
-      // `user` would clash if the application has registered its own in a context above.
+      // `user` would clash with a @fastify/jwt that the application registered in an outer context.
       decoratorName: 'scAuthToken',
       sign: { algorithm: chosen.algorithm as 'HS256' },
       verify: { algorithms: chosen.verifyAlgorithms as ['HS256'] }
@@ -46,14 +46,14 @@ export async function registerPrivateJwt (fastify: FastifyInstance, key: GivenKe
   return jwt as Jwt
 }
 
-/** Applications whose secret is a function, as for keys fetched from an identity provider. Asked once for each. */
+/** Whether `secret` of a @fastify/jwt is a function, such as one that fetches keys from an identity provider. Checked once each. */
 const secretFunctions = new WeakMap<Jwt, boolean>()
 
 export function hasSecretFunction (jwt: Jwt): boolean {
   let has = secretFunctions.get(jwt)
   if (has === undefined) {
     try {
-      // A text that is no token fails before any key is asked for: at once if the key is there, in a promise if it is to be fetched.
+      // An invalid token fails before the key is used: synchronously with a fixed secret, in a promise with a secret function.
       const result = jwt.verify('.') as Promise<unknown>
       result?.catch?.(() => {})
       has = true

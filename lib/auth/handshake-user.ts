@@ -2,10 +2,11 @@ import type { ScAuthToken } from '../../types/auth.js'
 import { isPlainObject } from './claims.js'
 
 /**
- * The claims that a hook of the handshake request verified, as a copy, or `null`.
+ * Returns a copy of the claims that a hook verified on the handshake request, or `null`.
  *
- * @fastify/jwt leaves them in `request.user`, or in the property that its option `decoratorName` names: `JwtKeys.userProperty`
- * has that name. Only a plain object counts: what other plugins may put there (a database row, say) is no set of claims.
+ * @fastify/jwt stores them in `request.user`, or in the property that its option `decoratorName` names (see
+ * `JwtKeys.userProperty`). Only a plain object counts as claims: other plugins may store something else there, such as a
+ * database row.
  */
 export function handshakeUser (request: object, property: string = 'user'): ScAuthToken | null {
   const user = (request as Record<string, unknown>)[property]
@@ -13,7 +14,7 @@ export function handshakeUser (request: object, property: string = 'user'): ScAu
   try {
     return structuredClone(user) as ScAuthToken
   } catch {
-    // Something in it cannot be cloned, a function for one.
+    // A value that cannot be cloned, such as a function.
     return { ...user } as ScAuthToken
   }
 }

@@ -1,7 +1,7 @@
 import type { ScAuthToken } from '../../types/auth.js'
 
 /**
- * Whether a token's `exp` (seconds) has passed; false without a token or an `exp`.
+ * Whether the `exp` of a token (in seconds) has passed. False without a token or without `exp`.
  * @param now milliseconds since the epoch
  */
 export function isAuthTokenExpired (token: ScAuthToken | null | undefined, now: number = Date.now()): boolean {

@@ -1,14 +1,14 @@
 /**
- * The errors of auth engines, with the names and texts of jsonwebtoken: SocketCluster's clients and custom engines know
- * these, so one function (`toAuthError`) maps the errors of any engine.
+ * The error names of auth engines, which are those of jsonwebtoken. SocketCluster's clients and custom engines use them too, so
+ * one function (`toAuthError`) converts the errors of any engine.
  */
 export type JwtErrorName = 'TokenExpiredError' | 'NotBeforeError' | 'JsonWebTokenError'
 
 export interface JwtError extends Error {
   name: JwtErrorName
-  /** Of a `TokenExpiredError`. */
+  /** Set on a `TokenExpiredError`: when the token expired. */
   expiredAt?: Date
-  /** Of a `NotBeforeError`: when the token becomes valid. */
+  /** Set on a `NotBeforeError`: when the token becomes valid. */
   date?: Date
 }
 
@@ -20,19 +20,19 @@ export function jwtError (name: JwtErrorName, message: string, fields?: { expire
 
 const claimNames: Record<string, string> = { aud: 'audience', iss: 'issuer', sub: 'subject', jti: 'jwtid', nonce: 'nonce' }
 
-/** The claim that an error text of fast-jwt speaks of: "The aud claim …", "None of aud claim values …". */
+/** The claim named in an error text of fast-jwt: "The aud claim …", "None of aud claim values …". */
 function claimOf (message: string): string {
   return /\b(\w+) claim\b/.exec(message)?.[1] ?? 'claim'
 }
 
-/** Seconds since the epoch as a date; what is no number gives an invalid date. */
+/** Converts seconds since the epoch to a date. Any other value gives an invalid date. */
 const dateOf = (seconds: unknown): Date => new Date(Number(seconds) * 1000)
 
 /**
- * Turns what a verifier of @fastify/jwt threw into jsonwebtoken's error. Anything that the token is not to blame for
- * (a wrong key, a wrong option, a key that could not be fetched) is returned as it is.
+ * Converts an error thrown by @fastify/jwt's verifier to one of jsonwebtoken. An error that is not the token's fault (a wrong
+ * key, a wrong option, a key that could not be fetched) is returned unchanged.
  *
- * @param decode reads the token's claims without checking them; asked only for times, and only of a token whose signature was right
+ * @param decode reads the claims without verifying; called only to read times, and only when the signature was valid
  */
 export function fromVerifier (err: unknown, token: string, decode: (token: string) => unknown): Error {
   const { code, message } = err as { code?: unknown, message: string }
@@ -54,7 +54,8 @@ export function fromVerifier (err: unknown, token: string, decode: (token: strin
       return jwtError('JsonWebTokenError', token.split('.').length === 3 ? 'invalid token' : 'jwt malformed')
     case 'FAST_JWT_INVALID_SIGNATURE':
     case 'FAST_JWT_VERIFY_ERROR':
-      // Of the second: the key was accepted when the verifier was made, so it is the signature that cannot be read, by its length for one.
+      // FAST_JWT_VERIFY_ERROR: the key was accepted when the verifier was created, so the signature is unreadable, for example too
+      // short.
       return jwtError('JsonWebTokenError', 'invalid signature')
     case 'FAST_JWT_MISSING_SIGNATURE':
       return jwtError('JsonWebTokenError', 'jwt signature is required')
@@ -74,7 +75,7 @@ export function fromVerifier (err: unknown, token: string, decode: (token: strin
       return jwtError('JsonWebTokenError', name === undefined ? `invalid ${claim} value` : `jwt ${name} invalid`)
     }
   }
-  // A time claim beyond what a Date can hold fails in the verifier's own error text.
+  // The verifier fails to format a time claim that is out of the range of Date.
   if (err instanceof RangeError) return jwtError('JsonWebTokenError', 'invalid token')
   return err instanceof Error ? err : new Error(String(err))
 }

@@ -8,32 +8,32 @@ import { read } from '../untrusted.js'
 import { type Jwt, decoratorOf, findApplicationJwt } from './fastify-jwt.js'
 import { type ChosenAlgorithms, type GivenKeys, MIN_SECRET_BYTES, algorithmOf, chooseAlgorithms, isPem } from './keys.js'
 
-/** Where tokens are signed and verified, as decided when the application is ready. */
+/** The keys that sign and verify tokens, decided when the application is ready. */
 export interface JwtKeys {
-  /** `application`: its @fastify/jwt; `options`: `authKey` or the key pair; `random`: a key generated at the start. */
+  /** `application`: the application's @fastify/jwt; `options`: `authKey` or the key pair; `random`: a key generated at startup. */
   readonly source: 'application' | 'options' | 'random'
-  /** `null` when the application's @fastify/jwt has the key: it does not show it. */
+  /** `null` when the application's @fastify/jwt has the key, which it does not expose. */
   readonly signatureKey: AuthKey | null
   readonly verificationKey: AuthKey | null
-  /** The algorithm that signs; `undefined` when the application's @fastify/jwt decides. */
+  /** The signing algorithm; `undefined` when the application's @fastify/jwt decides. */
   readonly algorithm: string | undefined
-  /** The property of a request in which the application's @fastify/jwt leaves the verified claims. */
+  /** The property of a request in which the application's @fastify/jwt stores the verified claims. */
   readonly userProperty: string
 }
 
-/** What the engine was made with. */
+/** The keys and algorithms that the engine was created with. */
 export interface KeyMaterial {
   readonly given?: GivenKeys | undefined
   readonly generatedKey?: string | undefined
   readonly chosen: ChosenAlgorithms
-  /** The @fastify/jwt that is the plugin's own. */
+  /** The plugin's own @fastify/jwt. */
   readonly jwt?: Jwt | undefined
 }
 
-/** Which @fastify/jwt signs and verifies, and with which keys: the options', the application's, or one that was generated. */
+/** Decides which @fastify/jwt signs and verifies, and with which keys: from the options, the application, or generated. */
 export class KeySource {
   readonly chosen: ChosenAlgorithms
-  // What has or leads to keys is no property of the object itself.
+  // Private fields: code that lists the object's properties finds no keys.
   readonly #options: ScPluginOptions
   readonly #fastify: FastifyInstance
   readonly #given: GivenKeys | undefined
@@ -55,7 +55,7 @@ export class KeySource {
   get options (): ScPluginOptions { return this.#options }
   get given (): GivenKeys | undefined { return this.#given }
 
-  /** Decides where the keys come from, once. */
+  /** Decides which keys are used. Later calls return the same keys. */
   resolve (): JwtKeys {
     this.#keys ??= this.#decide()
     return this.#keys
@@ -83,9 +83,9 @@ export class KeySource {
     if (this.options.jwtNamespace !== undefined) {
       throw scError('SC_ERR_OPTIONS', [`jwtNamespace: expected a namespace of @fastify/jwt, got ${JSON.stringify(this.options.jwtNamespace)}, which the application has not registered`])
     }
-    // Says what does not fit if authAlgorithm is one that needs a key pair.
+    // Throws when authAlgorithm needs a key pair.
     chooseAlgorithms(this.options, { signatureKey: this.#generatedKey!, verificationKey: this.#generatedKey!, isPair: false })
-    // An engine of the application's own may have no use for the key.
+    // An auth engine of the application may not use the key.
     if (this.options.authEngine === undefined) {
       if (this.options.broker?.shared === true) throw scError('SC_ERR_AUTH_KEY_RANDOM')
       writeLine(log, 'warn', 'No authKey, key pair or @fastify/jwt: tokens are signed with a random key and end with this process; set the option authKey')
@@ -95,23 +95,26 @@ export class KeySource {
 
   get jwt (): Jwt {
     if (this.#given !== undefined) return this.#private!
-    // Before `resolve` the application may still register its own.
+    // Until `resolve` is called, the application may still register its own.
     return this.#application ?? findApplicationJwt(this.#fastify, this.options) ?? this.#private!
   }
 
-  /** How requests verify a token by the application's @fastify/jwt. */
+  /** The name of the request method with which the application's @fastify/jwt verifies a token. */
   get requestVerifyName (): string {
     return this.options.jwtNamespace === undefined ? 'jwtVerify' : `${this.options.jwtNamespace}JwtVerify`
   }
 
-  /** Whether a `fastify.jwt` is the plugin's own. */
+  /** Whether this is the plugin's own @fastify/jwt. */
   isPrivate (jwt: Jwt): boolean {
     return jwt === this.#private
   }
 
-  /** Whether a key is the one that `jwt` was made with. Throws for what is no key at all: it must never stand for the default one. */
+  /**
+   * Whether a key is the one that `jwt` was created with.
+   * @throws Error for a value that is not a key: it must never select the default key
+   */
   isOwnKey (jwt: Jwt, own: AuthKey | undefined, key: AuthKey | null): boolean {
-    // The application's own key is not known: it is `null`.
+    // The application's own key is unknown and represented by `null`.
     if (jwt !== this.#private && key === null) return true
     if ((typeof key !== 'string' && !Buffer.isBuffer(key)) || key.length === 0) {
       throw new Error(`Expected the key to be a non-empty string or Buffer, got ${typeof key === 'string' || Buffer.isBuffer(key) ? 'an empty one' : typeName(key)}`)
@@ -119,7 +122,7 @@ export class KeySource {
     return key === (own ?? this.#generatedKey)
   }
 
-  /** The algorithm for a key that came while running, if none is configured. The last one is kept: reading PEM is slow. */
+  /** The algorithm for a key that was set at runtime, used when none is configured. Caches the last key: parsing PEM is slow. */
   fit (key: AuthKey, read: typeof createPrivateKey | typeof createPublicKey): string {
     if (this.#fitting?.key === key) return this.#fitting.algorithm
     const algorithm = isPem(key) ? algorithmOf(read(key)) : 'HS256'

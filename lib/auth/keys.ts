@@ -3,26 +3,26 @@ import { scError, typeName } from '../errors.js'
 import type { AuthKey } from '../../types/auth.js'
 import type { ScPluginOptions } from '../../types/options.js'
 
-/** Every algorithm that may sign or verify. `none` is not one. */
+/** The algorithms that may sign or verify tokens. `none` is not allowed. */
 export const algorithms: readonly string[] = [
   'HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'
 ]
 
-/** Longer tokens are refused before anything is read from them, and not signed either. */
+/** Maximum length of a token. Longer tokens are refused before they are parsed, and are never signed. */
 export const MAX_TOKEN_BYTES = 8192
 
-/** Shorter secrets are guessed offline from a single token: RFC 7518 asks for as many bytes as the hash has. */
+/** Minimum length of a secret. A shorter one can be guessed offline from a single token; RFC 7518 requires the size of the hash. */
 export const MIN_SECRET_BYTES = 32
-/** What jsonwebtoken, and the RFC, ask for. */
+/** Minimum size of an RSA key, required by jsonwebtoken and RFC 7518. */
 const MIN_RSA_BITS = 2048
 
 const ecAlgorithms: Record<string, string> = { prime256v1: 'ES256', secp384r1: 'ES384', secp521r1: 'ES512' }
 
-/** The keys that the options give, checked. */
+/** The checked keys from the options. */
 export interface GivenKeys {
   signatureKey: AuthKey
   verificationKey: AuthKey
-  /** For an asymmetric pair. */
+  /** True for an asymmetric key pair. */
   isPair: boolean
 }
 
@@ -35,7 +35,10 @@ function checkKey (option: string, key: unknown): asserts key is AuthKey {
 
 export const isPem = (key: AuthKey): boolean => key.includes('-----BEGIN ')
 
-/** @throws ScError */
+/**
+ * Reads and checks the keys in the options. Returns `undefined` when there are none.
+ * @throws ScError for a half key pair or an invalid key
+ */
 export function givenKeys (options: ScPluginOptions): GivenKeys | undefined {
   const { authKey, authPrivateKey, authPublicKey } = options
   if (authPrivateKey !== undefined || authPublicKey !== undefined) {
@@ -47,7 +50,7 @@ export function givenKeys (options: ScPluginOptions): GivenKeys | undefined {
   }
   if (authKey === undefined) return undefined
   checkKey('authKey', authKey)
-  // A public key as an HMAC secret is the classic confusion: whoever knows the public key could sign.
+  // A public key used as an HMAC secret would let anyone who knows the public key sign tokens.
   if (isPem(authKey)) throw scError('SC_ERR_OPTIONS', ['authKey: expected a secret, got PEM; use authPrivateKey and authPublicKey'])
   return { signatureKey: authKey, verificationKey: authKey, isPair: false }
 }
@@ -60,7 +63,7 @@ function readKey (option: string, read: (key: AuthKey) => KeyObject, key: AuthKe
   }
 }
 
-/** The algorithm that a private key is made for. */
+/** The default algorithm for the type of a key; `undefined` when the type is not supported. */
 export function algorithmOf (key: KeyObject): string | undefined {
   switch (key.asymmetricKeyType) {
     case 'rsa': return 'RS256'
@@ -73,13 +76,16 @@ export function algorithmOf (key: KeyObject): string | undefined {
 const family = (algorithm: string): string => algorithm.startsWith('PS') ? 'RS' : algorithm.slice(0, 2)
 
 export interface ChosenAlgorithms {
-  /** Signs. */
+  /** The algorithm that signs. */
   algorithm: string
-  /** All that a token may have. */
+  /** The algorithms accepted on verification. */
   verifyAlgorithms: string[]
 }
 
-/** The checked `authAlgorithm` and `authVerifyAlgorithms`, or what fits the keys. @throws ScError */
+/**
+ * Returns the algorithms of the options `authAlgorithm` and `authVerifyAlgorithms`, or those that fit the keys.
+ * @throws ScError when an algorithm does not fit the keys
+ */
 export function chooseAlgorithms (options: ScPluginOptions, keys: GivenKeys): ChosenAlgorithms {
   checkAlgorithmOptions(options)
   let fitting: string | undefined = 'HS256'
@@ -101,7 +107,7 @@ export function chooseAlgorithms (options: ScPluginOptions, keys: GivenKeys): Ch
   const algorithm = options.authAlgorithm ?? fitting
   const verifyAlgorithms = options.authVerifyAlgorithms ?? [algorithm]
   for (const [option, names] of [['authAlgorithm', [algorithm]], ['authVerifyAlgorithms', verifyAlgorithms]] as const) {
-    // Of an EC or Ed key the curve decides, of an RSA key or a secret only the kind.
+    // An EC or Ed key fits one algorithm, given by its curve. An RSA key or a secret fits all algorithms of its family.
     const misfit = names.find((name) => fitting.startsWith('E') ? name !== fitting : family(name) !== family(fitting))
     if (misfit !== undefined) {
       throw scError('SC_ERR_OPTIONS', [keys.isPair
@@ -112,7 +118,10 @@ export function chooseAlgorithms (options: ScPluginOptions, keys: GivenKeys): Ch
   return { algorithm, verifyAlgorithms }
 }
 
-/** @throws ScError */
+/**
+ * Checks that the options `authAlgorithm` and `authVerifyAlgorithms` name known algorithms.
+ * @throws ScError
+ */
 export function checkAlgorithmOptions (options: ScPluginOptions): void {
   const { authAlgorithm, authVerifyAlgorithms } = options
   const expected = `expected one of ${algorithms.join(', ')}`

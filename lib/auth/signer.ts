@@ -7,7 +7,7 @@ import type { Jwt } from './fastify-jwt.js'
 import type { KeySource } from './key-source.js'
 import { MAX_TOKEN_BYTES, algorithms, isPem } from './keys.js'
 
-/** Signs tokens by @fastify/jwt, with the options and units of jsonwebtoken. */
+/** Signs tokens through @fastify/jwt, with the options and units of jsonwebtoken. */
 export class Signer {
   readonly #keys: KeySource
 
@@ -29,7 +29,7 @@ export class Signer {
     return promiseOf(signed)?.then(finish) ?? finish(signed)
   }
 
-  /** The options are `undefined` for the prepared signer. */
+  /** Returns the payload and the options for @fastify/jwt; no options select the prepared signer. */
   #signOptions (jwt: Jwt, key: AuthKey | null, { claims, issuedAt, noTimestamp, algorithm, keyid, header }: SignRequest): [Claims, Record<string, unknown> | undefined] {
     const changes: Record<string, unknown> = {}
     const wanted = algorithm ?? this.#keys.options.authAlgorithm
@@ -48,13 +48,13 @@ export class Signer {
     }
     if (noTimestamp) changes.noTimestamp = true
 
-    // Defaults of the application's @fastify/jwt would beat the claims: said again as options, these win.
+    // Defaults of the application's @fastify/jwt would override the claims, so the claims are repeated as options.
     const defaults = this.#keys.isPrivate(jwt) ? undefined : jwt.options.sign
     const exp = claims.exp as number | undefined
-    // fast-jwt takes an `exp` claim of 0 for none at all and refuses a negative one; counted from `iat`, both are written.
+    // fast-jwt ignores an `exp` claim of 0 and rejects a negative one. As `expiresIn`, relative to `iat`, both work.
     if (exp !== undefined && (exp <= 0 || defaults?.expiresIn !== undefined)) changes.expiresIn = exp - issuedAt
     if (defaults !== undefined) {
-      // fast-jwt counts only forwards: what began before begins with the token.
+      // fast-jwt only accepts a `notBefore` of 0 or more, so an earlier `nbf` becomes the time of issue.
       if (claims.nbf !== undefined && defaults.notBefore !== undefined) changes.notBefore = Math.max(0, (claims.nbf as number) - issuedAt)
       for (const claim of ['aud', 'iss', 'sub', 'jti', 'nonce']) {
         if (claims[claim] !== undefined && defaults[claim] !== undefined) changes[claim] = claims[claim]

@@ -14,8 +14,8 @@ const units: Array<[names: RegExp, milliseconds: number]> = [
 ]
 
 /**
- * Milliseconds of a text such as `'2 days'`, `'1.5h'` or `'-10m'`; a number without a unit is milliseconds already.
- * `undefined` when it cannot be read. The grammar is that of jsonwebtoken's texts.
+ * Converts a text such as `'2 days'`, `'1.5h'` or `'-10m'` to milliseconds, with the grammar of jsonwebtoken. A number without
+ * a unit is in milliseconds. Returns `undefined` for an invalid text.
  */
 export function parseTimespan (text: string): number | undefined {
   if (text.length > 100) return undefined

@@ -3,7 +3,7 @@ import { readable } from '../untrusted.js'
 
 export interface TokenFailure {
   authError: ScError
-  /** Whether the client has to drop the token; false for one that is merely not active yet. */
+  /** Whether the client must delete the token. False for a token that is not active yet. */
   isBadToken: boolean
 }
 
@@ -14,8 +14,8 @@ const rows: Record<string, { code: ScErrorCode, field?: { from: string, to: stri
 }
 
 /**
- * SocketCluster's error for what an auth engine's `verifyToken` failed with. It is mapped by its `name`, so it does not
- * matter which library the engine uses. The cause is kept in `cause`, which does not travel to the client.
+ * Converts an error of an auth engine's `verifyToken` to SocketCluster's error. It is mapped by its `name`, so any JWT library
+ * works. The original error is kept in `cause`, which is not sent to the client.
  */
 export function toAuthError (err: unknown): TokenFailure {
   err = readable(err)

@@ -10,7 +10,7 @@ import { MAX_TOKEN_BYTES, algorithms, isPem } from './keys.js'
 
 type RequestVerify = (options: object, callback: (err: unknown) => void) => void
 
-/** Verifies tokens by @fastify/jwt, with the errors and texts of jsonwebtoken. */
+/** Verifies tokens through @fastify/jwt, with the errors and texts of jsonwebtoken. */
 export class Verifier {
   readonly #keys: KeySource
 
@@ -39,13 +39,13 @@ export class Verifier {
     if (verifying !== undefined) {
       return verifying.catch((err) => { throw fromVerifier(err, token, jwt.decode) })
     }
-    // A verifier with a cache hands out the same object every time.
+    // A verifier with a cache returns the same object each time.
     const claims = jwt.options.verify?.cache ? structuredClone(result) as ScAuthToken : result as ScAuthToken
-    // `jwt.verify` says exactly what is wrong with a token, but does not ask the application's `trusted`.
+    // `jwt.verify` reports the exact error but does not call the application's `trusted` function, so `jwtVerify` runs too.
     return request === undefined ? claims : this.#verifyByRequest(jwt, token, verifyOptions, request, () => claims)
   }
 
-  /** Verifies as a hook of the application would, by `request.jwtVerify()`, but leaves `request.user` as it was. */
+  /** Verifies like a hook of the application, with `request.jwtVerify()`, but restores `request.user`. */
   #verifyByRequest (jwt: Jwt, token: string, options: object | undefined, request: FastifyRequest, claims: () => ScAuthToken): ScAuthToken | Promise<ScAuthToken> {
     const target = request as FastifyRequest & Record<string, unknown>
     const property = decoratorOf(jwt)
@@ -60,7 +60,7 @@ export class Verifier {
     })
   }
 
-  /** `undefined` for the prepared verifier. */
+  /** Returns the options for @fastify/jwt; `undefined` selects the prepared verifier. */
   #verifyOptions (jwt: Jwt, key: AuthKey | null, options: VerifyTokenOptions): Record<string, unknown> | undefined {
     const { authAlgorithm, authVerifyAlgorithms } = this.#keys.options
     const configured = authVerifyAlgorithms ?? (authAlgorithm === undefined ? undefined : [authAlgorithm])
@@ -71,10 +71,10 @@ export class Verifier {
     } else {
       changes.key = key
       changes.algorithms = allowed(wanted ?? [this.#keys.fit(key!, createPublicKey)])
-      // A public key must never be taken for a secret.
+      // A public key must never be used as an HMAC secret.
       if (isPem(key!)) changes.algorithms = allowed((changes.algorithms as string[]).filter((name) => !name.startsWith('HS')))
     }
-    // What the application set for its own routes, which may demand another audience.
+    // Override settings that the application made for its own routes, such as another audience.
     const { complete, allowedAud } = jwt.options.verify ?? {}
     if (complete === true) changes.complete = false
     const { authAudience } = this.#keys.options
@@ -94,7 +94,7 @@ function allowed (names: readonly string[]): string[] {
   return known
 }
 
-/** The value of a callback that came at once, or a promise of it. Throws what came at once as an error. */
+/** Returns the value of a callback that was called synchronously, otherwise a promise. Throws a synchronous error. */
 function settled<T> (run: (callback: (err: Error | null, value?: T) => void) => void): T | Promise<T> {
   let early: { err: Error | null, value?: T } | undefined
   let late: ((err: Error | null, value?: T) => void) | undefined

@@ -8,34 +8,34 @@ import { maxNodes, Membership } from './membership.js'
 import { type ClusterMessage, readClusterMessage } from './messages.js'
 import { Questions } from './questions.js'
 
-/** What a cluster needs of the server above it. Times are milliseconds. */
+/** The part of the server that the cluster uses. Times are in milliseconds. */
 export interface ClusterOptions<Stats extends object> {
   readonly nodeId: string
-  /** Runs a command on this node, whoever sent it. What it returns or throws is the node's answer; must be JSON. */
+  /** Runs a command of any node on this node. The returned value, or the thrown error, is this node's answer. Must be JSON. */
   onCommand (command: unknown, fromNode: string): unknown
-  /** What this node counts; numbers, also nested, are summed by `stats()`. */
+  /** Returns the counters of this node. `stats()` adds up the numbers, also in nested objects. */
   localStats (): Stats
-  /** Answers a question that another node asks this one, at once. What it returns must be JSON. */
+  /** Answers a question from another node, synchronously. The returned value must be JSON. */
   onQuery? (body: unknown, fromNode: string): unknown
-  /** Called when a node is heard of for the first time, and when it said goodbye or its lease is over. */
+  /** Called when a node is seen for the first time, and when a node says goodbye or its lease ends. */
   onNodes? (nodes: readonly string[]): void
-  /** Called for messages that cannot be read and for heartbeats that cannot be sent. */
+  /** Called for an unreadable message and for a heartbeat that could not be sent. */
   onWarning? (err: Error): void
-  /** Time between heartbeats, at least; nodes of large clusters beat more slowly. @default 2000 */
+  /** Minimum time between heartbeats; nodes of large clusters use a longer one. @default 2000 */
   readonly heartbeatInterval?: number
-  /** How long a live node may take to answer; then it is `missing`. @default 2000 */
+  /** Time a live node has to answer; after that it is listed as `missing`. @default 2000 */
   readonly answerTimeout?: number
 }
 
-/** Characters of answers that may wait for the engine's word. Over it only commands are answered, which is short. */
+/** Characters of answers that may wait for the engine's confirmation. Above it only commands are answered, which is short. */
 const maxUnsent = 8 * 1024 * 1024
 
-/** Warnings of messages that cannot be read, a second. */
+/** Maximum number of warnings about unreadable messages per second. */
 const warningsPerSecond = 10
 
 /**
- * The nodes that share a broker, as one of them knows them: who is alive, and questions to all of them. With a broker inside the
- * process there is one node, and no timer.
+ * The nodes that share a broker, as seen by one of them: tracks live nodes and asks them questions. With a broker inside the
+ * process there is one node and no timer.
  */
 export class Cluster<Stats extends object = Record<string, unknown>> {
   readonly #link: BrokerLink
@@ -43,7 +43,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   readonly #members: Membership
   readonly #questions: Questions
   #stopped = false
-  /** Characters of answers that wait for the engine's word. */
+  /** Characters of answers that wait for the engine's confirmation. */
   #unsent = 0
   #warnedAt = 0
   #warnings = 0
@@ -68,24 +68,24 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     })
   }
 
-  /** The ids of all live nodes, this one first. */
+  /** The ids of all live nodes, this node first. */
   get nodes (): string[] {
     return [this.#options.nodeId, ...this.#members.ids]
   }
 
-  /** Whether all nodes read an optional field of frames: only then may it be published with messages. */
+  /** Whether all nodes support an optional field of frames. Messages may carry the field only then. */
   allRead (field: string): boolean {
     return this.#members.allRead(field)
   }
 
-  /** To be called when the link's state changed. Announces this node when the engine is up. */
+  /** Call when the state of the link changes. Announces this node when the engine is up. */
   state (state: BrokerState): void {
     if (!this.#link.broker.shared || this.#stopped) return
     if (state === 'up') this.#members.up()
     else this.#questions.giveUp()
   }
 
-  /** To be called with each control message of the link. */
+  /** Call with each control message of the link. */
   handle (text: string, fromNode: string): void {
     if (this.#stopped) return
     const message = idPattern.test(fromNode) ? readClusterMessage(text) : null
@@ -94,15 +94,15 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
       return
     }
     const isMember = this.#members.heard(message, fromNode)
-    // What is revoked is revoked, however many nodes there are.
+    // Commands run also for a node beyond the limit of members: a revocation must never be skipped.
     if (message.t === 'ask' && message.kind === 'command') this.#carryOut(message, fromNode)
     else if (isMember && message.t === 'ask') this.#answer(message, fromNode)
     else if (isMember && message.t === 'answer') this.#questions.answered(message, fromNode)
   }
 
   /**
-   * Runs a command on every live node, this one first and at once. Rejects with a `BrokerError` when there are, or may be,
-   * other nodes and the engine is down; this node has run it then.
+   * Runs a command on every live node, on this one first and synchronously. Rejects with a `BrokerError` when the engine is down
+   * and there are, or may be, other nodes; this node has run the command by then.
    */
   async broadcast (command: unknown): Promise<ClusterAnswers> {
     const own = settle(() => this.#options.onCommand(command, this.#options.nodeId))
@@ -111,7 +111,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     return { answers: [{ id: this.#options.nodeId, ...await own }, ...answers], missing }
   }
 
-  /** What every live node counts, and the sums. While the engine is down, the other nodes are `missing`. */
+  /** Returns the counters of every live node and their sums. While the engine is down, the other nodes are `missing`. */
   async stats (): Promise<ClusterStats<Stats>> {
     const counts = this.#options.localStats()
     const own = { id: this.#options.nodeId, ...counts }
@@ -122,7 +122,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     return { nodes, total: total as Stats, missing: [...missing, ...answers.filter(({ error }) => error !== undefined).map(({ id }) => id)] }
   }
 
-  /** Asks one node; rejects when it fails, is unknown, or does not answer in time. */
+  /** Asks one node a question. Rejects when the node is unknown, fails, or does not answer in time. */
   async query (nodeId: string, body: unknown): Promise<unknown> {
     if (!this.#members.has(nodeId)) throw new Error(`node ${nodeId} is not known`)
     const { answers: [answer] } = await this.#questions.ask('query', body, nodeId)
@@ -131,7 +131,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     return answer.value
   }
 
-  /** Says goodbye. No timer is left; questions without an answer settle. To be called before the link is stopped. */
+  /** Says goodbye, stops all timers and settles open questions. Call before the link is stopped. */
   stop (): void {
     if (this.#stopped) return
     this.#members.stop()
@@ -149,12 +149,12 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   }
 
   #answer ({ id, kind, body }: ClusterMessage & { t: 'ask' }, fromNode: string): void {
-    // A small question may have a large answer. Who gets none asks another node.
+    // A small question may have a large answer. A node that gets no answer asks another node.
     if (this.#unsent > maxUnsent) this.#warn(() => `more questions than answers can be sent to: one of node ${fromNode} is left out`)
     else this.#reply(id, () => ({ value: kind === 'stats' ? this.#options.localStats() : this.#options.onQuery?.(body, fromNode) }), fromNode)
   }
 
-  /** @param make throws what is the answer then, as what is no JSON does */
+  /** @param make builds the answer; if it throws or its result is not JSON, the error is the answer */
   #reply (id: number, make: () => { value?: unknown, error?: string }, toNode: string): void {
     if (this.#stopped) return
     let text: string
@@ -180,12 +180,12 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     try {
       await this.#link.control(text, toNode)
     } catch (err) {
-      // While the engine is down nobody expects to hear of this node.
+      // While the engine is down, no node expects messages from this one.
       if (!this.#stopped && this.#link.state === 'up') this.#options.onWarning?.(err as Error)
     }
   }
 
-  /** A flood of messages is no flood of warnings. */
+  /** Warns, at most `warningsPerSecond` times per second. */
   #warn (text: () => string): void {
     const now = performance.now()
     if (now - this.#warnedAt > 1_000) {
@@ -196,7 +196,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
   }
 }
 
-/** Starts at once, so that a command that does all its work in one go is done when `broadcast` returns. */
+/** Calls `work` synchronously, so that a synchronous command has finished when `broadcast` returns. */
 function settle (work: () => unknown): Promise<{ value?: unknown, error?: string }> {
   const failed = (err: unknown): { error: string } => ({ error: messageOf(err) })
   try {

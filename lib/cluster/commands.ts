@@ -2,11 +2,11 @@ import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 
 /**
- * What a node can be asked to do and to tell. It comes from the engine, as all control messages do: nothing of it is used
- * that did not pass these schemas.
+ * Schemas of commands and queries between nodes. Like all control messages they come from the engine, so nothing is used
+ * before it passed these schemas.
  */
 
-/** Characters of a user, an id, a reason. */
+/** Maximum length of a user, an id or a reason. */
 export const maxText = 1_024
 const text = Type.String({ maxLength: maxText })
 const filter = Type.Object({
@@ -17,12 +17,12 @@ const filter = Type.Object({
 const time = Type.Number({ minimum: 0 })
 const revocation = Type.Object({ user: Type.Optional(text), jti: Type.Optional(text), at: time })
 
-/** Revocations in one message; one of the longest has 100 characters or so. */
+/** Maximum number of revocations in one message. A long revocation has about 100 characters. */
 export const maxPiece = 1_000
 
 const commandSchema = Type.Union([
   Type.Object({ do: Type.Literal('revoke'), filter, at: Type.Optional(time) }),
-  /** Revocations that a node made while it could reach nobody. */
+  /** Revocations that a node made while it was cut off. */
   Type.Object({ do: Type.Literal('remember'), entries: Type.Array(revocation, { maxItems: maxPiece }) }),
   Type.Object({ do: Type.Literal('disconnect'), filter, code: Type.Integer({ minimum: 1000, maximum: 4999 }), reason: Type.Optional(Type.String()) }),
   Type.Object({ do: Type.Literal('kickOut'), filter, channel: Type.String({ maxLength: 65_535 }), message: Type.Optional(Type.String()) })
@@ -33,7 +33,7 @@ const querySchema = Type.Object({ revocations: Type.Object({ after: Type.Integer
 const pieceSchema = Type.Object({
   entries: Type.Array(revocation, { maxItems: maxPiece }),
   next: Type.Union([Type.Integer({ minimum: 1 }), Type.Null()]),
-  /** Seconds that the longest token lives that the node knows of. Nodes of an earlier version do not say. */
+  /** Lifetime in seconds of the longest token the node knows of. Nodes of an earlier version leave it out. */
   life: Type.Optional(time)
 })
 

@@ -12,25 +12,25 @@ import { readFilter } from './filter.js'
 import type { Revocations } from './revocations.js'
 import type { CommandedSocket, SocketCommands } from './socket-commands.js'
 
-/** Milliseconds that a lost connection may have gone unnoticed. */
+/** Milliseconds that the loss of a connection may go unnoticed. */
 const unnoticed = 120_000
 
-/** What control needs of the server. */
+/** The part of the server that `Control` uses. */
 export interface ControlPort {
-  /** What commands do here. */
+  /** Runs commands on this node. */
   readonly commands: Pick<SocketCommands<CommandedSocket>, 'run' | 'learn'>
   readonly revocations: Revocations
   stats (): ScStats
   warn (err: unknown): void
 }
 
-/** Commands about sockets, wherever in the cluster they are. Each returns how many sockets it concerned. */
+/** Commands about sockets on any node of the cluster. Each returns how many sockets it affected. */
 export class Control implements ScCluster {
   readonly nodeId: string
   readonly #port: ControlPort
   readonly #cluster: Cluster<ScStats>
   readonly #catchUp: MissedRevocations
-  /** When the engine was lost; `null` while it is there, or was never. */
+  /** When the engine went down; `null` while it is up, or before it was up first. */
   #lostAt: number | null = null
   #wasUp = false
 
@@ -51,7 +51,7 @@ export class Control implements ScCluster {
     this.#catchUp = new MissedRevocations({
       query: (id, query) => this.#cluster.query(id, query),
       learn: (entries, life) => {
-        // Else those of tokens that live longer than any that came here would count as over.
+        // First, so that revocations of that node's longest tokens do not count as over here.
         if (life !== undefined) port.revocations.outlive(life)
         port.commands.learn(entries)
       },
@@ -64,7 +64,7 @@ export class Control implements ScCluster {
   async stats (): Promise<ClusterStats<ScStats>> {
     const stats = await this.#cluster.stats()
     const worst = (of: keyof ScStats['eventLoopDelay']): number => Math.max(...stats.nodes.map(({ eventLoopDelay }) => eventLoopDelay[of]))
-    // Not a sum: what the slowest process has.
+    // The worst value of all processes, not a sum.
     stats.total.eventLoopDelay = { mean: worst('mean'), p99: worst('p99'), max: worst('max') }
     return stats
   }
@@ -117,7 +117,7 @@ export class Control implements ScCluster {
     this.#wasUp = true
   }
 
-  /** What was revoked here while nobody could be reached. */
+  /** Sends the revocations made on this node while the other nodes could not be reached. */
   async #tell (missed: number): Promise<void> {
     let after = 0
     for (;;) {

@@ -1,12 +1,12 @@
-/** Values in what a node counts, at every level, and levels. */
+/** Limits for the counters of another node: number of values on each level, and levels. */
 const maxCounts = 1_000
 const maxCountDepth = 4
-/** Characters of a text among them. */
+/** Maximum length of a text in the counters. */
 const maxTextLength = 1_000
 
 /**
- * What another node says it counts, in the shape of what this one counts: what is missing is 0, what is not a number where a
- * number belongs too. Objects may have further numbers, as those by close code have.
+ * Converts the counters of another node to the shape of this node's counters. A missing value becomes 0, as does a value that is
+ * not a number where a number is expected. An object may have additional numbers, such as counters by close code.
  */
 export function conformCounts<Stats extends object> (value: unknown, shape: Stats): Stats {
   return conform(value, shape, 0) as Stats
@@ -27,7 +27,7 @@ function conform (value: unknown, shape: object, depth: number): Record<string, 
   return counts
 }
 
-/** Adds the numbers of `counts` to those of `total`, also in objects inside. */
+/** Adds the numbers of `counts` to those of `total`, including nested objects. */
 export function addCounts (total: Record<string, unknown>, counts: object): void {
   for (const [name, value] of Object.entries(counts)) {
     const before = Object.hasOwn(total, name) ? total[name] : undefined

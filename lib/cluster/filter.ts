@@ -5,8 +5,8 @@ import { type Filter, maxText } from './commands.js'
 import { claimText } from './revocations.js'
 
 /**
- * A copy of what an application gave; users and ids as text.
- * @throws InvalidArgumentsError for anything but an object of texts and numbers, or, with `needsOne`, for one that means everybody
+ * Copies and checks a filter of the application. Numeric users and ids become text.
+ * @throws InvalidArgumentsError when a field is not text or a number, or, with `needsOne`, when the filter is empty
  */
 export function readFilter (given: RevokeFilter, needsOne: boolean): Filter {
   if (typeof given !== 'object' || given === null) throw scError('SC_ERR_FILTER', [typeName(given)])
@@ -23,7 +23,7 @@ export function readFilter (given: RevokeFilter, needsOne: boolean): Filter {
   return filter
 }
 
-/** Whether a socket is one that a filter means. Every field given must fit. */
+/** Whether a filter matches a socket. Every given field must match. */
 export function matches (filter: Filter, socketId: string, token: ScAuthToken | null): boolean {
   const { user, jti, socketId: id } = filter
   return (id === undefined || id === socketId) && fits(user, token?.sub) && fits(jti, token?.jti)

@@ -1,50 +1,50 @@
 import type { ClusterMessage } from './messages.js'
 
 /**
- * Milliseconds of the heartbeat interval for each node. All nodes hear all heartbeats, so at a fixed interval their number would
- * grow with the square of the nodes: this way a node hears at most 25 a second.
+ * Milliseconds added to the heartbeat interval for each node. Every node receives the heartbeats of all others, so with a fixed
+ * interval their number would grow with the square of the nodes. This way a node receives at most 25 per second.
  */
 const intervalPerNode = 40
 
-/** A node that was not heard of for so many intervals is dead. */
+/** Number of intervals without a message after which a node counts as dead. */
 const leaseIntervals = 3.5
 
-/** Other nodes that are kept in mind. */
+/** Maximum number of other nodes that are tracked. */
 export const maxNodes = 1_000
 
-/** Milliseconds that a node may be silent between two heartbeats, at most and at least. */
+/** Limits in milliseconds for the heartbeat interval that a node announces. */
 const longestInterval = 60_000
 const shortestInterval = 50
 
 /** Another node. */
 interface Node {
-  /** When it was last heard of. */
+  /** When the last message of the node arrived. */
   heard: number
-  /** How long it may be silent. */
+  /** The node's heartbeat interval in milliseconds. */
   interval: number
-  /** Those of this node's optional fields that it reads too. */
+  /** Optional fields that both the node and this one support. */
   fields: readonly string[]
 }
 
-/** What membership needs to speak, and whom it tells. */
+/** The part of the cluster that membership uses: to send messages and to report changes. */
 export interface MembershipPort {
   say (message: ClusterMessage, toNode?: string): void
-  /** Whether anybody can be reached. */
+  /** Whether other nodes can be reached. */
   readonly reachable: boolean
-  /** A node was heard of for the first time, or nodes are gone: these. */
+  /** A node was seen for the first time, or the nodes in `gone` are no longer alive. */
   changed (gone: readonly string[]): void
-  /** There are more nodes than can be kept in mind. */
+  /** A node is not tracked, because there are too many. */
   full (id: string): void
 }
 
 export interface MembershipOptions {
-  /** Milliseconds between heartbeats, at least. */
+  /** Minimum time between heartbeats in milliseconds. */
   readonly heartbeatInterval: number
-  /** The optional fields of frames that this node reads. */
+  /** The optional fields of frames that this node supports. */
   readonly fields: readonly string[]
 }
 
-/** Which other nodes are alive: each says so by heartbeats, and has a lease until it is silent for too long or says goodbye. */
+/** Tracks the other live nodes. A node stays alive by its heartbeats, until it is silent for too long or says goodbye. */
 export class Membership {
   readonly #port: MembershipPort
   readonly #heartbeatInterval: number
@@ -52,7 +52,7 @@ export class Membership {
   readonly #nodes = new Map<string, Node>()
   #heart: NodeJS.Timeout | null = null
   #lastBeat = 0
-  /** The interval under way. */
+  /** The heartbeat interval in use, in milliseconds. */
   #armed: number
 
   constructor ({ heartbeatInterval, fields }: MembershipOptions, port: MembershipPort) {
@@ -68,26 +68,26 @@ export class Membership {
     return this.#nodes.has(id)
   }
 
-  /** Whether all live nodes said that they read an optional field of frames: only then may it be sent. */
+  /** Whether all live nodes announced that they support an optional field of frames. It may be sent only then. */
   allRead (field: string): boolean {
     for (const { fields } of this.#nodes.values()) if (!fields.includes(field)) return false
     return true
   }
 
-  /** The engine is up: announces this node. */
+  /** Call when the engine is up. Announces this node. */
   up (): void {
     this.#announce()
     if (this.#heart === null) this.#scheduleBeat()
   }
 
-  /** A node said something. @returns whether it is one of those that are kept in mind */
+  /** Handles a message of another node. @returns whether the node is tracked */
   heard (message: ClusterMessage, id: string): boolean {
     if (message.t === 'bye') {
       this.#forget([id])
       return false
     }
     const known = this.#nodes.get(id)
-    // Their number shrinks at once, their timers later: each says itself how long it will be silent.
+    // When nodes leave, the intervals of the others shrink only later, so each node announces its own interval.
     const every = message.t === 'beat' && message.every !== undefined ? message.every : known?.interval ?? this.#interval
     const interval = Math.min(Math.max(every, shortestInterval), longestInterval)
     const fields = message.t === 'beat' || message.t === 'hello' ? this.#shared(message.fields) : known?.fields ?? []
@@ -102,12 +102,12 @@ export class Membership {
       this.#port.full(id)
       return false
     }
-    // Who is new has not heard of this node either.
+    // A new node does not know this node yet.
     if (known === undefined || message.t === 'hello') this.#sayBeat(id)
     return true
   }
 
-  /** Says goodbye. No timer is left. */
+  /** Says goodbye and stops all timers. */
   stop (): void {
     if (this.#heart !== null) {
       clearTimeout(this.#heart)
@@ -126,7 +126,7 @@ export class Membership {
       this.#port.say(this.#fields.length === 0 ? { t: 'hello' } : { t: 'hello', fields: this.#fields })
       return
     }
-    // Nobody could be heard while the engine was down. All nodes come back at once, so they do not answer each other.
+    // No heartbeat could arrive while the engine was down. All nodes come back at once, so they do not answer each other.
     const now = performance.now()
     for (const node of this.#nodes.values()) node.heard = now
     this.#sayBeat()
@@ -136,7 +136,7 @@ export class Membership {
     this.#port.say(this.#fields.length === 0 ? { t: 'beat', every: this.#armed } : { t: 'beat', every: this.#armed, fields: this.#fields }, toNode)
   }
 
-  /** What another node says it reads, as far as this one knows it. */
+  /** The fields another node announced that this node supports too. */
   #shared (said: unknown): readonly string[] {
     return this.#fields.length === 0 || !Array.isArray(said) ? [] : this.#fields.filter((field) => said.includes(field))
   }
@@ -150,7 +150,7 @@ export class Membership {
 
   #beat (interval: number): void {
     const now = performance.now()
-    // When this process was busy, the heartbeats of others may still be waiting to be read.
+    // This process was busy: heartbeats of other nodes may not have been read yet.
     const late = now - this.#lastBeat > interval * 2
     this.#scheduleBeat()
     if (!this.#port.reachable) return

@@ -3,24 +3,24 @@ import { asError } from '../untrusted.js'
 import { isPiece, type Query } from './commands.js'
 import type { Revocation } from './revocations.js'
 
-/** What is needed of the cluster and of the revocations. */
+/** The part of the cluster and of the revocations that this class uses. */
 export interface MissedRevocationsPort {
   query (nodeId: string, query: Query): Promise<unknown>
-  /** @param life seconds that the longest token lives, if the node says so */
+  /** @param life lifetime in seconds of the longest token, if the node reports it */
   learn (entries: readonly Revocation[], life: number | undefined): void
   failed (err: Error): void
 }
 
-/** Nodes that are asked: more than one, because one may have been away itself. */
+/** Number of nodes to ask. More than one, because a node may have missed revocations itself. */
 const sources = 3
-/** Nodes that may fail to answer before it is given up. */
+/** Number of failed answers after which no further node is asked. */
 const maxFailures = 6
-/** Pieces that one node may send. */
+/** Maximum number of pieces from one node. */
 const maxPieces = 1_000
 
 /**
- * Learns of the revocations that this node missed, from a few other nodes: of all of them when it joins, and of those since
- * when it was cut off. Piece by piece, each when the one before is here.
+ * Fetches the revocations that this node missed from a few other nodes: all of them when the node joins, and after an outage
+ * those made during the outage. Pieces are fetched one after the other.
  */
 export class MissedRevocations {
   readonly #port: MissedRevocationsPort
@@ -34,7 +34,7 @@ export class MissedRevocations {
     this.#port = port
   }
 
-  /** @param within milliseconds that may have been missed; all without */
+  /** @param within how far back to ask, in milliseconds; `undefined` for all revocations */
   begin (within: number | undefined): void {
     this.#round++
     this.#within = within
@@ -48,10 +48,10 @@ export class MissedRevocations {
     this.#wanted = 0
   }
 
-  /** To be called when it is known, or known anew, which other nodes there are. */
+  /** Call with the ids of the other nodes, at first and whenever they change. */
   nodes (ids: readonly string[]): void {
     if (this.#wanted === 0) return
-    // Not always the same ones.
+    // In random order, so that not always the same nodes are asked.
     const others = ids.filter((id) => !this.#asked.has(id)).sort(() => Math.random() - 0.5)
     for (const id of others) {
       if (this.#wanted === 0) return

@@ -2,35 +2,35 @@ import type { MaybePromise } from '../../types/broker.js'
 import type { ClusterAnswers, NodeAnswer } from '../../types/cluster.js'
 import type { ClusterMessage, QuestionKind } from './messages.js'
 
-/** A node that left so many questions in a row unanswered is not waited for any more, until it answers one. */
+/** After this many unanswered questions in a row, a node is no longer waited for until it answers one. */
 const patienceInQuestions = 2
 
-/** Characters of an error that another node answered. */
+/** Maximum length of an error in another node's answer. */
 const maxErrorLength = 1_000
 
-/** A question that some nodes have not answered. */
+/** An open question. */
 interface Question {
   readonly waiting: Set<string>
   readonly answers: NodeAnswer[]
   readonly done: () => void
 }
 
-/** Whom questions go to, and how. */
+/** The part of the cluster that questions use. */
 export interface QuestionsPort {
   /** The other live nodes. */
   readonly ids: string[]
-  /** Rejects when nobody can be reached. */
+  /** Sends a message. Rejects when no node can be reached. */
   send (message: ClusterMessage, toNode?: string): MaybePromise<void>
-  /** Whether anybody can be reached. */
+  /** Whether other nodes can be reached. */
   readonly reachable: boolean
 }
 
-/** The questions that this node asked others: who has answered, who is waited for, and who has not answered for so long that nobody waits for it. */
+/** The questions that this node asked: collects answers, and does not wait for nodes that left earlier questions unanswered. */
 export class Questions {
   readonly #port: QuestionsPort
   readonly #answerTimeout: number
   readonly #open = new Map<number, Question>()
-  /** Questions in a row that a node left unanswered. */
+  /** Number of questions in a row that each node left unanswered. */
   readonly #unanswered = new Map<string, number>()
   #next = 1
 
@@ -40,12 +40,12 @@ export class Questions {
     this.#port = port
   }
 
-  /** @param toNode the only node to ask; all of them without */
+  /** Asks a question and waits for the answers. @param toNode the only node to ask; by default all nodes are asked */
   async ask (kind: QuestionKind, body?: unknown, toNode?: string): Promise<ClusterAnswers> {
     const id = this.#next++
     const asked = toNode === undefined ? this.#port.ids : [toNode]
     const waiting = new Set(asked)
-    // Who never answers is asked, but nobody is kept waiting for it.
+    // Nodes that never answer are asked too, but not waited for.
     const mute = toNode !== undefined ? [] : asked.filter((node) => (this.#unanswered.get(node) ?? 0) >= patienceInQuestions)
     for (const node of mute) waiting.delete(node)
     const answers: NodeAnswer[] = []
@@ -68,23 +68,23 @@ export class Questions {
     await settled
     const known = new Set(this.#port.ids)
     const silent = [...waiting, ...mute.filter((node) => known.has(node) && !answers.some((answer) => answer.id === node))]
-    // While the engine is down nobody can answer.
+    // While the engine is down no node can answer.
     if (this.#port.reachable) for (const node of silent) if (known.has(node)) this.#unanswered.set(node, (this.#unanswered.get(node) ?? 0) + 1)
     return { answers, missing: silent }
   }
 
-  /** A node answered. */
+  /** Handles a node's answer. */
   answered ({ id, value, error }: ClusterMessage & { t: 'answer' }, fromNode: string): void {
     this.#unanswered.delete(fromNode)
     const question = this.#open.get(id)
-    // Also a node that nobody had heard of when it was asked.
+    // The node may have joined after the question was sent.
     if (question === undefined || question.answers.some((answer) => answer.id === fromNode)) return
     question.waiting.delete(fromNode)
     question.answers.push(error === undefined ? { id: fromNode, value } : { id: fromNode, error: error.slice(0, maxErrorLength) })
     if (question.waiting.size === 0) question.done()
   }
 
-  /** These nodes are gone: nobody waits for them. */
+  /** Stops waiting for nodes that are gone. */
   forget (gone: readonly string[]): void {
     for (const id of gone) this.#unanswered.delete(id)
     for (const question of [...this.#open.values()]) {
@@ -93,7 +93,7 @@ export class Questions {
     }
   }
 
-  /** Nobody's answer can come any more. */
+  /** Settles all open questions, because no answer can arrive any more. */
   giveUp (): void {
     for (const question of [...this.#open.values()]) question.done()
   }

@@ -1,52 +1,52 @@
 import type { ScAuthToken } from '../../types/auth.js'
 import type { RevokeFilter } from '../../types/server.js'
 
-/** A revocation that is remembered: of a user's tokens up to a time, of one token, or of one token if it is that user's. */
+/** A recorded revocation: of a user's tokens issued up to a time, of one token, or of one token if it belongs to the user. */
 export interface Revocation {
   readonly user?: string
   readonly jti?: string
-  /** Milliseconds since the epoch: what was issued later counts again. */
+  /** Milliseconds since the epoch. Tokens of the user that were issued later are valid. */
   readonly at: number
 }
 
 interface Entry extends Revocation {
-  /** Tokens that it means were issued before that, by this clock. */
+  /** Latest time of issue of a revoked token, by this node's clock. The entry expires `#keep` milliseconds later. */
   readonly since: number
-  /** When this process learned of it, for those that ask what they missed. */
+  /** When this process learned of the revocation, by `performance.now()`; nodes that ask for missed ones get it by this time. */
   readonly learned: number
   readonly order: number
 }
 
-/** Revocations that are remembered; over it those are forgotten that came first. */
+/** Maximum number of recorded revocations. Beyond it the oldest are dropped. */
 export const maxRevocations = 100_000
 
-/** How far a revocation may lie in the future: other clocks may be ahead, but not by any amount. */
+/** How far a revocation may lie in the future, in milliseconds: clocks of other nodes may be ahead, but only this much. */
 const maxLead = 3_600_000
 
-/** A claim as text: `sub` may be a number. */
+/** Returns a claim as text; `sub` may be a number. `undefined` for any other type. */
 export function claimText (claim: unknown): string | undefined {
   if (typeof claim === 'string') return claim
   return typeof claim === 'number' || typeof claim === 'bigint' ? String(claim) : undefined
 }
 
 /**
- * Tokens that do not count any more although their signature holds. They are remembered as long as such a token could live,
- * so that a client cannot come back with the one it stored.
+ * Tokens that are refused although their signature is valid. A revocation is kept as long as such a token could live, so that a
+ * client cannot come back with a stored token.
  */
 export class Revocations {
-  /** Milliseconds that an entry is kept. */
+  /** How long an entry is kept, in milliseconds. */
   #keep: number
   readonly #tolerance: number
-  /** The oldest first. */
+  /** Entries in the order in which they were recorded. */
   readonly #entries = new Map<string, Entry>()
   readonly #full: () => void
   #forgetting = false
   #order = 0
 
   /**
-   * @param longestLife seconds that a token may live, as far as is known; see `outlive`
-   * @param tolerance seconds by which the clock of whoever issued a token may be ahead
-   * @param full told when the first revocation is forgotten that is still in force, again when there was room meanwhile
+   * @param longestLife lifetime in seconds of the longest known token; see `outlive`
+   * @param tolerance seconds by which the clock of a token's issuer may be ahead
+   * @param full called when a revocation in force is dropped for lack of room; called again only after there was room
    */
   constructor (longestLife: number, tolerance: number, full: () => void = () => {}) {
     this.#keep = longestLife * 1000
@@ -56,26 +56,26 @@ export class Revocations {
 
   get size (): number { return this.#entries.size }
 
-  /** Seconds that a token may live; what JSON has a number for. */
+  /** Lifetime in seconds of the longest known token, limited to a number that JSON can hold. */
   get longestLife (): number { return Math.min(this.#keep / 1000, Number.MAX_SAFE_INTEGER) }
 
-  /** There are tokens that live so many seconds: revocations are kept longer than that. */
+  /** Keeps revocations for at least the lifetime of a token, in seconds. */
   outlive (life: number): void {
     if (life * 1000 > this.#keep) this.#keep = life * 1000
   }
 
-  /** Remembers what a filter revokes from now on; `null` for one that means a connection, which ends with it. */
+  /** Records a revocation of tokens issued until now. Returns `null` for a filter with `socketId`, which only means a connection. */
   add ({ jti, user, socketId }: RevokeFilter, now = Date.now()): Revocation | null {
     if (socketId !== undefined) return null
     const revocation = { user: claimText(user), jti: claimText(jti), at: now }
-    // Tokens that were issued because of an earlier one have a time of issue after that: they are meant too.
+    // After an earlier revocation new tokens get an `iat` later than it, which may be ahead of now: they are revoked too.
     const before = this.#entries.get(keyOf(revocation))
     const entry = before === undefined ? revocation : { ...revocation, at: Math.max(now, before.at + 1_000) }
     this.merge(entry, now)
     return entry
   }
 
-  /** Remembers what another node revoked. @returns whether it was news */
+  /** Records a revocation of another node. @returns whether it was new */
   merge ({ user, jti, at }: Revocation, now = Date.now()): boolean {
     this.#forget(now)
     at = Math.min(at, now + maxLead)
@@ -99,11 +99,11 @@ export class Revocations {
     }
     if (user === undefined) return false
     const entry = this.#entries.get(keyOf({ user }))
-    // Issued in whole seconds: one of the same second may be older than the revocation.
+    // `iat` is in whole seconds: a token of the same second may be older than the revocation.
     return entry !== undefined && (typeof token.iat !== 'number' || token.iat * 1000 <= entry.at + this.#tolerance)
   }
 
-  /** The first second in which a token of a user may be issued that is to count, if there is any to wait for. */
+  /** First second in which a new token of a revoked user is valid. `undefined` when the user is not revoked. */
   issuableFrom (sub: unknown): number | undefined {
     const user = this.#entries.size === 0 ? undefined : claimText(sub)
     const entry = user === undefined ? undefined : this.#entries.get(keyOf({ user }))
@@ -111,9 +111,9 @@ export class Revocations {
   }
 
   /**
-   * What is in force, in pieces.
-   * @param after the `next` of the piece before, 0 to begin
-   * @param within milliseconds: only what was learned so recently
+   * Returns the revocations in force, in pieces.
+   * @param after the `next` of the previous piece; 0 for the first
+   * @param within only revocations learned in the last `within` milliseconds
    */
   piece (after: number, count: number, within = Infinity): { entries: Revocation[], next: number | null } {
     const now = Date.now()
@@ -147,7 +147,7 @@ export class Revocations {
   }
 }
 
-/** Seconds that a signed token lives; as of now if it does not say when it was issued. */
+/** Lifetime of a signed token in seconds; counted from now when the token has no `iat`. */
 export function lifeOf ({ iat, exp }: ScAuthToken): number {
   if (typeof exp !== 'number') return Infinity
   return exp - (typeof iat === 'number' ? iat : Math.floor(Date.now() / 1000))

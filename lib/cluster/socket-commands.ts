@@ -3,7 +3,7 @@ import type { Command, Filter } from './commands.js'
 import { matches } from './filter.js'
 import { type Revocation, type Revocations, claimText } from './revocations.js'
 
-/** What commands need of a socket. */
+/** The part of a socket that commands use. */
 export interface CommandedSocket {
   readonly id: string
   readonly authToken: ScAuthToken | null
@@ -13,15 +13,15 @@ export interface CommandedSocket {
   kickOut (channel: string, message?: string): void
 }
 
-/** What commands need of the server. */
+/** The part of the server that commands use. */
 export interface SocketCommandsPort<Socket extends CommandedSocket> {
   readonly sockets: Iterable<Socket>
   readonly revocations: Revocations
-  /** What is being decided about the socket's token does not count any more. */
+  /** Makes a token that is being verified for the socket stale. */
   supersede (socket: Socket): void
 }
 
-/** What commands do on this node, to its sockets and to what it remembers, whichever node they come from. */
+/** Runs commands of any node on this one: on its sockets and its recorded revocations. */
 export class SocketCommands<Socket extends CommandedSocket> {
   readonly #port: SocketCommandsPort<Socket>
 
@@ -29,14 +29,15 @@ export class SocketCommands<Socket extends CommandedSocket> {
     this.#port = port
   }
 
-  /** @returns how many sockets it concerned */
+  /** Runs a command. @returns how many sockets it affected */
   run (command: Command): number {
     if (command.do === 'remember') return this.learn(command.entries)
     const { filter } = command
     if (command.do === 'revoke') this.#remember(filter, command.at)
     let concerned = 0
     for (const socket of [...this.#port.sockets]) {
-      // It may be about to get another token. What fits without a connection is remembered, and refused when it is decided.
+      // The socket may be about to get another token. A revocation by user or `jti` is recorded and refuses that token later;
+      // one by `socketId` is not recorded.
       if (command.do === 'revoke' && filter.socketId === socket.id) this.#port.supersede(socket)
       if (!matches(filter, socket.id, socket.authToken)) continue
       if (command.do === 'revoke') {
@@ -53,7 +54,7 @@ export class SocketCommands<Socket extends CommandedSocket> {
     return concerned
   }
 
-  /** Revocations of other nodes: what they mean is done here too. @returns how many sockets they concerned */
+  /** Records revocations of other nodes and deauthenticates the sockets they affect. @returns how many sockets */
   learn (entries: readonly Revocation[]): number {
     const { revocations, sockets } = this.#port
     let news = false
@@ -72,7 +73,7 @@ export class SocketCommands<Socket extends CommandedSocket> {
   }
 
   #remember ({ user, jti, socketId }: Filter, at: number | undefined): void {
-    // Nodes of an earlier version do not say when.
+    // Nodes of an earlier version do not send the time.
     if (at === undefined) this.#port.revocations.add({ user, jti, socketId })
     else if (socketId === undefined) this.#port.revocations.merge({ user: claimText(user), jti: claimText(jti), at })
   }
