@@ -60,7 +60,7 @@ export class InboundWork {
     this.#behind.push({ data, held: this.#session.activity.holdBytes(data.length * 2 + waitingBytes) })
   }
 
-  /** The client closed the connection in order. */
+  /** The client closed the connection in order. @param afterwards does nothing where the socket is closed already */
   closed (afterwards: () => void): void {
     this.#afterwards = afterwards
   }
@@ -70,6 +70,8 @@ export class InboundWork {
     const { activity } = this.#session
     if (activity.ended) {
       this.#end()
+      // It was closed and then dropped: nobody else tells that it is gone.
+      this.#afterwards?.()
       return false
     }
     if (this.#at < this.#packets.length) {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { Attacked, attack, publish } from '../helpers/attack.js'
-import { RawClient } from '../helpers/raw.js'
+import { closeFrame, frame, NetClient, RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
 import { closed, until } from '../helpers/waiting.js'
 
@@ -124,4 +124,35 @@ t.test('invalid close codes', async (t) => {
     t.equal(code, data !== null && typeof data === 'object' && 'code' in data ? 4100 : 1000)
     t.ok(Buffer.byteLength(reason) <= 123)
   }
+})
+
+t.test('a socket that is dropped while what came before the close of its client is worked on leaves nothing behind', async (t) => {
+  const { sc, port, nextSocket } = await serve(t)
+  const connected = nextSocket()
+  const client = await NetClient.connect(t, port)
+  const socket = await connected
+  client.packet({ event: '#subscribe', data: 'room', cid: 2 })
+  await client.packetFrame((packet) => packet.rid === 2)
+  const told: unknown[] = []
+  socket.on('disconnect', (code) => { told.push(code) })
+  const worked = new Promise<void>((resolve) => {
+    let count = 0
+    socket.on('slow', () => {
+      const end = performance.now() + 2
+      while (performance.now() < end);
+      if (++count < 60) return
+      socket.terminate()
+      resolve()
+    })
+  })
+  const closure = once(sc, 'closure')
+  const packets = JSON.stringify(Array.from({ length: 64 }, () => ({ event: 'slow' })))
+  client.socket.write(Buffer.concat([frame(packets), closeFrame(1000)]))
+  await client.closeFrame()
+  t.equal(socket.state, 'open', 'what was sent before the close comes first')
+  await worked
+  await closure
+  t.strictSame([socket.state, told, sc.clientsCount], ['closed', [1000], 0])
+  const { channels, subscriptions, heldBytes } = sc.stats()
+  t.strictSame({ channels, subscriptions, heldBytes }, { channels: 0, subscriptions: 0, heldBytes: 0 })
 })
