@@ -33,6 +33,8 @@ function isPlain (value: unknown): boolean {
 interface Entry {
   readonly fn: AnyListener
   readonly once: boolean
+  /** One that wanted to be called once was, perhaps by an emit within an emit. */
+  called: boolean
 }
 
 /**
@@ -85,7 +87,7 @@ export abstract class Emitter<Objects extends object> {
     checkFunction('on', 'listener', fn)
     const entries = (this.#entries ??= new Map()).get(event)
     // Copied, so that an emit under way goes on with the listeners it began with.
-    this.#entries.set(event, entries === undefined ? [{ fn, once }] : [...entries, { fn, once }])
+    this.#entries.set(event, entries === undefined ? [{ fn, once, called: false }] : [...entries, { fn, once, called: false }])
     return this
   }
 
@@ -103,7 +105,11 @@ export abstract class Emitter<Objects extends object> {
     const entries = this.#entries?.get(event)
     if (entries === undefined) return
     for (const entry of entries) {
-      if (entry.once) this.#remove(event, (other) => other === entry)
+      if (entry.once) {
+        if (entry.called) continue
+        entry.called = true
+        this.#remove(event, (other) => other === entry)
+      }
       visit(entry.fn)
     }
   }

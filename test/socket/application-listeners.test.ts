@@ -47,3 +47,21 @@ t.test("only the application removes the application's listeners", async (t) => 
   t.equal(socket.listeners('word').length, 1, 'they are there after the close')
   t.ok(sc.listenerCount('warning') > 0)
 })
+
+t.test('a listener that wants to be called once is, also when another listener causes the same event', async (t) => {
+  const { port, nextSocket } = await serve(t)
+  const opening = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await opening
+  const heard: string[] = []
+  socket.once('unsubscribe', (channel: string) => {
+    heard.push(`first ${channel}`)
+    socket.kickOut('b')
+  })
+  socket.once('unsubscribe', (channel: string) => { heard.push(`second ${channel}`) })
+  await client.call('#subscribe', 'a')
+  await client.call('#subscribe', 'b')
+  socket.kickOut('a')
+  t.strictSame(heard, ['first a', 'second b'])
+  t.notOk(socket.hasListeners('unsubscribe'))
+})
