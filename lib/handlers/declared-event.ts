@@ -19,7 +19,6 @@ class RouteRun implements EventContext {
   readonly #context: HandlerContext
   readonly #session: Session
   #abort: AbortController | null = null
-  #onClose: (() => void) | null = null
   #wait: HandlerWait | null = null
   settled = false
   /** It holds up reading while its hooks are asked: the bytes that wait with it. */
@@ -50,7 +49,7 @@ class RouteRun implements EventContext {
     if (this.#abort === null) {
       const abort = this.#abort = new AbortController()
       if (this.settled || this.session.state === 'closed') abort.abort()
-      else this.session.once('close', this.#onClose = () => { abort.abort() })
+      else this.session.abortAtClose(abort)
     }
     return this.#abort.signal
   }
@@ -67,7 +66,7 @@ class RouteRun implements EventContext {
     this.endWaiting()
     this.#wait?.end()
     this.session.activity.endOwing()
-    if (this.#onClose !== null) this.session.off('close', this.#onClose)
+    if (this.#abort !== null) this.session.keepFromAbort(this.#abort)
   }
 
   /** It goes on asynchronously. */

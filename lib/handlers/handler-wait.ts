@@ -28,7 +28,8 @@ export class HandlerWait extends Owed {
 
   expire (): void {
     this.end()
-    this.#expired?.()
+    // Of a connection that is gone nobody waits for anything.
+    if (!this.#session.activity.ended) this.#expired?.()
   }
 
   fault (err: unknown): void {

@@ -10,6 +10,8 @@ import { HandlerWait } from './handler-wait.js'
 /** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
 export class Response implements ScProcedureRequest {
   sent = false
+  /** Its time was over before anybody answered. */
+  #late = false
   readonly #context: HandlerContext
   readonly #session: Session
   #wait: HandlerWait | null = null
@@ -23,19 +25,22 @@ export class Response implements ScProcedureRequest {
   get socket (): ScServerSocket { return this.#session.socket }
 
   end (data?: unknown): void {
-    this.#once()
-    this.#session.outbound.ack(this.id, data)
+    if (this.#takes()) this.#session.outbound.ack(this.id, data)
   }
 
   error (error: unknown, data?: unknown): void {
-    this.#once()
-    refuse(this.#context, this.#session, this.id, error, 'deliberate', data)
+    if (this.#takes()) refuse(this.#context, this.#session, this.id, error, 'deliberate', data)
   }
 
-  /** @throws InvalidActionError when it was answered already */
-  #once (): void {
+  /**
+   * Whether an answer is wanted. One that comes too late is not, and throws nothing: what is slow calls back where nobody catches.
+   * @throws InvalidActionError when the application answered already
+   */
+  #takes (): boolean {
+    if (this.#late) return false
     if (this.sent) throw scError('SC_ERR_RESPONSE_SENT', [this.id])
     this.#settle()
+    return true
   }
 
   #settle (): void {
@@ -63,6 +68,7 @@ export class Response implements ScProcedureRequest {
   #expire (): void {
     const { handlerTimeout } = this.#context.host.options
     const error = scError('SC_ERR_HANDLER_TIMEOUT', [this.procedure, handlerTimeout])
+    this.#late = true
     this.#settle()
     this.#session.outbound.errorAck(this.id, error)
     this.#context.monitor.warn(error, this.#session.log)

@@ -55,6 +55,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   readonly #host: SocketHost<Session>
   readonly #fastifyRequest: FastifyRequest
   #log: FastifyBaseLogger | null = null
+  #aborts: Set<AbortController> | null = null
   #receivers: StreamSet<ReceiverObjects> | null = null
   #procedures: StreamSet<ProcedureObjects> | null = null
 
@@ -195,12 +196,24 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     this.host.fire('closure', this.socket, code, data)
     this.fireLocal(wasOpen ? 'disconnect' : 'connectAbort', code, data)
     this.fireLocal('close', code, data)
+    this.#aborts?.forEach((abort) => { abort.abort() })
+    this.#aborts = null
     if (!isOrdinaryClose(code)) {
       const reason = reasonText(data)
       const text = closeReasons[code] ?? `Socket connection closed with status code ${code}${reason === '' ? '' : ` and reason: ${reason}`}`
       this.emitError(scError('SC_ERR_SOCKET_CLOSED', [text], { code }))
     }
     this.#endStreams()
+  }
+
+  /** Work that is of no use when it is closed. It is no listener, which an application could remove. */
+  abortAtClose (abort: AbortController): void {
+    (this.#aborts ??= new Set()).add(abort)
+  }
+
+  /** The work is done. */
+  keepFromAbort (abort: AbortController): void {
+    this.#aborts?.delete(abort)
   }
 
   // Its events

@@ -222,13 +222,24 @@ t.test('the signal of a call is aborted when its socket closes, and not when it 
   slow.open()
   await turn()
   t.strictSame(ada.told, [{ rid: 1 }])
-  t.notOk(ada.session.hasListeners('close'), 'nothing is left on the socket')
   slow = gate()
   for (const cid of [2, 3]) ada.say('call', null, cid)
   const asked: AbortSignal = contexts[1].signal
-  t.equal(asked.aborted, false)
+  t.strictSame([asked.aborted, ada.socket.listeners('close')], [false, []], 'it is none of the listeners of the application')
+  ada.socket.off()
   ada.session.end(1000)
   t.strictSame([answered.aborted, asked.aborted, contexts[2].signal.aborted], [false, true, true], 'one that is asked for after the close, too')
+})
+
+t.test('a call that ends its own connection has no time limit to be told of', async (t) => {
+  const { enter, warnings } = await setUp(t, {}, ({ event }) => {
+    event('bye', { timeout: 500 }, (_data, { socket }) => { socket.disconnect(); return new Promise(() => {}) })
+  })
+  const ada = await enter()
+  const clock = new Clock(t)
+  ada.say('bye', null, 1)
+  await clock.advance(1_000)
+  t.strictSame([ada.told.filter(({ rid }) => rid !== undefined), warnings, clock.armed], [[], [], 0])
 })
 
 t.test('asked for after the answer, a signal is aborted: there is nothing to go on with', async (t) => {
