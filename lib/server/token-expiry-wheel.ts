@@ -59,9 +59,9 @@ export class ExpiryWheel<Item extends Guarded> {
     for (const at of due) {
       const bucket = this.#buckets.get(at)
       if (bucket === undefined) continue
-      this.#buckets.delete(at)
+      // What is called may take others out of the same bucket.
       for (const item of bucket) {
-        this.#ticks.delete(item)
+        this.remove(item)
         try {
           this.#onExpire(item)
         } catch (err) {
@@ -69,6 +69,5 @@ export class ExpiryWheel<Item extends Guarded> {
         }
       }
     }
-    if (this.#ticks.size === 0) this.stop()
   }
 }
