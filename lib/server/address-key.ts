@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv4 } from 'node:net'
 
-/** Addresses of networks that are not the Internet: often a proxy's, and then those of all its clients. */
+/** Private networks. Such an address often belongs to a proxy, and then to all of the proxy's clients. */
 const privateNetworks = new BlockList()
 for (const [address, prefix] of [['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['127.0.0.0', 8], ['169.254.0.0', 16], ['100.64.0.0', 10]] as const) {
   privateNetworks.addSubnet(address, prefix, 'ipv4')
@@ -8,8 +8,9 @@ for (const [address, prefix] of [['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.
 for (const [address, prefix] of [['::1', 128], ['fc00::', 7], ['fe80::', 10]] as const) privateNetworks.addSubnet(address, prefix, 'ipv6')
 
 /**
- * What counts as one address: an IPv4 address, the /64 of an IPv6 address, which is what one customer has at least. An IPv6
- * address that stands for one of IPv4 is that one. What is no address at all, such as a name that a proxy sent, is all one.
+ * Returns the key under which the connections of an address are counted: the address itself for IPv4, the /64 network for IPv6,
+ * because a customer gets at least a /64. An IPv4-mapped IPv6 address counts as IPv4. Anything that is not an address, such as a
+ * name sent by a proxy, has the key `unknown`.
  */
 export function addressKey (ip: string): string {
   if (!ip.includes(':')) return isIPv4(ip) ? ip : 'unknown'
@@ -20,7 +21,7 @@ export function addressKey (ip: string): string {
   return `${groups.slice(0, 4).map((group) => group.toString(16)).join(':')}::`
 }
 
-/** The eight numbers of a valid IPv6 address. */
+/** Returns the eight groups of a valid IPv6 address. */
 function groupsOf (address: string): number[] {
   const [head, tail] = address.split('::').map((part) => part === ''
     ? []
@@ -33,7 +34,7 @@ function groupsOf (address: string): number[] {
   return [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail]
 }
 
-/** Whether a key is that of a private network or of this machine. */
+/** Whether a key belongs to a private network or to this machine. */
 export function isPrivate (key: string): boolean {
   if (key.includes(':')) return key === '0:0:0:0::' || privateNetworks.check(key, 'ipv6')
   return key !== 'unknown' && privateNetworks.check(key, 'ipv4')

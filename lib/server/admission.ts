@@ -11,22 +11,22 @@ export interface AdmissionLimits {
   readonly connectionBurst: number
 }
 
-/** An address may have so many times as many connections as are left for others: alone 8 of 9, two of them 8 of 17 each. */
+/** An address may hold this many times the connections still free: one address alone 8 of 9, two addresses 8 of 17 each. */
 const shareFactor = 8
 
-/** While connections come faster than the server wants them, an address has this part of the rate for itself. */
+/** While connections arrive faster than `connectionRate`, an address still gets 1/50 of the rate and 1/20 of the burst. */
 const rateShare = 50
 const burstShare = 20
 
 /**
- * Who may still connect. Asked before the upgrade, so that a refusal is an ordinary HTTP answer.
+ * Decides which connections are admitted. It is asked before the upgrade, so that a refusal is a plain HTTP response.
  *
- * An address may have all that others do not ask for; when little is left those who have most are refused first. Addresses of
- * private networks may have all: they are those of proxies, behind which everybody has the same.
+ * An address may use all connections that no other address asks for. When few are left, the addresses with the most connections
+ * are refused first. Private addresses may use all of them: they belong to proxies, whose clients share one address.
  */
 export class Admission {
   readonly #limits: AdmissionLimits
-  /** Connections by address, and those of them that have not shaken hands. */
+  /** Connections of each address. `#pending` has those that have not finished the handshake. */
   readonly #connections = new Map<string, number>()
   readonly #pending = new Map<string, number>()
   #total = 0
@@ -41,12 +41,12 @@ export class Admission {
     this.#shares = new RateKeys(connectionRate / rateShare, Math.max(1, connectionBurst / burstShare))
   }
 
-  /** Why a connection that was asked for is refused, if it is. Counts towards the rate. */
+  /** Returns why a new connection is refused, or `undefined` to admit it. Counts towards the rate. */
   ask (ip: string | undefined): ScError | undefined {
     return this.refusal(ip) ?? this.#tooFast(ip)
   }
 
-  /** Why there is no room for a connection, if there is none. */
+  /** Returns why there is no room for a connection, or `undefined` when there is room. */
   refusal (ip: string | undefined): ScError | undefined {
     const { maxConnections, maxConnectionsPerIp, maxPendingHandshakes } = this.#limits
     if (maxConnections !== 0 && this.#total >= maxConnections) return scError('SC_ERR_CONNECTIONS', [maxConnections, 'maxConnections'])
@@ -69,7 +69,10 @@ export class Admission {
     if (retryAfter !== 0) return scError('SC_ERR_CONNECTION_RATE', [this.#limits.connectionRate], { retryAfter })
   }
 
-  /** Whether a connection of an address has to lose its place to a new one: the place of one that has not shaken hands. */
+  /**
+   * Returns a function that tells whether a pending connection of an address must give its place to a new connection. Returns
+   * `undefined` while there is room.
+   */
   crowded (ip: string | undefined): ((ip: string | undefined) => boolean) | undefined {
     const { maxPendingHandshakes } = this.#limits
     if (maxPendingHandshakes === 0 || this.#pendingTotal < maxPendingHandshakes) return
@@ -77,7 +80,7 @@ export class Admission {
     return (other) => crowder !== undefined && keyOf(other) === crowder
   }
 
-  /** The address with the most pending handshakes, if it has more than a newcomer would have. */
+  /** The address with the most pending handshakes, if it has more than the new connection's address would have. */
   #crowder (key: string | undefined): string | undefined {
     let most = (key === undefined ? 0 : this.#pending.get(key) ?? 0) + 1
     let crowder: string | undefined
@@ -89,7 +92,7 @@ export class Admission {
     return crowder
   }
 
-  /** Addresses that something is kept of. */
+  /** Number of entries kept for addresses. */
   get size (): number {
     return this.#connections.size + this.#pending.size + this.#shares.size
   }
@@ -107,7 +110,7 @@ export class Admission {
     add(this.#pending, keyOf(ip), -1)
   }
 
-  /** @param pending whether it had not shaken hands */
+  /** @param pending whether the connection had not finished the handshake */
   gone (ip: string | undefined, pending: boolean): void {
     if (pending) this.shookHands(ip)
     this.#total--

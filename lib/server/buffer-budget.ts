@@ -1,14 +1,14 @@
 import type { Session } from '../socket/session.js'
 import { Holdings } from '../transport/holdings.js'
 
-/** Milliseconds between two looks at what the operating system took meanwhile. */
+/** Milliseconds between two counts of what the operating system took meanwhile. */
 const interval = 100
-/** Room is made for some time, not for one message. */
+/** Part of the limit down to which room is made, so that the room lasts for more than one message. */
 const roomFactor = 7 / 8
 
 /**
- * Keeps what is held for all sockets together within a budget. Every addition is counted at once; what the operating system
- * takes it takes silently, so sockets with a backlog are counted again from time to time, and only while there are any.
+ * Keeps the memory held for all sockets within a budget. Every addition is counted at once. The operating system takes data
+ * without an event, so sockets with a backlog are counted again at intervals, as long as there are any.
  */
 export class BufferBudget {
   readonly holdings: Holdings
@@ -20,9 +20,9 @@ export class BufferBudget {
   #makingRoom = false
 
   /**
-   * @param limit 0 for none
-   * @param sockets all there are
-   * @param onOver ends the socket that holds most
+   * @param limit bytes; 0 for no limit
+   * @param sockets all sockets of the server
+   * @param onOver disconnects the socket that holds the most bytes
    */
   constructor (limit: number, sockets: ReadonlySet<Session>, onOver: (socket: Session, heldBytes: number) => void) {
     this.#limit = limit
@@ -31,7 +31,7 @@ export class BufferBudget {
     this.holdings = new Holdings(limit, () => this.#makeRoom())
   }
 
-  /** The operating system did not take everything. */
+  /** Call when the operating system did not take all data of a socket. */
   add (socket: Session): void {
     this.#congested.add(socket)
     this.#timer ??= setInterval(() => this.recount(), interval).unref()

@@ -2,19 +2,19 @@ import { inspect } from 'node:util'
 import type { ScServerSocket } from '../../types/server.js'
 import type { Session } from '../socket/session.js'
 
-/** Who is connected. */
+/** The sockets of the server. */
 export class Clients {
   readonly #open = new Map<string, Session>()
   readonly #pending = new Map<string, Session>()
   readonly #all = new Set<Session>()
   /** Open sockets by id. */
   readonly open = viewOf(this.#open)
-  /** Sockets that have not shaken hands yet, by id. */
+  /** Sockets that have not finished the handshake, by id. */
   readonly pending = viewOf(this.#pending)
 
   get openCount (): number { return this.#open.size }
   get pendingCount (): number { return this.#pending.size }
-  /** All sockets, first connected first. */
+  /** All sockets in the order in which they connected. */
   get all (): ReadonlySet<Session> { return this.#all }
 
   addPending (socket: Session): void {
@@ -31,7 +31,7 @@ export class Clients {
     return this.#pending.has(socket.id)
   }
 
-  /** The first connected of the pending ones that fit, rather one that has not even begun its handshake. */
+  /** The oldest pending socket that fits; one that has not started its handshake comes first. */
   oldestPending (fits: (socket: Session) => boolean): Session | undefined {
     let begun: Session | undefined
     for (const socket of this.#pending.values()) {
@@ -49,12 +49,12 @@ export class Clients {
 }
 
 /**
- * A map as the plain object without prototype that SocketCluster's users know: live, and read-only. An object with a
- * property for each socket would make every connection several microseconds dearer.
+ * Wraps a map as the live, read-only object without prototype that SocketCluster's users know. Maintaining a real object with a
+ * property for each socket would cost several microseconds per connection.
  */
 function viewOf (sockets: ReadonlyMap<string, Session>): Readonly<Record<string, ScServerSocket>> {
   const target = Object.create(null) as Record<string | symbol, unknown>
-  // A console looks at the target instead of asking the proxy.
+  // The console inspects the target and not the proxy.
   target[inspect.custom] = () => Object.fromEntries([...sockets].map(([id, { socket }]) => [id, socket]))
   const get = (key: string | symbol): ScServerSocket | undefined => typeof key === 'string' ? sockets.get(key)?.socket : undefined
   return new Proxy(target as Record<string, ScServerSocket>, {

@@ -14,17 +14,17 @@ import { drainSockets } from './drain.js'
 import type { Events } from './events.js'
 import type { Monitor } from './monitor.js'
 
-/** A websocket of which nothing is made yet. */
+/** A websocket that has no session yet. */
 export interface Upgraded {
   close (code: number, reason?: string): void
 }
 
-/** Makes the socket of a connection, which is listened to from then on. */
+/** Creates the session of a websocket and starts listening to it. */
 export type MakeSocket<Ws extends Upgraded> = (ws: Ws, request: FastifyRequest, holdings: Holdings) => Session
 
 /**
- * Who is connected, from the upgrade until the connection is gone: who may come in, whose handshake is awaited, who is alive,
- * and what all of them hold.
+ * The connections of the server, from the upgrade until the connection is gone: admission, handshake timeouts, heartbeats and
+ * the budget for held memory.
  */
 export class Connections<Ws extends Upgraded = Upgraded> {
   readonly clients = new Clients()
@@ -38,7 +38,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
   readonly #budget: BufferBudget
   #closing = false
 
-  /** @param handshakes how long each may take */
+  /** @param handshakes deadlines for the handshake of each connection */
   constructor (options: ResolvedOptions, handshakes: Deadlines, monitor: Monitor, events: Events, make: MakeSocket<Ws>) {
     this.#options = options
     this.#handshakes = handshakes
@@ -52,13 +52,13 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     })
   }
 
-  /** A connection was upgraded. Must be called in the same turn, or its first message is lost. */
+  /** Takes over an upgraded connection. Must be called in the same turn as the upgrade, or its first message is lost. */
   accept (ws: Ws, request: FastifyRequest): void {
     if (this.#closing) {
       ws.close(this.#options.closeCode, this.#options.closeReason)
       return
     }
-    // Hooks of the upgrade may have taken their time since it was asked.
+    // Checked again: hooks may have taken time since the upgrade was requested.
     const refusal = this.admission.refusal(request.ip)
     if (refusal !== undefined) {
       this.#monitor.refused(request.ip, refusal)
@@ -78,7 +78,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     }
   }
 
-  /** The handshake succeeded: the socket is a client from now on. */
+  /** Call after a successful handshake: the socket is a client from now on. */
   opened (session: Session, status: ConnectStatus): void {
     this.clients.moveToOpen(session)
     this.admission.shookHands(session.remoteAddress)
@@ -86,11 +86,11 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     if (!this.#options.pingTimeoutDisabled) this.#heartbeat.add(session)
     this.#monitor.connected(session, status)
     session.fireLocal('connect', status)
-    // Who is told of a connection is told of its end after that, not before.
+    // A listener of `connect` may have closed the socket: `connection` must not be emitted after its end.
     if (session.state === 'open') this.#events.fire('connection', [session.socket, status])
   }
 
-  /** A socket is closed. Its connection still counts until it is gone. */
+  /** Removes a closed socket. Its connection counts towards the limits until it is gone. */
   release (session: Session, code: number): void {
     this.#heartbeat.remove(session)
     this.#budget.remove(session)
@@ -99,35 +99,35 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     this.clients.remove(session)
   }
 
-  /** Its connection is gone, which may be a while after it was closed. */
+  /** Call when the connection of a session is gone, which may be some time after the close. */
   gone (session: Session): void {
     this.admission.gone(session.remoteAddress, false)
   }
 
-  /** The operating system did not take everything that was written to a session. */
+  /** Call when the operating system did not take all data written to a session. */
   congested (session: Session): void {
     this.#budget.add(session)
   }
 
-  /** A socket's backlog went over its budget, or has to make room. */
+  /** Handles a socket with a backlog over its budget, or one that has to make room for others. */
   backlog (session: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void {
     this.#monitor.slowConsumer(session, bufferedBytes, policy)
-    // A close frame could not pass the backlog.
+    // A close frame would wait behind the backlog.
     if (policy === 'disconnect') session.terminate()
   }
 
-  /** There is no room for what is published to a socket, before it is queued. */
+  /** Call when a session has no room for a publication, before it is queued. */
   overrun (session: Session, policy: SlowConsumerPolicy): void {
     if (policy === 'disconnect' && session.state === 'open') this.backlog(session, session.bufferedAmount, policy)
   }
 
-  /** The barrier: whatever enters a socket's code from the event loop, and throws, ends here. Never throws itself. */
+  /** The barrier: handles an error that a socket's code threw into the event loop, and ends the socket. Never throws. */
   fault (session: Session, err: unknown): void {
     this.#monitor.fault(session, err)
     if (!attempt(() => session.end(1011))) attempt(() => session.terminate())
   }
 
-  /** Closes every connection; settles when all are gone, after `closeTimeout` at the latest. None is accepted any more. */
+  /** Accepts no more connections and closes all of them. Settles when all are gone, after `closeTimeout` at the latest. */
   async drain (): Promise<void> {
     this.#closing = true
     await drainSockets([...this.clients.all], this.#options)
@@ -135,7 +135,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     this.#budget.stop()
   }
 
-  /** What is there now. */
+  /** Returns the current totals for `stats()`. */
   gauges (): { clients: number, pendingClients: number, subscriptions: number, bufferedBytes: number, heldBytes: number } {
     this.#budget.recount()
     let bufferedBytes = 0

@@ -32,13 +32,13 @@ import { SharedRates } from './shared-rates.js'
 import { SocketMaker } from './socket-maker.js'
 import { Tokens } from './tokens.js'
 
-/** Milliseconds between two looks whether a socket that sent too much may be read again. */
+/** Milliseconds between two checks whether a socket that sent too much may be read again. */
 const readingPause = 50
 
-/** Milliseconds that a broker has to stop, however short `closeTimeout` is: connections may be dropped at once, an engine wants a goodbye. */
+/** Minimum time in milliseconds for a broker to stop. `closeTimeout` may be short, but an engine needs time for a goodbye. */
 const minStopTimeout = 1_000
 
-/** Everything of one registration, put together, and its life: start, drain, statistics. What else is done its parts do. */
+/** Builds all parts of one registration, starts and drains them, and collects the statistics. */
 export class ServerCore implements ServerPort {
   readonly server: Server
   readonly events: Events
@@ -57,7 +57,7 @@ export class ServerCore implements ServerPort {
   readonly control: Control
   ready = false
   draining = false
-  // The options have keys: whoever walks through the object's own properties finds none.
+  // Private: the options contain keys, and code that lists the object's properties must not find them.
   readonly #options: ResolvedOptions
   readonly #log: FastifyBaseLogger
   readonly #sockets: SocketMaker
@@ -135,16 +135,16 @@ export class ServerCore implements ServerPort {
     const codecOf = (): Host => this.host
     return new Hub(this.link, {
       slowConsumerPolicy: this.#options.slowConsumerPolicy,
-      // It may be set at any time.
+      // A getter, because the codec can be replaced at any time.
       get codec () { return codecOf().codec },
       get plainJson () { return codecOf().plainJson },
       hookDeadlines: this.deadlines.hooks,
-      // Leaving out recipients is what these hooks are for, and there are many.
+      // Leaving out recipients is the purpose of these hooks and happens often, so the log level is `debug`.
       leftOut: (session: Session, channel, thrown) => { this.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' }) }
     })
   }
 
-  /** The application is ready: nothing can be declared any more. */
+  /** Starts the server when the application is ready. Nothing can be declared after this. */
   async start (keys: JwtKeys): Promise<void> {
     this.tokens.useKeys(keys)
     this.contracts.compile()
@@ -153,7 +153,7 @@ export class ServerCore implements ServerPort {
     this.events.fire('ready', [])
   }
 
-  /** Closes every connection; settles when all are gone, after `closeTimeout` at the latest. */
+  /** Closes every connection. Settles when all are gone, after `closeTimeout` at the latest. */
   drain (): Promise<void> {
     this.#drained ??= this.#drain()
     return this.#drained

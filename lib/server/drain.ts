@@ -3,7 +3,7 @@ import type { Session } from '../socket/session.js'
 export interface DrainOptions {
   readonly closeCode: number
   readonly closeReason: string
-  /** Milliseconds that answers under way and the close itself may take together. */
+  /** Milliseconds for pending answers and the close itself together. */
   readonly closeTimeout: number
   /** Milliseconds over which the closes are spread. */
   readonly drainTimeout: number
@@ -13,8 +13,8 @@ export interface DrainOptions {
 const waveInterval = 100
 
 /**
- * Closes sockets in waves and settles when all are gone. A socket whose turn it is begins nothing new, gets the answers that are
- * under way, then what is queued, then the close; one that does not answer the close is dropped.
+ * Closes sockets in waves. Settles when all are gone. When its wave is reached, a socket accepts no new work, gets its pending
+ * answers and queued messages, and is closed. A socket that does not answer the close is dropped.
  */
 export async function drainSockets (sockets: readonly Session[], options: DrainOptions): Promise<void> {
   const waves = Math.max(1, Math.floor(options.drainTimeout / waveInterval))

@@ -1,16 +1,16 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** Milliseconds between two looks at how late the event loop is. */
+/** Milliseconds between two measurements. */
 const resolution = 20
 
 const none = { mean: 0, p99: 0, max: 0 }
 
-/** How late the event loop is. Measured from the first time somebody asks: it costs a timer. */
+/** The delay of the event loop. Measured from the first read on, because it needs a timer. */
 export class EventLoopDelay {
   #histogram: IntervalHistogram | null = null
   #stopped = false
 
-  /** Milliseconds since the last call. */
+  /** Delays in milliseconds since the last call. */
   read (): { mean: number, p99: number, max: number } {
     if (this.#histogram === null) {
       if (this.#stopped) return { ...none }

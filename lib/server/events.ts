@@ -6,7 +6,7 @@ import { ifRejects, promiseOf } from '../promises.js'
 import { carried, memoryKeeper } from '../emitter.js'
 import { StreamSet } from '../streams.js'
 
-/** The arguments of each event as the one object that SocketCluster 15 and later give. */
+/** Converts the arguments of each event to the object that SocketCluster 15 and later pass. */
 const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents[E]) => ServerEventObjects[E] } = {
   ready: () => ({}),
   error: (error) => ({ error }),
@@ -27,11 +27,11 @@ const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents
   gap: (channel) => ({ channel })
 }
 
-/** Emits the server's events. A listener that throws or rejects harms neither the socket nor the other listeners. */
+/** Emits the server's events. A listener that throws or rejects affects neither the socket nor other listeners. */
 export class Events {
   readonly #streams: StreamSet<ServerEventObjects>
 
-  /** @param onListenerError gets what a listener threw, and the event it listened to */
+  /** @param onListenerError called with an error thrown by a listener, and the event */
   constructor (readonly emitter: EventEmitter, readonly onListenerError: (err: unknown, event: string) => void) {
     this.#streams = new StreamSet(memoryKeeper((err) => onListenerError(err, '')))
   }
@@ -39,7 +39,7 @@ export class Events {
   fire<E extends keyof ServerEvents> (event: E, args: ServerEvents[E]): void {
     const { emitter } = this
     if (emitter.listenerCount(event) !== 0) {
-      // The raw listeners include the wrappers that take a `once` off again.
+      // Raw listeners include the wrappers that remove a `once` listener.
       for (const listener of emitter.rawListeners(event)) {
         try {
           const running = promiseOf(listener.apply(emitter, args))
@@ -58,7 +58,7 @@ export class Events {
     return this.#streams.of(event)
   }
 
-  /** Ends all loops over events. */
+  /** Ends all event streams. */
   end (): void {
     this.#streams.end(false)
   }

@@ -17,7 +17,7 @@ import type { Events } from './events.js'
 import type { Monitor } from './monitor.js'
 import type { Tokens } from './tokens.js'
 
-/** The parts of a server that do what its sockets ask for. */
+/** The parts of a server that serve its sockets. */
 export interface HostParts extends Omit<HandlerContext, 'host'> {
   readonly options: ResolvedOptions
   readonly events: Events
@@ -26,11 +26,11 @@ export interface HostParts extends Omit<HandlerContext, 'host'> {
   readonly connections: Pick<Connections, 'fault' | 'opened' | 'overrun' | 'release'>
 }
 
-/** What sockets ask of their server: each is handed to the part that does it. */
+/** The server as its sockets use it: passes each call to the part that handles it. */
 export class Host implements SocketHost<Session> {
   readonly server: ScServer
   readonly ackDeadlines: Deadlines
-  // The options hold keys, and the parts lead to them.
+  // Private: the options contain keys, and the parts lead to them.
   readonly #parts: HostParts
   readonly #context: HandlerContext
   #codec: CodecEngine
@@ -43,7 +43,7 @@ export class Host implements SocketHost<Session> {
     this.#codec = parts.options.codecEngine ?? jsonCodec
   }
 
-  /** What the handlers of packets work with. */
+  /** The context of the packet handlers. */
   get context (): HandlerContext { return this.#context }
   get options (): ResolvedOptions { return this.#parts.options }
   get exchange (): Exchange { return this.#parts.exchange }

@@ -3,11 +3,11 @@ import { randomBytes } from 'node:crypto'
 const idBytes = 15
 const idsPerDraw = 256
 
-// Random bytes are drawn for many ids at once: a draw costs more than an id.
+// Random bytes are drawn for many ids at a time: a draw costs more than an id.
 let pool = Buffer.alloc(0)
 let used = 0
 
-/** 20 URL-safe characters, 120 bits of them random. */
+/** Returns a random id of 20 URL-safe characters (120 random bits). */
 export function generateId (): string {
   if (used === pool.length) {
     pool = randomBytes(idBytes * idsPerDraw)

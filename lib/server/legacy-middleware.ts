@@ -7,13 +7,13 @@ import type { Scope } from '../lifecycle/scope.js'
 
 type SocketMiddleware<Line extends MiddlewareLine> = Middleware<Line, ScServerSocket, IncomingMessage>
 
-/** A middleware, and the hook that it was made. */
+/** A middleware with the hook created from it. */
 interface Added<Line extends MiddlewareLine> {
   readonly fn: SocketMiddleware<Line>
   readonly hook: (request: MiddlewareRequest<Line, ScServerSocket, IncomingMessage>) => void | Promise<void>
 }
 
-/** SocketCluster's middleware: it feeds the hook lists of the context that registered the plugin, at any time. */
+/** SocketCluster's middleware. Each function becomes a hook of the context that registered the plugin, at any time. */
 export class LegacyMiddleware {
   readonly #root: Scope
   readonly #warn: (err: unknown) => void
@@ -24,12 +24,15 @@ export class LegacyMiddleware {
     this.#warn = warn
   }
 
-  /** The middleware of the HTTP upgrade, as hooks. */
+  /** The hooks for middleware of the HTTP upgrade. */
   get handshakeWS (): Array<Added<'handshakeWS'>['hook']> {
     return this.#added.handshakeWS.map(({ hook }) => hook)
   }
 
-  /** @throws InvalidArgumentsError for an unknown line or what is no function */
+  /**
+   * Adds a middleware.
+   * @throws InvalidArgumentsError for an unknown line, or when `fn` is not a function
+   */
   add<Line extends MiddlewareLine> (line: Line, fn: SocketMiddleware<Line>): void {
     this.#check(line)
     if (typeof fn !== 'function') throw scError('SC_ERR_MIDDLEWARE_FUNCTION', [line, typeName(fn)])
@@ -38,7 +41,10 @@ export class LegacyMiddleware {
     if (line !== 'handshakeWS') this.#root.add(line, hook)
   }
 
-  /** Removes a middleware wherever it was added. */
+  /**
+   * Removes a middleware, however often it was added.
+   * @throws InvalidArgumentsError for an unknown line
+   */
   remove<Line extends MiddlewareLine> (line: Line, fn: SocketMiddleware<Line>): void {
     this.#check(line)
     const added: Array<Added<Line>> = this.#added[line]

@@ -14,16 +14,16 @@ import type { Session } from '../socket/session.js'
 import { isInstance, readable } from '../untrusted.js'
 import type { Events } from './events.js'
 
-/** Milliseconds between two log lines of refused connections. */
+/** Minimum milliseconds between two log lines about refused connections. */
 const refusedInterval = 1_000
 
 /**
- * What happens is told here and nowhere else: to the counters of `stats()`, to the diagnostics channels, to the log, and by the
- * events of the server. What a client may not see of an error becomes an `Internal error` with the id of the log line.
+ * The only place that reports what happens: in the counters of `stats()`, the diagnostics channels, the log, and the events of
+ * the server. An error that a client may not see is replaced by an `Internal error` with the id of the log line.
  */
 export class Monitor implements ActionMonitor {
   readonly counters = { connects: 0, refusedConnections: 0, blocked: 0, invalid: 0, rateLimited: 0, faults: 0, slowConsumers: 0 }
-  /** By close code. */
+  /** Number of closes by close code. */
   readonly closes = new Map<number, number>()
   readonly #log: FastifyBaseLogger
   readonly #events: Events
@@ -50,7 +50,7 @@ export class Monitor implements ActionMonitor {
     return this.failed(session, error, 'thrown', declared)
   }
 
-  /** `handshakeWS` middleware blocked an upgrade. */
+  /** Reports an upgrade blocked by `handshakeWS` middleware. */
   upgradeDenied (request: FastifyRequest, thrown: unknown): ToldBlock {
     return this.#denied(null, request, request.log, { line: 'handshakeWS', thrown })
   }
@@ -68,7 +68,7 @@ export class Monitor implements ActionMonitor {
     return { ...block, shown }
   }
 
-  /** Every way to be blocked comes by here. */
+  /** Counts and publishes a blocked action. Every blocked action passes through here. */
   #blocked (session: Session | null, request: FastifyRequest, denial: Denial, error: unknown): void {
     this.counters.blocked++
     if (!diagnostics.blocked.hasSubscribers) return
@@ -81,7 +81,7 @@ export class Monitor implements ActionMonitor {
     this.countInvalid(session, () => error)
     const shown = presentError(error, 'own')
     if (shown === undefined) {
-      // A validator of the application threw.
+      // Not the client's fault: a validator of the application threw.
       session.fireLocal('error', error)
       return this.#hidden(error, this.warnHidden(error, session.log))
     }
@@ -105,7 +105,7 @@ export class Monitor implements ActionMonitor {
     return presentError(error, origin) ?? this.#hidden(error, logHidden(session.log, error))
   }
 
-  /** In development the client gets the whole of it. */
+  /** Returns the error sent in place of a hidden one. With `exposeErrors`, for development, it is the complete error. */
   #hidden (error: unknown, errorId: string): unknown {
     return (this.#exposeErrors ? dehydrateError(error) : undefined) ?? internalError(errorId)
   }
@@ -117,7 +117,7 @@ export class Monitor implements ActionMonitor {
 
   // Connections
 
-  /** A limit refused a connection. Under an attack that is often: the log gets a line a second. */
+  /** Reports a connection refused by a limit. Logs at most one line per second, because an attack causes many. */
   refused (address: string, error: ScError): void {
     const refused = ++this.counters.refusedConnections
     if (diagnostics.refused.hasSubscribers) diagnostics.refused.publish({ address, error })
@@ -130,7 +130,7 @@ export class Monitor implements ActionMonitor {
   connected (session: Session, status: ConnectStatus): void {
     this.counters.connects++
     if (diagnostics.connect.hasSubscribers) diagnostics.connect.publish({ socket: session.socket })
-    // Not by the socket's own logger: it is made when first needed, and most sockets never log.
+    // Not `session.log`: that logger is created on first use, and most sockets never log.
     writeLine(session.fastifyRequest.log, 'debug', 'socket connected', { socketId: session.id, isAuthenticated: status.isAuthenticated })
   }
 
@@ -140,7 +140,7 @@ export class Monitor implements ActionMonitor {
     writeLine(session.fastifyRequest.log, 'debug', 'socket closed', { socketId: session.id, code })
   }
 
-  /** A message came in. Called only while somebody listens. */
+  /** Publishes a received message. Called only when the diagnostics channel has subscribers. */
   message (session: Session, bytes: number): void {
     diagnostics.message.publish({ socket: session.socket, bytes })
   }
@@ -152,14 +152,14 @@ export class Monitor implements ActionMonitor {
     this.#events.fire('slowConsumer', [session.socket, { bufferedBytes, policy }])
   }
 
-  /** Code in a socket's name threw where nobody else catches it. Never throws, whatever a logger or an error is made of. */
+  /** Reports an error thrown by a socket's code that nothing else caught. Never throws, whatever the logger or the error does. */
   fault (session: Session, err: unknown): void {
     this.counters.faults++
     attempt(() => writeLine(session.log, 'error', 'a fault ends the socket', { err }))
     attempt(() => { if (diagnostics.fault.hasSubscribers) diagnostics.fault.publish({ socket: session.socket, error: readable(err) }) })
   }
 
-  // The rest
+  // Other reports
 
   brokerState (state: 'up' | 'down', cause: Error | undefined, broker: { readonly name: string, readonly shared: boolean }): void {
     if (state === 'down') writeLine(this.#log, 'warn', 'broker is down', { err: cause, broker: broker.name })
@@ -179,21 +179,21 @@ export class Monitor implements ActionMonitor {
     return errorId
   }
 
-  /** A listener of the server's events threw. */
+  /** Reports an error thrown by a listener of the server's events. */
   listenerFailed (err: unknown, event: string): void {
-    // A listener of warnings that throws must not be told of its own error for ever.
+    // A listener of `warning` that throws must not be called with its own error again.
     if (event === 'warning') logFailure(this.#log, err)
     else this.warn(err)
   }
 }
 
-/** Of an error that the client sees. Those of the library know themselves. */
+/** How to log an error that the client sees. The library's own errors define it themselves. */
 function kindOf (error: unknown, origin: ErrorOrigin): FailureKind | undefined {
   if (isInstance(error, ScError) || isInstance(error, ScRefusal)) return
   return origin === 'own' ? 'mistake' : 'refusal'
 }
 
-/** A policy has a list of its own, and no place in it. */
+/** The hook that blocked an action, and its index. A policy is in no hook list and has no index. */
 function whoBlocked ({ line, thrown }: Denial): Pick<ScBlockedMessage, 'hook' | 'index' | 'duration'> {
   if (!isInstance(thrown, HookFailure)) return {}
   const { list, hook, index, duration } = thrown

@@ -1,6 +1,6 @@
 import { scError } from '../errors.js'
 
-/** One allowed origin; `*` stands for a whole part. */
+/** An allowed origin. `*` stands for any value of a part. */
 interface Rule {
   readonly scheme: string
   readonly host: string
@@ -10,10 +10,10 @@ interface Rule {
 const defaultPorts: Readonly<Record<string, string>> = { http: '80', https: '443', ws: '80', wss: '443' }
 
 /**
- * Decides whether a page of some origin may connect.
+ * Decides from which origins a page may connect.
  *
  * Origins are compared part by part (scheme, host and port, RFC 6454 section 5), never by substring. A request without an
- * `Origin` does not come from a page and is allowed.
+ * `Origin` header does not come from a page and is allowed.
  */
 export class Origins {
   readonly #sameHost: boolean
@@ -21,7 +21,7 @@ export class Origins {
 
   /**
    * @param origins `'same-host'`, or entries `scheme://host:port`, or `host:port` for any scheme
-   * @throws InvalidOptionsError for an entry that is none of these
+   * @throws InvalidOptionsError for any other entry
    */
   constructor (origins: string | readonly string[]) {
     const entries = typeof origins === 'string' ? origins.split(/[\s,]+/).filter((entry) => entry !== '') : origins
@@ -30,8 +30,9 @@ export class Origins {
   }
 
   /**
+   * Whether a request with this `Origin` header may connect.
    * @param host the request's own host, for `'same-host'`
-   * @param protocol how it came, as far as the server knows: a proxy may have ended its TLS without saying so
+   * @param protocol the request's protocol as the server sees it: a proxy may terminate TLS without saying so
    */
   allows (origin: string | undefined, host: string | undefined, protocol: string): boolean {
     if (origin === undefined) return true
@@ -43,7 +44,7 @@ export class Origins {
   }
 }
 
-/** `scheme://host[:port]` and nothing else; the opaque origin `null` is none. */
+/** Parses `scheme://host[:port]`. Returns `null` for anything else, including the opaque origin `null`. */
 function parseOrigin (origin: string): Rule | null {
   let url: URL
   try {
@@ -57,22 +58,25 @@ function parseOrigin (origin: string): Rule | null {
 }
 
 /**
- * Whether a page comes from the server that it asks. Its scheme must be the server's. A page of https: is also let in where
- * the server sees http: only who has the host's certificate can serve it, so TLS ends in a proxy that does not say so.
- * The other way round anybody between could have served the page.
+ * Whether a page comes from this server. The schemes must be equal, with one exception: a page of https: may connect when the
+ * server sees http:. Such a page needs the host's certificate, so a proxy must be terminating TLS without saying so. A page of
+ * http: may not connect to https:, because anyone on the network could have served that page.
  */
 function isOwnPage (origin: Rule, host: string, protocol: string): boolean {
   if (origin.scheme !== 'https' && (origin.scheme !== 'http' || protocol === 'https')) return false
-  // The `Host` of a request has no port where it is the scheme's own.
+  // The `Host` header has no port when it is the default port of the scheme.
   const own = parseOrigin(`${origin.scheme}://${host}`)
   return own !== null && own.host === origin.host && own.port === origin.port
 }
 
-/** The names that a server is asked by. Whoever asks by another one was sent here by somebody else's DNS. */
+/** The host names of the server. A request for another name came here through somebody else's DNS. */
 export class Hosts {
   readonly #names: ReadonlySet<string>
 
-  /** @param hosts names with or without a port */
+  /**
+   * @param hosts names with or without a port
+   * @throws InvalidOptionsError for any other entry
+   */
   constructor (hosts: readonly string[]) {
     this.#names = new Set(hosts.map((entry) => {
       const rule = /[/*\s@?#]/.test(entry) ? null : parseOrigin(`http://${entry}`)

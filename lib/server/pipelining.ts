@@ -3,12 +3,12 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 /**
- * Refuses upgrades that a client sent before it had the answers to its requests before them. Nobody could make such an upgrade,
- * and since Node.js no longer reads from its connection the client could go and nobody would see it.
+ * Refuses upgrades that a client sends before its earlier requests are answered. No route could make such an upgrade, and since
+ * Node.js stops reading from the connection, the server would not notice when the client leaves.
  */
 export class Pipelining {
   readonly #server: Server
-  /** The last answer of each connection that began, finished or not. */
+  /** The latest response started on each connection, finished or not. */
   readonly #last = new WeakMap<Duplex, ServerResponse>()
   readonly #refused = new WeakSet<Duplex>()
 
@@ -18,7 +18,7 @@ export class Pipelining {
     server.prependListener('upgrade', this.#onUpgrade)
   }
 
-  /** Whether the upgrade of this connection is refused as soon as the answers before it are written. */
+  /** Whether the upgrade on this connection will be refused once the earlier responses are written. */
   refuses (socket: Duplex): boolean {
     return this.#refused.has(socket)
   }
@@ -39,7 +39,7 @@ export class Pipelining {
     last.once('close', () => {
       if (!socket.destroyed) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => (socket as Socket).destroySoon())
     })
-    // Otherwise nobody would learn that the client is gone: by an error, or by the end of what it sends.
+    // Read and listen, to notice when the client is gone: by an error or by the end of its data.
     socket.on('error', () => socket.destroy())
     socket.on('end', () => socket.destroy())
     socket.resume()

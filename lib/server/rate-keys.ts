@@ -1,9 +1,9 @@
 import { TokenBucket } from '../socket/token-bucket.js'
 
-/** How many buckets may be looked at for each that is added, so that full ones do not pile up. */
+/** Number of buckets checked for each one added, so that full ones do not pile up. */
 const sweepStep = 2
 
-/** Token buckets that several sockets share: those of one user, or of one address. */
+/** Token buckets shared by several sockets, such as those of one user or one address. */
 export class RateKeys {
   readonly #rate: number
   readonly #burst: number
@@ -15,7 +15,7 @@ export class RateKeys {
     this.#burst = burst
   }
 
-  /** Takes a token of a key. @returns 0, or the milliseconds until there is one */
+  /** Takes a token from the bucket of a key. @returns 0, or the milliseconds until one is available */
   take (key: string, now: number): number {
     let bucket = this.#buckets.get(key)
     if (bucket === undefined) {

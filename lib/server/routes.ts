@@ -16,14 +16,14 @@ const retryAfter = 10
 
 /**
  * Adds the websocket route, with and without the trailing slash. Fastify's hooks run first, then the origin check, then
- * SocketCluster's `handshakeWS` middleware; whatever rejects gives its HTTP status.
+ * SocketCluster's `handshakeWS` middleware. A hook or check that rejects sets the HTTP status.
  */
 export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades: Upgrades, websocketServer: WebSocketServer): void {
   const { path } = core.options
   const origins = new Origins(core.options.origins)
   const hosts = core.options.hosts === undefined ? null : new Hosts(core.options.hosts)
 
-  // With a callback: a promise that nobody needs would be made for every connection.
+  // Uses a callback: an async hook would create an unneeded promise for every connection.
   function onRequest (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     const { handshakeWS } = core.middleware
     try {
@@ -36,7 +36,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
     else follow({ fault: (err) => core.monitor.warn(err, request.log) }, runMiddleware(core, handshakeWS, request), () => done(), (err) => done(err as Error))
   }
 
-  /** False when it was refused and answered already. */
+  /** Checks an upgrade request. Returns false when it was refused and already answered. */
   function authorize (request: FastifyRequest, reply: FastifyReply): boolean {
     if (core.draining || !core.ready) {
       reply.header('retry-after', retryAfter)
@@ -66,7 +66,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
   function handler (request: FastifyRequest, reply: FastifyReply): void {
     const upgrade = upgrades.take(request)
     if (upgrade === undefined) {
-      // It took the hooks too long, and was answered.
+      // The hooks took too long, and the request was already answered.
       if (reply.sent) return
       reply.header('upgrade', 'websocket')
       throw scError('SC_ERR_UPGRADE_REQUIRED')
@@ -86,7 +86,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
     })
   }
 
-  // An application's own @fastify/websocket puts a handler of its own before that of every route.
+  // An application's own @fastify/websocket wraps the handler of every route. Restore it for this one.
   fastify.addHook('onRoute', (route) => {
     if (route.onRequest === onRequest) route.handler = handler
   })
@@ -107,14 +107,14 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
   }
 }
 
-/** The path within the context, with and without the trailing slash, where that makes a difference to Fastify. */
+/** The path within the context: with and without the trailing slash, if Fastify treats them as different. */
 function urlsOf ({ prefix, initialConfig }: FastifyInstance, path: string): string[] {
   const url = `/${path.slice(prefix.length).replace(/^\//, '')}`
   const { routerOptions, ignoreTrailingSlash } = initialConfig as { routerOptions?: { ignoreTrailingSlash?: boolean }, ignoreTrailingSlash?: boolean }
   return url === '/' || (routerOptions?.ignoreTrailingSlash ?? ignoreTrailingSlash) === true ? [url] : [url, url.slice(0, -1)]
 }
 
-/** As Fastify would answer the error, but without a log line for each: refusals may come by the thousand. */
+/** Answers like Fastify's error handler but without a log line: there may be thousands of refusals. */
 function refuse (reply: FastifyReply, { message, code, statusCode = 503 }: ScError): void {
   reply.code(statusCode).header('retry-after', retryAfter).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
@@ -124,7 +124,7 @@ async function runMiddleware (core: ServerCore, middleware: LegacyMiddleware['ha
     await runHooks('handshakeWS', middleware, undefined, request.raw, core.deadlines.hooks)
   } catch (thrown) {
     const { shown } = core.monitor.upgradeDenied(request, thrown)
-    // Its id is all that is told of it.
+    // The client only gets the id of an internal error.
     if (isInstance(shown, ScError)) throw scError('SC_ERR_HANDSHAKE_BLOCKED', [`Internal error ${String(shown.id)}`])
     throw scError('SC_ERR_HANDSHAKE_BLOCKED', [messageOf(shown)])
   }

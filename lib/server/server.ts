@@ -21,7 +21,7 @@ import type { Clients } from './clients.js'
 import type { Events } from './events.js'
 import type { LegacyMiddleware } from './legacy-middleware.js'
 
-/** What the public server shows of the core. */
+/** The part of the core that the public server exposes. */
 export interface ServerPort {
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
@@ -123,7 +123,7 @@ export class Server extends EventEmitter implements ScServer {
     })
   }
 
-  /** What a method promises. Nobody has to wait for it: a rejection that is not handled is a warning at most. */
+  /** Runs a method and returns its promise. The caller may ignore a rejection: it becomes a warning and is never unhandled. */
   #promise<T> (act: () => Promise<T>): Promise<T> {
     let promise: Promise<T>
     try {

@@ -6,7 +6,7 @@ import { addressKey } from './address-key.js'
 import type { Monitor } from './monitor.js'
 import { RateKeys } from './rate-keys.js'
 
-/** The rate that sockets share: those of one address, of one user, or what the application takes for one. */
+/** A rate shared by sockets with the same key: their address, their user, or a key chosen by the application. */
 export class SharedRates {
   readonly #key: ResolvedOptions['inboundRateKey']
   readonly #keys: RateKeys
@@ -18,7 +18,7 @@ export class SharedRates {
     this.#monitor = monitor
   }
 
-  /** @returns 0, or the milliseconds until the sockets that share a rate with this one may send again */
+  /** Counts a message of a socket. @returns 0, or the milliseconds until the sockets with its key may send again */
   take (session: Session, now: number): number {
     if (this.#key === null) return 0
     const key = this.#keyOf(session)

@@ -11,7 +11,7 @@ import type { Holdings } from '../transport/holdings.js'
 import { type TrafficCounters, WsConnection } from '../transport/ws-connection.js'
 import { generateId } from './id.js'
 
-/** Puts a socket together with its connection and its way in. What all connections share is here: the write queue, compression, the traffic's counters. */
+/** Creates a session with its connection and inbound path. All sessions share the write queue, the compression and the counters. */
 export class SocketMaker {
   readonly traffic: TrafficCounters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
   readonly #host: SocketHost<Session>

@@ -1,11 +1,11 @@
 import type { Guarded } from '../barrier.js'
 
-/** How late an expiry may be noticed, in milliseconds. */
+/** Maximum delay in milliseconds until an expiry is noticed. */
 const tick = 100
 
 /**
- * Notices when tokens run out, with one timer however many there are: they wait in buckets of one tick each.
- * Nothing runs while nothing waits.
+ * Notices when tokens expire, with one timer for any number of tokens. Tokens wait in buckets of one tick each. No timer runs
+ * while no token waits.
  */
 export class ExpiryWheel<Item extends Guarded> {
   readonly #onExpire: (item: Item) => void
@@ -18,7 +18,10 @@ export class ExpiryWheel<Item extends Guarded> {
     this.#onExpire = onExpire
   }
 
-  /** @param at milliseconds since the epoch; replaces an earlier time of the same item */
+  /**
+   * Schedules the expiry of an item and replaces an earlier one.
+   * @param at milliseconds since the epoch
+   */
   add (item: Item, at: number): void {
     this.remove(item)
     if (!Number.isFinite(at)) return
@@ -26,7 +29,7 @@ export class ExpiryWheel<Item extends Guarded> {
       this.#last = Math.floor(Date.now() / tick)
       this.#timer = setInterval(() => this.#run(), tick).unref()
     }
-    // Rounded up, and past what is over anyway.
+    // Rounded up, and never a tick that has already run.
     const due = Math.max(Math.floor(at / tick) + 1, this.#last + 1)
     const bucket = this.#buckets.get(due)
     if (bucket === undefined) this.#buckets.set(due, new Set([item]))
@@ -51,7 +54,7 @@ export class ExpiryWheel<Item extends Guarded> {
 
   #run (): void {
     const now = Math.floor(Date.now() / tick)
-    // After a long sleep there may be far more ticks than buckets.
+    // After a long sleep, more ticks may have passed than there are buckets.
     const due = now - this.#last > this.#buckets.size
       ? [...this.#buckets.keys()].filter((at) => at <= now).sort((a, b) => a - b)
       : Array.from({ length: Math.max(0, now - this.#last) }, (_, i) => this.#last + 1 + i)

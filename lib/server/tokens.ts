@@ -13,12 +13,12 @@ import { messageOf } from '../untrusted.js'
 import { ExpiryWheel } from './token-expiry-wheel.js'
 
 /**
- * The tokens of all sockets: who signs and verifies them, with which keys; when they run out, and which were revoked.
- * Keys are in private fields: whoever walks through an object finds none.
+ * The tokens of all sockets: the engine and keys that sign and verify them, their expiry, and revocations.
+ * Keys are in private fields: code that lists the properties of an object finds none.
  */
 export class Tokens {
   readonly revocations: Revocations
-  /** The property of the handshake's request in which a hook left the verified user. */
+  /** The property of the handshake request in which a hook stored the verified user. */
   userProperty = 'user'
   readonly #options: ResolvedOptions
   readonly #expiries = new ExpiryWheel<Session>((session) => { this.dropExpired(session) })
@@ -32,7 +32,7 @@ export class Tokens {
     this.revocations = new Revocations(Math.max(options.authDefaultExpiry, 86_400), options.revokeTolerance, () => warn(scError('SC_ERR_REVOCATIONS', [maxRevocations])))
   }
 
-  /** The keys are known once the application is ready. */
+  /** Sets the keys, which are known once the application is ready. */
   useKeys ({ signatureKey, verificationKey, userProperty }: JwtKeys): void {
     this.#signatureKey = signatureKey
     this.#verificationKey = verificationKey
@@ -51,7 +51,7 @@ export class Tokens {
     return this.revocations.has(token)
   }
 
-  /** A socket's token is another one now, or gone: its end has to be watched, or no more. */
+  /** Call when a socket's token was replaced or removed: reschedules or cancels its expiry. */
   changed (session: Session): void {
     const exp = session.authToken?.exp
     if (typeof exp === 'number' && session.state !== 'closed') this.#expiries.add(session, exp * 1000)
@@ -68,7 +68,7 @@ export class Tokens {
     return error
   }
 
-  /** A socket is closed. */
+  /** Cancels the expiry of a closed socket's token. */
   forget (session: Session): void {
     this.#expiries.remove(session)
   }
@@ -78,8 +78,8 @@ export class Tokens {
   }
 
   /**
-   * Gives a socket a token: its state and the events change at once, the client gets the signed token.
-   * @returns settles when the client stored it, or with why it could not be delivered
+   * Gives a socket a token. The socket's state changes and events are emitted at once; the client receives the signed token.
+   * @returns settles when the client stored the token, or with the error that prevented its delivery
    */
   issue (session: Session, claims: object, options: ScSignOptions): Promise<Error | null> {
     let authToken: ScAuthToken
@@ -92,11 +92,11 @@ export class Tokens {
       return Promise.reject(error)
     }
     const { authDefaultExpiry, authAlgorithm, authAudience, authSignAsync } = this.#options
-    // What is null counts as left out, as in SocketCluster.
+    // As in SocketCluster, `null` counts as left out.
     const { algorithm, ...signOptions } = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== null)) as SignTokenOptions
     if (algorithm !== undefined) session.emitError(scError('SC_ERR_TOKEN_ALGORITHM'))
 
-    // A token that is made because the user was revoked must not be refused for that.
+    // The new token of a revoked user must be issued late enough not to be refused by that revocation.
     const iat = signOptions.noTimestamp === true || authToken.iat !== undefined ? undefined : this.revocations.issuableFrom(authToken.sub ?? signOptions.subject)
     if (iat !== undefined && iat > Date.now() / 1000) authToken.iat = iat
     if (typeof authAudience === 'string') {
@@ -105,7 +105,7 @@ export class Tokens {
     }
     const change = session.auth.replace(authToken, null)
 
-    // A claim says when the token ends, or else the call, or else the option: never two of them.
+    // The expiry is the `exp` claim, else `expiresIn` of the call, else the option `authDefaultExpiry`; never two of them.
     const { expiresIn = authDefaultExpiry, ...rest } = signOptions
     const wanted = { ...rest, mutatePayload: true, async: authSignAsync, algorithm: authAlgorithm, ...(authToken.exp === undefined ? { expiresIn } : {}) }
     let sent: Promise<Error | null>
@@ -132,7 +132,7 @@ async function sendSigned (session: Session, authToken: ScAuthToken, signing: Pr
 }
 
 function send (session: Session, authToken: ScAuthToken, signedToken: string): Promise<Error | null> {
-  // A later call may have replaced the claims while these were signed.
+  // A later call may have replaced the claims while these were being signed.
   if (session.auth.signed(authToken, signedToken)) session.fireLocal('authTokenSigned', signedToken)
   return session.outbound.delivery('#setAuthToken', { token: signedToken })
 }

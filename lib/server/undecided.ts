@@ -2,12 +2,12 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Timed } from '../deadlines.js'
 
-/** Bytes that a client may send before it has the answer to its upgrade. */
+/** Maximum bytes that a client may send before its upgrade is answered. */
 const maxEarlyBytes = 65_536
-/** What a piece of it takes besides its bytes, however short it is. */
+/** Bytes counted in addition for each chunk, however short. */
 const pieceBytes = 128
 
-/** Hooks that never decide about an upgrade must not hold its connection for ever. */
+/** An upgrade that hooks have not decided about. Limits how long it may hold its connection. */
 export class Undecided extends Timed {
   readonly #onDeadline: () => void
 
@@ -17,7 +17,7 @@ export class Undecided extends Timed {
     socket.on('close', this.#onGone)
   }
 
-  /** Somebody decided. @returns what came early */
+  /** Ends the wait after a decision. @returns data that arrived early */
   stop (): Buffer[] {
     this.cancel()
     this.socket.removeListener('close', this.#onGone)
@@ -38,8 +38,8 @@ export class Undecided extends Timed {
 }
 
 /**
- * Reads from a connection while the routes decide about its upgrade: who does not read never learns that the client is gone.
- * What comes early belongs to the websocket.
+ * Reads from a connection while the routes decide about its upgrade. Without reading, the server would not notice that the
+ * client is gone. Data that arrives early is kept for the websocket.
  */
 export class Watch extends Undecided {
   readonly #traces: number
@@ -61,12 +61,12 @@ export class Watch extends Undecided {
   }
 
   override expire (): void {
-    // Otherwise somebody answers, and may take as long as that takes.
+    // Otherwise other code is answering and may take its time.
     if (this.#traces === tracesOf(this.socket)) super.expire()
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    // Somebody else has made something of the connection.
+    // Other code took over the connection.
     if (this.#traces !== tracesOf(this.socket)) {
       this.stop()
       return
@@ -83,12 +83,12 @@ export class Watch extends Undecided {
   }
 }
 
-/** Changes as soon as somebody answers, reads, or watches over a connection. */
+/** A number that changes as soon as other code answers, reads from, or listens to a connection. */
 export function tracesOf (socket: Duplex): number {
   return socket.listenerCount('close') + socket.listenerCount('error') + socket.listenerCount('data') + written(socket)
 }
 
-/** A connection need not be one of a network. */
+/** Bytes written to a connection; 0 for a stream that is not a network socket. */
 export function written (socket: Duplex): number {
   return (socket as Socket).bytesWritten ?? 0
 }

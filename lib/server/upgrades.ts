@@ -8,42 +8,42 @@ import { writeLine } from '../log.js'
 import { Pipelining } from './pipelining.js'
 import { Undecided, Watch, tracesOf, written } from './undecided.js'
 
-/** An upgrade that was asked for and not yet made. */
+/** A requested upgrade that was not made yet. */
 export interface Upgrade {
   readonly request: IncomingMessage
   readonly socket: Duplex
   readonly head: Buffer
-  /** What could be seen of the connection when nobody had touched it yet. */
+  /** The `tracesOf` the connection before any other code touched it. */
   readonly traces: number
-  /** Since nobody answered at once. */
+  /** Watches the connection when the upgrade was not answered synchronously. */
   watch: Undecided | null
 }
 
-/** Every HTTP server has one, however many registrations share it: two would answer the same upgrade twice. */
+/** One instance for each HTTP server, shared by all registrations: two would answer the same upgrade twice. */
 const ofServer = new WeakMap<object, Upgrades>()
 
 /**
- * Takes the upgrades of an HTTP server to Fastify's routes, and frees the connection of every upgrade that is answered without
- * being made. Left alone it would stay open, unread, and hold up `fastify.close()`.
+ * Routes the upgrades of an HTTP server through Fastify, and frees the connection of every upgrade that is answered without
+ * being made. Otherwise the connection would stay open, unread, and delay `fastify.close()`.
  *
- * Others may take upgrades too: an application's own @fastify/websocket, a proxy, a websocket server beside Fastify. All see an
- * upgrade before this one acts, and what one of them took is theirs. If they take it to Fastify's routes and it ends at a route
- * of this plugin, that route makes the upgrade.
+ * Other code may handle upgrades too: an application's own @fastify/websocket, a proxy, a websocket server next to Fastify. All
+ * listeners see an upgrade before this class acts, and it leaves alone what another listener took. If that listener routes the
+ * upgrade through Fastify to a route of this plugin, the route makes the upgrade.
  */
 export class Upgrades {
   readonly #fastify: FastifyInstance
   readonly #waiting = new WeakMap<Duplex, Upgrade>()
   #pipelining: Pipelining | null = null
-  /** Of those that were not decided at once. */
+  /** Deadlines of the upgrades that were not decided synchronously. */
   #undecided = new Deadlines(1)
-  /** Where the plugin has routes. */
+  /** The paths of the plugin's routes. */
   readonly #paths = new Set<string>()
   #users = 0
   #closing = false
 
   /**
-   * The upgrades of an application's HTTP server; `leave()` must follow.
-   * @param timeout milliseconds that hooks may take to decide; among several registrations the longest counts
+   * Returns the upgrades of an application's HTTP server. The caller must call `leave()` later.
+   * @param timeout milliseconds for hooks to decide; the longest of all registrations applies
    */
   static join (fastify: FastifyInstance, timeout: number): Upgrades {
     let upgrades = ofServer.get(fastify.server)
@@ -51,10 +51,10 @@ export class Upgrades {
     if (timeout > upgrades.#undecided.duration) upgrades.#undecided = new Deadlines(timeout)
     if (upgrades.#users++ === 0) {
       fastify.server.prependListener('upgrade', upgrades.#onUpgrade)
-      // It looks first.
+      // Created last, so that its listener runs first.
       upgrades.#pipelining = new Pipelining(fastify.server as Server)
     }
-    // A hook that refuses an upgrade which somebody else brought: @fastify/websocket may take it for an ordinary request.
+    // A hook may refuse an upgrade routed by other code: @fastify/websocket may treat that as an ordinary request.
     fastify.addHook('onResponse', (request, _reply, done) => {
       if ((request.raw as { upgrade?: boolean }).upgrade === true && upgrades.#waiting.has(request.raw.socket)) destroySoon(request.raw.socket)
       done()
@@ -72,28 +72,28 @@ export class Upgrades {
     this.#pipelining?.stop()
   }
 
-  /** The plugin has a route there. */
+  /** Registers the path of a route of this plugin. */
   serves (path: string): void {
     this.#paths.add(path)
   }
 
-  /** Fastify closes: it answers upgrades itself, and others no longer listen. */
+  /** Call when Fastify starts to close: it answers upgrades itself, and other listeners are gone. */
   closing (): void {
     this.#closing = true
   }
 
-  /** Nothing is upgraded any more: hooks that have not decided hold nobody up. */
+  /** Answers all undecided upgrades, so that slow hooks do not delay the close. */
   giveUp (): void {
     this.#undecided.expireAll()
   }
 
   /** Whether a request asks for an upgrade. */
   asks (request: FastifyRequest): boolean {
-    // By the connection, because `request.raw` may have been wrapped.
+    // Looked up by connection, because `request.raw` may have been wrapped.
     return this.#waiting.has(request.raw.socket)
   }
 
-  /** The upgrade that a request asks for. Who takes it has to make it. */
+  /** Removes and returns the upgrade that a request asks for. The caller must make it. */
   take (request: FastifyRequest): Upgrade | undefined {
     const { socket } = request.raw
     const upgrade = this.#waiting.get(socket)
@@ -106,7 +106,7 @@ export class Upgrades {
     return upgrade
   }
 
-  /** Somebody else took it to a route of this plugin. */
+  /** Refuses an upgrade that other code took to a route of this plugin and that was not decided in time. */
   #giveUpOthers (socket: Duplex): void {
     if (!this.#waiting.delete(socket) || written(socket) > 0) return
     refuse(socket, '503 Service Unavailable')
@@ -114,18 +114,18 @@ export class Upgrades {
 
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (this.#pipelining?.refuses(socket) === true) return
-    // Node.js took its own listener away: without one, a connection that breaks while hooks run would end the process.
+    // Node.js removed its own listener: without one, a connection that breaks while hooks run would end the process.
     socket.on('error', onError)
     this.#waiting.set(socket, { request, socket, head, traces: tracesOf(socket), watch: null })
     process.nextTick(settle, this, socket)
   }
 
-  /** Everybody who listens to upgrades has seen this one. */
+  /** Called when all listeners have seen the upgrade. */
   settle (socket: Duplex): void {
     const upgrade = this.#waiting.get(socket)
     if (upgrade === undefined || socket.destroyed) return
     if (upgrade.traces === tracesOf(socket)) this.#route(upgrade)
-    // Fastify answers 503 itself while it closes, without any hook.
+    // While it closes, Fastify answers 503 itself, without any hook.
     else if (this.#closing && written(socket) > 0 && socket.listenerCount('data') === 0) destroySoon(socket)
     else if (this.#paths.has(pathOf(upgrade.request))) this.#undecided.add(upgrade.watch = new Undecided(socket, () => this.#giveUpOthers(socket)))
   }
@@ -141,7 +141,7 @@ export class Upgrades {
     try {
       response.assignSocket(socket as Socket)
     } catch {
-      // An answer before this one is still being written.
+      // An earlier response is still being written.
       destroySoon(socket)
       return
     }
@@ -149,11 +149,11 @@ export class Upgrades {
     this.#fastify.routing(request, response)
     if (!this.#waiting.has(socket) || response.writableEnded) return
     upgrade.watch = new Watch(socket, () => this.#giveUp(upgrade, response))
-    // Others, such as HTTP/2's, are ordinary requests here and may take as long as their routes let them.
+    // Other upgrades, such as to HTTP/2, are ordinary requests here and may take as long as their routes allow.
     if (request.headers.upgrade?.toLowerCase() === 'websocket') this.#undecided.add(upgrade.watch)
   }
 
-  /** No hook decided in time, or before the end. Should one do so later, there is no upgrade any more. */
+  /** Answers an upgrade that no hook decided in time or before the close. A later decision finds no upgrade. */
   #giveUp ({ request, socket }: Upgrade, response: ServerResponse): void {
     this.#waiting.delete(socket)
     const { statusCode, code, message } = this.#closing ? scError('SC_ERR_CLOSING') : scError('SC_ERR_UPGRADE_TIMEOUT', [this.#undecided.duration])
@@ -167,7 +167,7 @@ function settle (upgrades: Upgrades, socket: Duplex): void {
   try {
     upgrades.settle(socket)
   } catch {
-    // What an application has Fastify call before its hooks threw: `trustProxy`, `genReqId`, a constraint.
+    // A function that Fastify calls before its hooks threw: `trustProxy`, `genReqId`, a constraint.
     socket.destroy()
   }
 }
@@ -180,7 +180,7 @@ function onError (this: Duplex): void {
   this.destroy()
 }
 
-/** Without the query, which may hold a token. */
+/** The path without the query, which may contain a token. */
 function pathOf ({ url = '' }: IncomingMessage): string {
   return url.split('?', 1)[0]!
 }
@@ -190,7 +190,7 @@ function refuse (socket: Duplex, status: string): void {
   destroySoon(socket)
 }
 
-/** Lets what is written reach the client first. */
+/** Closes a connection after the written data has reached the client. */
 function destroySoon (socket: Duplex | null | undefined): void {
   if (socket instanceof Socket) socket.destroySoon()
   else socket?.destroy()
