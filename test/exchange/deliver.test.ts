@@ -4,6 +4,7 @@ import { Deadlines } from '../../lib/deadlines.js'
 import { type Delivery, type DeliveryDesk, deliverThroughHooks } from '../../lib/exchange/deliver.js'
 import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { Clock } from '../helpers/clock.js'
+import { matchEach } from '../helpers/match-each.js'
 import { type Declared, Recipient, declared } from './parts.js'
 
 /** A recipient, a publication for it, and what the hub is told of it. */
@@ -85,7 +86,7 @@ t.test('what is no JSON fails whoever looks at it, and its text stays out of the
   const { deliver, recipient, leftOut, counted } = setUp({ publishOut: [(request: any) => request.data] }, 'a secret')
   await deliver()
   t.strictSame([recipient.got, counted], [[], []])
-  t.match(leftOut, [{ thrown: { code: 'SC_ERR_MESSAGE', message: 'A publication on "a" is no JSON' } }])
+  matchEach(t, leftOut, [{ thrown: { code: 'SC_ERR_MESSAGE', message: 'A publication on "a" is no JSON' } }])
   const unseen = setUp({ publishOut: [() => {}] }, 'a secret')
   await unseen.deliver()
   t.strictSame(unseen.recipient.got, ['shared'])
@@ -124,7 +125,7 @@ for (const how of ['at once', 'later'] as const) {
       for (const [list, route] of [['publishOut', { publishOut: [() => act(() => { throw error })] }], ['deliver policy', { deliver: () => act(() => { throw error }) }]] as Array<[string, Declared]>) {
         const { deliver, recipient, leftOut, counted } = setUp(route)
         await deliver()
-        t.match(leftOut, [{ thrown: error, list }])
+        matchEach(t, leftOut, [{ thrown: error, list }])
         t.strictSame([leftOut.length, recipient.got, counted], [1, [], []])
       }
     })
@@ -132,7 +133,7 @@ for (const how of ['at once', 'later'] as const) {
     t.test('what cannot be encoded leaves the recipient out too', async (t) => {
       const { deliver, recipient, leftOut } = setUp({ publishOut: [(request: any) => act(() => { request.data = 1n })] })
       await deliver()
-      t.match(leftOut, [{ name: 'TypeError' }])
+      matchEach(t, leftOut, [{ name: 'TypeError' }])
       t.strictSame(recipient.got, [])
     })
 
@@ -199,7 +200,7 @@ t.test('a hook and a policy that take too long leave the recipient out', async (
     const delivering = deliver()
     await clock.advance(1_000)
     await delivering
-    t.match(leftOut, [{ thrown: { code: 'SC_ERR_HOOK_TIMEOUT', message: `A ${name} hook took longer than 50 ms; see the option hookTimeout` } }])
+    matchEach(t, leftOut, [{ thrown: { code: 'SC_ERR_HOOK_TIMEOUT', message: `A ${name} hook took longer than 50 ms; see the option hookTimeout` } }])
     t.strictSame(recipient.got, [])
   }
 })

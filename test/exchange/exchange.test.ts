@@ -4,6 +4,7 @@ import { Exchange } from '../../lib/exchange/exchange.js'
 import type { Broker } from '../../types/broker.js'
 import type { Checked } from '../../types/routes.js'
 import { ManualBroker } from '../broker/manual-broker.js'
+import { matchEach } from '../helpers/match-each.js'
 import { type Declared, declared, setUpHub } from './parts.js'
 
 /** An exchange on a broker inside the process, or the given one. */
@@ -84,7 +85,7 @@ t.test('wrong arguments reject, and are a warning where nobody else is told', as
   await t.rejects(exchange.publish('a', 1, 'no function' as never), { name: 'InvalidArgumentsError', message: /publish.*callback/ })
   await t.rejects(exchange.publish('x'.repeat(11), 1), { code: 'SC_ERR_CHANNEL_NAME', message: /publish.*10/ })
   await t.rejects(exchange.publish('a', 1n), { code: 'SC_ERR_ENCODE', message: /encoded: .*BigInt/, cause: { name: 'TypeError' } })
-  t.match(warnings, [{ code: 'SC_ERR_ARGUMENT' }, { code: 'SC_ERR_CHANNEL_NAME' }, { code: 'SC_ERR_ENCODE' }])
+  matchEach(t, warnings, [{ code: 'SC_ERR_ARGUMENT' }, { code: 'SC_ERR_CHANNEL_NAME' }, { code: 'SC_ERR_ENCODE' }])
   t.equal(exchange.publishes, 0)
   t.throws(() => exchange.channel('x'.repeat(11)), { code: 'SC_ERR_CHANNEL_NAME', message: /^channel expects/ })
   t.throws(() => exchange.listener(7 as never), { code: 'SC_ERR_ARGUMENT', message: /listener.*event/ })
@@ -188,10 +189,10 @@ t.test('a subscription that the broker refuses fails, and may be tried again', a
   channel.subscribe()
   await answer(error)
   t.equal(channel.state, 'unsubscribed')
-  t.match(events, [['subscribeFail', { name: 'BrokerError', message: 'a bug' }, 'a']])
+  matchEach(t, events, [['subscribeFail', { name: 'BrokerError', message: 'a bug' }, 'a']])
   t.strictSame(own, events)
   t.match(await next, { error: { name: 'BrokerError' }, channel: 'a' })
-  t.match(warnings, [{ name: 'BrokerError' }])
+  matchEach(t, warnings, [{ name: 'BrokerError' }])
   channel.subscribe()
   await answer()
   t.equal(channel.state, 'subscribed')

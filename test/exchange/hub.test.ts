@@ -5,6 +5,7 @@ import type { Subscriber } from '../../lib/exchange/deliver.js'
 import { slices } from '../../lib/slices.js'
 import { ManualBroker } from '../broker/manual-broker.js'
 import { Clock } from '../helpers/clock.js'
+import { matchEach } from '../helpers/match-each.js'
 import { Recipient, declared, publication, setUpHub } from './parts.js'
 
 const nothing = (): void => {}
@@ -216,7 +217,7 @@ t.test('whom hooks leave out, and whose hooks take too long, the server is told 
   slices.finish()
   await clock.advance(1_000)
   await bob.running
-  t.match(leftOut, [['ada', 'a', { thrown: error }], ['bob', 'a', { thrown: { code: 'SC_ERR_HOOK_TIMEOUT' } }]])
+  matchEach(t, leftOut, [['ada', 'a', { thrown: error }], ['bob', 'a', { thrown: { code: 'SC_ERR_HOOK_TIMEOUT' } }]])
   t.strictSame([ada.got, bob.got, hub.deliveries, hub.dropped], [[], [], 0, 0])
 })
 

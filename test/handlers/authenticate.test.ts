@@ -6,6 +6,7 @@ import { MiddlewareBlock } from '../../lib/lifecycle/block.js'
 import { dialects } from '../../lib/protocol/dialects.js'
 import { Clock } from '../helpers/clock.js'
 import { authKey } from '../helpers/serve.js'
+import { matchEach } from '../helpers/match-each.js'
 import { gate, setUp, turn } from './parts.js'
 
 const sign = (claims: object): string => jwt.sign(claims, authKey, { expiresIn: 60 })
@@ -17,7 +18,7 @@ t.test('a good token: the socket is that user at once, its events are told, and 
   const signed = sign({ sub: 'ada' })
   t.equal(ada.say('#authenticate', signed, 1), undefined, 'nothing is waited for')
   t.strictSame(ada.told, [{ rid: 1, data: { isAuthenticated: true } }])
-  t.match(ada.events, [['authStateChange', { oldState: 'unauthenticated', newState: 'authenticated' }], ['authenticate', { sub: 'ada' }]])
+  matchEach(t, ada.events, [['authStateChange', { oldState: 'unauthenticated', newState: 'authenticated' }], ['authenticate', { sub: 'ada' }]])
   t.equal(ada.socket.signedAuthToken, signed)
   ada.say('#authenticate', sign({ sub: 'bob' }))
   t.strictSame([ada.told, ada.session.authToken?.['sub']], [[], 'bob'], 'no answer that nobody waits for')
@@ -34,10 +35,10 @@ for (const version of [1, 2] as const) {
     core.events.emitter.on('badSocketAuthToken', (socket: unknown, status: any) => { server.push([socket === ada.socket, status.authError.name, status.signedAuthToken]) })
     ada.say('#authenticate', 'bad', 1)
     const authError = { name: 'AuthTokenInvalidError' }
-    t.match(ada.told, [{ event: '#removeAuthToken' }, { rid: 1, error: authError, ...version === 1 && { data: { isAuthenticated: false, authError } } }])
+    matchEach(t, ada.told, [{ event: '#removeAuthToken' }, { rid: 1, error: authError, ...version === 1 && { data: { isAuthenticated: false, authError } } }])
     ada.say('#authenticate', 'bad', 2)
     t.equal('data' in ada.told[1], version === 1)
-    t.match(ada.events, [['error', authError], ['badAuthToken', { authError }], ['authStateChange', { newState: 'unauthenticated' }], ['deauthenticate', { sub: 'ada' }], ['error', authError], ['badAuthToken', { authError }], ['deauthenticate', null]])
+    matchEach(t, ada.events, [['error', authError], ['badAuthToken', { authError }], ['authStateChange', { newState: 'unauthenticated' }], ['deauthenticate', { sub: 'ada' }], ['error', authError], ['badAuthToken', { authError }], ['deauthenticate', null]])
     t.equal(ada.events[1][1].signedAuthToken, 'bad')
     t.strictSame(server, [[true, 'AuthTokenInvalidError', 'bad'], [true, 'AuthTokenInvalidError', 'bad']])
     t.equal(ada.session.authToken, null)
@@ -61,12 +62,12 @@ t.test('a token that is not active yet is no bad one: the client keeps it', asyn
   const { enter } = await setUp(t)
   const ada = (await enter()).hear(...heard)
   ada.say('#authenticate', jwt.sign({ sub: 'ada', nbf: Date.now() / 1000 + 60 }, authKey), 1)
-  t.match(ada.told, [{ rid: 1, data: { isAuthenticated: false, authError: { name: 'AuthTokenNotBeforeError' } } }])
-  t.match(ada.events, [['error', { name: 'AuthTokenNotBeforeError' }]])
+  matchEach(t, ada.told, [{ rid: 1, data: { isAuthenticated: false, authError: { name: 'AuthTokenNotBeforeError' } } }])
+  matchEach(t, ada.events, [['error', { name: 'AuthTokenNotBeforeError' }]])
   ada.say('#authenticate', sign({ sub: 'ada' }))
   ada.events.length = 0
   ada.say('#authenticate', jwt.sign({ sub: 'ada', nbf: Date.now() / 1000 + 60 }, authKey), 2)
-  t.match(ada.told, [{ rid: 2, data: { isAuthenticated: false } }])
+  matchEach(t, ada.told, [{ rid: 2, data: { isAuthenticated: false } }])
   t.strictSame(ada.events.map(([event]) => event), ['error', 'authStateChange', 'deauthenticate'], 'the one before is gone all the same')
 })
 
@@ -198,11 +199,11 @@ t.test('an engine that takes its time: the hooks are asked when it is done, and 
   const bad = attempt('bad')
   slow.get('bad')!.fail(new Error('forged'))
   await bad
-  t.match(ada.told, [{ event: '#removeAuthToken' }, { rid: 'bad', error: { name: 'AuthTokenError' } }])
+  matchEach(t, ada.told, [{ event: '#removeAuthToken' }, { rid: 'bad', error: { name: 'AuthTokenError' } }])
   const late = attempt('late')
   await clock.advance(1_000)
   await late
-  t.match(ada.told, [{ event: '#removeAuthToken' }, { rid: 'late', error: { name: 'AuthTokenError' } }])
+  matchEach(t, ada.told, [{ event: '#removeAuthToken' }, { rid: 'late', error: { name: 'AuthTokenError' } }])
   const superseded = attempt('superseded')
   ada.session.auth.supersede()
   slow.get('superseded')!.open()
@@ -210,10 +211,10 @@ t.test('an engine that takes its time: the hooks are asked when it is done, and 
   t.strictSame([asked, ada.session.authToken], [['good'], null], 'the hooks are not asked about what does not count')
   const refused = attempt('refused')
   ada.session.auth.supersede()
-  t.match(ada.told, [{ rid: 'superseded', data: { isAuthenticated: false } }])
+  matchEach(t, ada.told, [{ rid: 'superseded', data: { isAuthenticated: false } }])
   slow.get('refused')!.fail(new Error('forged'))
   await refused
-  t.match(ada.told, [{ rid: 'refused', data: { isAuthenticated: false } }])
+  matchEach(t, ada.told, [{ rid: 'refused', data: { isAuthenticated: false } }])
 })
 
 t.test('who left while the token was checked is nobody', async (t) => {
@@ -274,7 +275,7 @@ t.test('a listener of the loss that sets another token: the client is not told t
   ada.say('#authenticate', sign({ sub: 'ada' }))
   ada.socket.on('deauthenticate', () => { ada.session.auth.announce(ada.session.auth.replace({ sub: 'guest' }, 'signed')) })
   ada.say('#authenticate', 'bad', 1)
-  t.match(ada.told, [{ rid: 1, error: { name: 'AuthTokenInvalidError' } }])
+  matchEach(t, ada.told, [{ rid: 1, error: { name: 'AuthTokenInvalidError' } }])
   t.strictSame(ada.session.authToken, { sub: 'guest' })
 })
 
@@ -283,6 +284,6 @@ t.test('so does a listener of the bad token: nothing was lost then', async (t) =
   const ada = (await enter()).hear('deauthenticate')
   ada.socket.on('badAuthToken', () => { ada.session.auth.announce(ada.session.auth.replace({ sub: 'guest' }, 'signed')) })
   ada.say('#authenticate', 'bad', 1)
-  t.match(ada.told, [{ rid: 1, error: { name: 'AuthTokenInvalidError' } }])
+  matchEach(t, ada.told, [{ rid: 1, error: { name: 'AuthTokenInvalidError' } }])
   t.strictSame([ada.session.authToken, ada.events], [{ sub: 'guest' }, []])
 })

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { ScRefusal } from '../../lib/index.js'
 import { Clock } from '../helpers/clock.js'
+import { matchEach } from '../helpers/match-each.js'
 import { gate, setUp, turn } from './parts.js'
 
 const error = new Error('a bug')
@@ -70,7 +71,7 @@ t.test('which hook refused is known, and that it was one', async (t) => {
   const { eventDenied } = core.monitor
   core.monitor.eventDenied = (session, denial, declared) => { denials.push(denial); return eventDenied.call(core.monitor, session, denial, declared) }
   t.match((await (await enter()).call('never')).error, { message: 'no' })
-  t.match(denials, [{ line: 'preHandler', event: 'never', thrown: { list: 'preHandler', index: 0 } }])
+  matchEach(t, denials, [{ line: 'preHandler', event: 'never', thrown: { list: 'preHandler', index: 0 } }])
 })
 
 t.test('data that do not fit never reach a hook or the handler, checked at once or later', async (t) => {
@@ -142,9 +143,9 @@ t.test('a handler that takes too long is a TimeoutError, and what it does later 
   t.strictSame([ada.session.activity.owed, signals.map(({ aborted }) => aborted)], [2, [false, false]])
   await clock.advance(1_000)
   const timedOut = { name: 'TimeoutError', message: 'The "slow" event was not answered within 500 ms; see the option handlerTimeout' }
-  t.match(ada.told, [{ rid: 1, error: timedOut }, { rid: 2, error: timedOut }])
+  matchEach(t, ada.told, [{ rid: 1, error: timedOut }, { rid: 2, error: timedOut }])
   t.strictSame([observed, signals.map(({ aborted }) => aborted)], [['SC_ERR_HANDLER_TIMEOUT', 'SC_ERR_HANDLER_TIMEOUT'], [true, true]])
-  t.match(warnings, [timedOut, timedOut])
+  matchEach(t, warnings, [timedOut, timedOut])
   slow[0]!.open()
   slow[1]!.fail(error)
   await turn()
@@ -162,12 +163,12 @@ t.test('hooks and the check of the data are under the event\'s time, too', async
   ada.say('slow', 'hook', 1)
   ada.say('endless', null, 2)
   await clock.advance(1_000)
-  t.match(ada.told, [{ rid: 1, error: { name: 'TimeoutError' } }])
+  matchEach(t, ada.told, [{ rid: 1, error: { name: 'TimeoutError' } }])
   Object.assign(core.contracts.event('slow')!, { validate: () => new Promise(() => {}) })
   ada.say('slow', null, 3)
   t.equal(ada.session.activity.waiting, 1)
   await clock.advance(1_000)
-  t.match(ada.told, [{ rid: 3, error: { name: 'TimeoutError' } }])
+  matchEach(t, ada.told, [{ rid: 3, error: { name: 'TimeoutError' } }])
   t.strictSame([ada.session.activity.waiting, ada.session.activity.owed], [0, 1], 'the endless one is under way')
 })
 

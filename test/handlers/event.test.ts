@@ -1,6 +1,7 @@
 // Where a packet goes: to a handler of the protocol, or through the `emit` hooks to a declared event or the socket's own listeners.
 import t from 'tap'
 import { ScRefusal } from '../../lib/index.js'
+import { matchEach } from '../helpers/match-each.js'
 import { gate, setUp, turn } from './parts.js'
 
 t.test('names of the protocol that no client may send are refused', async (t) => {
@@ -108,6 +109,6 @@ t.test('an event whose token ran out says so to the hooks', async (t) => {
   const ada = await enter()
   ada.session.auth.replace({ sub: 'ada', exp: 1 }, 'signed')
   ada.say('declared')
-  t.match(seen, [{ name: 'AuthTokenExpiredError' }, { name: 'AuthTokenExpiredError' }])
+  matchEach(t, seen, [{ name: 'AuthTokenExpiredError' }, { name: 'AuthTokenExpiredError' }])
   t.equal(ada.session.authToken, null)
 })

@@ -5,6 +5,7 @@ import { ScRefusal } from '../../lib/index.js'
 import { dialects } from '../../lib/protocol/dialects.js'
 import { MiddlewareBlock } from '../../lib/lifecycle/block.js'
 import { authKey } from '../helpers/serve.js'
+import { matchEach } from '../helpers/match-each.js'
 import { gate, setUp, turn } from './parts.js'
 
 const sign = (claims: object): string => jwt.sign(claims, authKey, { expiresIn: 60 })
@@ -38,7 +39,7 @@ t.test('so is one that comes while the hooks of the first take their time', asyn
   t.match((await ada.call('#handshake', {})).error, { code: 'SC_ERR_SECOND_HANDSHAKE' })
   slow.open()
   await first
-  t.match(ada.told, [{ rid: 1, data: { isAuthenticated: false } }])
+  matchEach(t, ada.told, [{ rid: 1, data: { isAuthenticated: false } }])
 })
 
 t.test('without a call id: version 2 is refused, version 1 has no answer', async (t) => {
@@ -79,7 +80,7 @@ t.test('a hook that refuses, at once or later: the client is told why and the co
       refusal = thrown
       const ada = connect().hear('connectAbort')
       await ada.say('#handshake', {}, 1)
-      t.match(ada.told, [{ rid: 1, error: { message: 'no' }, data: { code } }, { event: '#disconnect', data: { code } }])
+      matchEach(t, ada.told, [{ rid: 1, error: { message: 'no' }, data: { code } }, { event: '#disconnect', data: { code } }])
       t.strictSame([ada.closed, ada.session.state, ada.events.length], [{ code, reason: '' }, 'closed', 1])
     }
   }
@@ -119,7 +120,7 @@ t.test('a good token: the socket is that user when the connection is told', asyn
   core.events.emitter.on('connection', (socket: any, status: any) => { ada.events.push(['connection', socket.authToken.sub, status.isAuthenticated]) })
   const authToken = sign({ sub: 'ada' })
   ada.say('#handshake', { authToken }, 1)
-  t.match(ada.told, [{ rid: 1, data: { isAuthenticated: true, authError: undefined } }])
+  matchEach(t, ada.told, [{ rid: 1, data: { isAuthenticated: true, authError: undefined } }])
   t.strictSame(ada.events.map(([event]) => event), ['connect', 'connection', 'authStateChange', 'authenticate'])
   t.strictSame(ada.events[1], ['connection', 'ada', true])
   t.equal(ada.socket.signedAuthToken, authToken)
@@ -132,9 +133,9 @@ t.test('a bad token: the client is told to forget it before its handshake is ans
   for (const [authToken, name] of [['bad', 'AuthTokenInvalidError'], [jwt.sign({ exp: 1 }, authKey), 'AuthTokenExpiredError'], [7, 'AuthTokenError']]) {
     const ada = connect().hear('badAuthToken', 'error')
     ada.say('#handshake', { authToken }, 1)
-    t.match(ada.told, [{ event: '#removeAuthToken' }, { rid: 1, data: { isAuthenticated: false, authError: { name } } }])
+    matchEach(t, ada.told, [{ event: '#removeAuthToken' }, { rid: 1, data: { isAuthenticated: false, authError: { name } } }])
     t.match(statuses.pop(), { authError: { name }, isAuthenticated: false })
-    t.match(ada.events, [['error', { name }], ['badAuthToken', { authError: { name } }]])
+    matchEach(t, ada.events, [['error', { name }], ['badAuthToken', { authError: { name } }]])
     t.equal(ada.session.state, 'open')
   }
 })
@@ -167,8 +168,8 @@ t.test('the user of the request counts where that is turned on, and the client h
   eve.say('#handshake', {}, 1)
   t.match([ada, bob, eve].map(({ session }) => session.authToken), [{ sub: 'of the request' }, { sub: 'bob' }, null])
   t.strictSame(ada.session.auth.signedToken, null)
-  t.match(seen, [['of the request', null], ['bob', /^ey/]])
-  t.match(ada.told, [{ rid: 1, data: { isAuthenticated: true } }])
+  matchEach(t, seen, [['of the request', null], ['bob', /^ey/]])
+  matchEach(t, ada.told, [{ rid: 1, data: { isAuthenticated: true } }])
   const { connect: connectPlain } = await setUp(t, { authFromRequest: false })
   const max = connectPlain({ user })
   max.say('#handshake', {}, 1)
@@ -179,7 +180,7 @@ t.test('a hook that refuses the user of the request tells no client to forget a 
   const { connect } = await setUp(t, { authFromRequest: true }, ({ hook }) => { hook('authenticate', () => { throw new ScRefusal('not you') }) })
   const ada = connect({ user: { sub: 'ada' } }).hear('badAuthToken')
   ada.say('#handshake', {}, 1)
-  t.match(ada.told, [{ rid: 1, data: { isAuthenticated: false, authError: { message: 'not you' } } }])
+  matchEach(t, ada.told, [{ rid: 1, data: { isAuthenticated: false, authError: { message: 'not you' } } }])
   t.strictSame(ada.events, [])
 })
 
@@ -187,7 +188,7 @@ t.test('what hooks of authenticate refuse is told with the handshake', async (t)
   const { connect, core } = await setUp(t, {}, ({ hook }) => { hook('authenticate', async () => { throw new Error('a secret') }) })
   const ada = connect()
   await ada.say('#handshake', { authToken: sign({ sub: 'ada' }) }, 1)
-  t.match(ada.told, [{ rid: 1, data: { isAuthenticated: false, authError: { message: 'Internal error' } } }], 'what the client may see of it')
+  matchEach(t, ada.told, [{ rid: 1, data: { isAuthenticated: false, authError: { message: 'Internal error' } } }], 'what the client may see of it')
   t.strictSame([ada.session.state, core.stats().blocked], ['open', 1])
 })
 

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { ScRefusal } from '../../lib/index.js'
 import { Clock } from '../helpers/clock.js'
+import { matchEach } from '../helpers/match-each.js'
 import { gate, setUp, turn } from './parts.js'
 
 const error = new Error('a bug')
@@ -70,7 +71,7 @@ t.test('the first answer counts: what comes after it is an error of the server a
   })
   ada.say('twice', null, 5)
   t.strictSame(ada.told, [{ rid: 5, data: 1 }])
-  t.match(thrown, [{ code: 'SC_ERR_RESPONSE_SENT', message: 'Response 5 has already been sent' }, { code: 'SC_ERR_RESPONSE_SENT' }])
+  matchEach(t, thrown, [{ code: 'SC_ERR_RESPONSE_SENT', message: 'Response 5 has already been sent' }, { code: 'SC_ERR_RESPONSE_SENT' }])
   ada.socket.on('late bug', (_data, res) => { res(null, 1); throw error })
   ada.socket.on('later bug', async (_data, res) => { res(null, 1); throw error })
   ada.socket.on('returns too', async (_data, res) => { res(null, 1); return 2 })
@@ -106,8 +107,8 @@ t.test('an answer that does not come in time is a TimeoutError, once', async (t)
   responses[1]!(null, 'in time')
   t.strictSame(ada.told, [{ rid: 2, data: 'in time' }])
   await clock.advance(1_000)
-  t.match(ada.told, [{ rid: 1, error: { name: 'TimeoutError', message: 'The "ask" event was not answered within 500 ms; see the option handlerTimeout' } }])
-  t.match(warnings, [{ code: 'SC_ERR_HANDLER_TIMEOUT' }])
+  matchEach(t, ada.told, [{ rid: 1, error: { name: 'TimeoutError', message: 'The "ask" event was not answered within 500 ms; see the option handlerTimeout' } }])
+  matchEach(t, warnings, [{ code: 'SC_ERR_HANDLER_TIMEOUT' }])
   responses[0]!(null, 'late')
   responses[0]!(error)
   t.strictSame([ada.told, ada.session.heldBytes, ada.session.activity.owed, clock.armed], [[], 0, 0, 0])
@@ -190,7 +191,7 @@ t.test('loops get events that nobody waits for, and calls with a request to answ
   const next = ada.socket.procedure('ask').once()
   ada.say('ask', null, 10);
   (await next).error(new ScRefusal('no'))
-  t.match(ada.told, [{ rid: 10, error: { message: 'no' } }])
+  matchEach(t, ada.told, [{ rid: 10, error: { message: 'no' } }])
   t.match(JSON.parse(JSON.stringify(request)), { id: 9, procedure: 'ask', data: { n: 2 }, sent: true })
 })
 

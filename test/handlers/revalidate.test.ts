@@ -4,6 +4,7 @@ import { ScRefusal } from '../../lib/index.js'
 import { revalidate, withhold } from '../../lib/handlers/revalidate.js'
 import { slices } from '../../lib/slices.js'
 import { Clock } from '../helpers/clock.js'
+import { matchEach } from '../helpers/match-each.js'
 import { type Peer, gate, setUp, turn } from './parts.js'
 
 /** The socket has other claims, and all that follows from that is begun, however busy this turn is. */
@@ -78,7 +79,7 @@ t.test('a refusal by bare text is what the client reads; one whose text it may n
     refusal = thrown
     become(ada, 'ada')
     become(ada, 'bob')
-    t.match(ada.told, [{ event: '#kickOut', data: { channel: 'a', message } }])
+    matchEach(t, ada.told, [{ event: '#kickOut', data: { channel: 'a', message } }])
   }
 })
 
