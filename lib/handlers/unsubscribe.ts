@@ -16,7 +16,6 @@ export const handleUnsubscribe: PacketHandler = (context, session, packet) => {
   if (waits) context.brokerWaits.leaving(session, channel)
   session.queue.run(channel, () => {
     const gaveUp = waits && context.brokerWaits.left(session, channel)
-    if (session.state !== 'open') return
     if (gaveUp && !session.subscriptions.has(channel)) {
       if (packet.cid !== undefined) session.outbound.ack(packet.cid, undefined)
       return

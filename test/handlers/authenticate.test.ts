@@ -183,16 +183,18 @@ t.test('the newest decision counts: what was decided meanwhile supersedes an att
 t.test('an engine that takes its time: the hooks are asked when it is done, and its failure is the token\'s', async (t) => {
   const slow = new Map<string, ReturnType<typeof gate>>()
   const authEngine: AuthEngine = {
-    async verifyToken (signed) { await slow.get(signed!)!.opened; return { sub: signed! } },
+    async verifyToken (...args) { given.push(args); await slow.get(args[0]!)!.opened; return { sub: args[0]! } },
     async signToken () { return 'signed' }
   }
+  const given: any[] = []
   const asked: unknown[] = []
-  const { enter } = await setUp(t, { authEngine, hookTimeout: 500, authenticateRate: 0 }, ({ hook }) => { hook('authenticate', ({ authToken }) => { asked.push(authToken.sub) }) })
+  const { enter } = await setUp(t, { authEngine, authVerifyAsync: true, authVerifyAlgorithms: ['HS512'], hookTimeout: 500, authenticateRate: 0 }, ({ hook }) => { hook('authenticate', ({ authToken }) => { asked.push(authToken.sub) }) })
   const clock = new Clock(t)
   const ada = await enter()
   const attempt = (sub: string): Promise<void> => { slow.set(sub, gate()); return ada.say('#authenticate', sub, sub) as Promise<void> }
   const good = attempt('good')
   t.strictSame(asked, [])
+  t.strictSame(given[0].slice(0, 3), ['good', authKey, { async: true, algorithms: ['HS512'], socket: ada.socket }])
   slow.get('good')!.open()
   await good
   t.match([asked, ada.told], [['good'], [{ rid: 'good', data: { isAuthenticated: true } }]])
@@ -201,9 +203,11 @@ t.test('an engine that takes its time: the hooks are asked when it is done, and 
   await bad
   matchEach(t, ada.told, [{ event: '#removeAuthToken' }, { rid: 'bad', error: { name: 'AuthTokenError' } }])
   const late = attempt('late')
+  ada.hear('error')
   await clock.advance(1_000)
   await late
   matchEach(t, ada.told, [{ event: '#removeAuthToken' }, { rid: 'late', error: { name: 'AuthTokenError' } }])
+  t.match(ada.events, [['error', { message: 'A verifyToken hook took longer than 500 ms; see the option hookTimeout' }]])
   const superseded = attempt('superseded')
   ada.session.auth.supersede()
   slow.get('superseded')!.open()

@@ -1,6 +1,7 @@
 // What a socket is subscribed to is checked again when its authorization changed.
 import t from 'tap'
 import { ScRefusal } from '../../lib/index.js'
+import { MiddlewareBlock } from '../../lib/lifecycle/block.js'
 import { revalidate, withhold } from '../../lib/handlers/revalidate.js'
 import { slices } from '../../lib/slices.js'
 import { Clock } from '../helpers/clock.js'
@@ -74,12 +75,12 @@ t.test('a refusal by bare text is what the client reads; one whose text it may n
   let refusal: unknown
   const { enter } = await setUp(t, {}, ({ hook }) => { hook('subscribe', ({ revalidation }) => { if (revalidation) throw refusal }) })
   const ada = await enter()
-  for (const [thrown, message] of [['just text', 'Internal error'], [new Error('a secret'), 'Internal error'], [new ScRefusal('no'), 'no']] as const) {
+  for (const [thrown, message] of [['just text', 'Internal error'], [new Error('a secret'), 'Internal error'], [new ScRefusal('no'), 'no'], [new MiddlewareBlock('passed on', undefined), 'passed on'], [new MiddlewareBlock(7, undefined), undefined]] as const) {
     await ada.call('#subscribe', 'a')
     refusal = thrown
     become(ada, 'ada')
     become(ada, 'bob')
-    matchEach(t, ada.told, [{ event: '#kickOut', data: { channel: 'a', message } }])
+    matchEach(t, ada.told, [{ event: '#kickOut', data: message === undefined ? { channel: 'a', message: undefined } : { channel: 'a', message } }])
   }
 })
 

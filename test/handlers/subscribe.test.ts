@@ -49,6 +49,7 @@ t.test('what cannot be subscribed to is refused', async (t) => {
   await refused('#unsubscribe', 'a', { code: 'SC_ERR_NOT_SUBSCRIBED', message: /from the a channel/ })
   const early = connect()
   t.match((await early.call('#subscribe', 'a')).error, { code: 'SC_ERR_EVENT_NOT_ALLOWED', message: 'Clients may not send the "#subscribe" event' })
+  t.match((await early.call('#unsubscribe', 'a')).error, { code: 'SC_ERR_NOT_SUBSCRIBED' }, 'who waits for an answer gets one')
   t.strictSame([ada.socket.channelSubscriptionsCount, core.hub.channelCount], [0, 0])
   for (const data of [{ channel: 'ok', waitForAuth: null, batch: null }, { channel: 'ok2', waitForAuth: false, batch: false }]) t.notOk((await ada.call('#subscribe', data)).error)
   t.strictSame(ada.session.subscriptions.get('ok'), { channel: 'ok' })
@@ -105,7 +106,10 @@ t.test('whoever refuses, at once or later: there is no subscription', async (t) 
 
 t.test('data that a hook assigns are kept, to be shown again; those of channels that nobody looks at are not', async (t) => {
   const { enter } = await setUp(t, {}, ({ hook, channel }) => {
-    hook('subscribe', (request) => { if (request.data === 'in') request.data = 'assigned' })
+    hook('subscribe', (request) => {
+      if (request.data === 'in') request.data = 'assigned'
+      else request.data = undefined
+    })
     channel('a', {})
   })
   const ada = await enter()
@@ -139,6 +143,16 @@ t.test('the data of guarded subscriptions have a limit, for what the client send
   t.equal(await subscribe('d', 'x'.repeat(12_000)), undefined)
   const { enter: enterOpen } = await setUp(t)
   t.notOk((await (await enterOpen()).call('#subscribe', { channel: 'a', data: 'x'.repeat(40_000) })).error, 'what nobody looks at is not kept')
+})
+
+t.test('so do those for which hooks or the broker are still being asked', async (t) => {
+  const slow = gate()
+  const { enter } = await setUp(t, {}, ({ hook }) => { hook('subscribe', () => slow.opened) })
+  const ada = await enter()
+  for (const channel of ['a', 'b']) ada.say('#subscribe', { channel, data: 'x'.repeat(12_000) }, channel)
+  slow.open()
+  await turn()
+  matchEach(t, ada.told, [{ rid: 'a' }, { rid: 'b', error: { code: 'SC_ERR_SUBSCRIBE_DATA' } }])
 })
 
 t.test('distinct channels count towards the limit, those that are still being asked about too', async (t) => {
