@@ -30,7 +30,6 @@ export class PacketBatch {
   }
 
   cancel (): void {
-    if (this.#timer === null) return
     if (this.duration === null) clearImmediate(this.#timer as NodeJS.Immediate)
     else clearTimeout(this.#timer as NodeJS.Timeout)
     this.#timer = null

@@ -27,10 +27,18 @@ export function sourcesOf (folder) {
   return filesOf(`lib/${folder}`, '.ts')
 }
 
-/** The files of tests of a folder. */
+/**
+ * The files of tests of a folder. Those without a server come first: they notice most changes in milliseconds, where those with one
+ * may wait for what never comes.
+ */
 export function testsOf (folder) {
   const own = `test/${folder}`
-  return [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts').filter((file) => !slow.has(file) && staysHere(file)) : []), ...folders[folder]]
+  const files = [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts').filter((file) => !slow.has(file) && staysHere(file)) : []), ...folders[folder]]
+  return [...files.filter((file) => !hasServer(file)), ...files.filter(hasServer)]
+}
+
+function hasServer (file) {
+  return /helpers\/(serve|app)\.js/.test(readFileSync(`${root}${file}`, 'utf8'))
 }
 
 /** Whether a test runs the code in its own process: the one that is attacked has no mutants. */

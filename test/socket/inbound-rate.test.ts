@@ -30,7 +30,7 @@ function setUp (t: Test, options: Partial<typeof defaults> = {}, compressed = fa
       get overRate () { return paused },
       set overRate (over: boolean) { paused = over }
     },
-    outbound: { errorAck (cid: unknown, error: Error & { code: string, retryAfter: number, stack?: string }) { seen.push({ cid, code: error.code, retryAfter: error.retryAfter }) } },
+    outbound: { errorAck (cid: unknown, error: Error & { code: string, retryAfter: number, stack?: string }) { seen.push({ cid, code: error.code, retryAfter: error.retryAfter }); if (!error.message.includes(` ${error.retryAfter} `)) seen.push(error.message) } },
     end (code: number) { this.state = 'closed'; seen.push(code) },
     fault (err: unknown) { seen.push(err) }
   }
@@ -154,6 +154,21 @@ t.test('who slows down until half of the burst is there is forgiven', async (t) 
   t.equal(way.session.state, 'closed')
 })
 
+t.test('without a rate of messages any number of them may come', async (t) => {
+  const way = setUp(t, { inboundRate: 0 })
+  for (let i = 0; i < 1_000; i++) if (!way.packet(event)) t.fail(`message ${i}`)
+  t.strictSame(way.seen, [])
+})
+
+t.test('what throws when reading goes on is a fault of the socket', async (t) => {
+  const way = setUp(t)
+  way.bytes(2_001)
+  const error = new Error('no')
+  Object.defineProperty(way.session.activity, 'overRate', { get: () => true, set () { throw error } })
+  await way.clock.advance(100)
+  t.strictSame(way.seen, [error])
+})
+
 t.test('a rate that is shared counts with a rate of its own, and without one; then two seconds without a refusal forgive', async (t) => {
   for (const inboundRate of [10, 0]) {
     const way = setUp(t, { inboundRate })
@@ -188,6 +203,7 @@ t.test('as many subscribes as a socket may have channels are free, once it is op
   t.notOk(way.packet(subscribe))
   way.session.state = 'open'
   t.equal(way.rate.countOf([subscribe, event, subscribe, null, 1, subscribe]), 4)
+  t.equal(way.rate.countOf([event, event, { event: '#publish' }, null]), 4)
   t.ok(way.packet(subscribe))
   t.equal(way.rate.countOf([subscribe, event, subscribe]), 2)
   t.ok(way.packet(subscribe))

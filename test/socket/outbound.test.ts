@@ -137,7 +137,7 @@ t.test('a call on a closed socket fails at once, and a callback that throws is t
   const error = new Error('of the callback')
   const answers: unknown[] = []
   t.equal(outbound.call('a', 1, (err) => { answers.push(err); throw error }), undefined)
-  t.match(answers, [{ name: 'BadConnectionError', type: 'disconnect', code: 1001, reason: 'Socket was disconnected' }])
+  t.match(answers, [{ name: 'BadConnectionError', message: /'a'/, type: 'disconnect', code: 1001, reason: 'Socket was disconnected' }])
   t.strictSame(thrown, [error])
   await t.rejects(outbound.invoke('a', 1, 10), { name: 'BadConnectionError' })
   t.strictSame(sent, [])
@@ -167,6 +167,16 @@ t.test('a call that is not answered ends by its own timeout or by that of all ca
     await clock.advance(1)
     t.match(outcome(), { name: 'TimeoutError', code: 'SC_ERR_ACK_TIMEOUT', message: /'slow'/ })
   }
+})
+
+t.test('a call has a timer only for a timeout of its own, and none when it failed already', async (t) => {
+  const clock = new Clock(t)
+  const { outbound, sender } = setUp()
+  outbound.invoke('a')
+  t.equal(clock.armed, 0)
+  sender.state = 'closed'
+  await t.rejects(outbound.invoke('a', 1, 1_000), { name: 'BadConnectionError' })
+  t.equal(clock.armed, 0)
 })
 
 t.test('an answer in time leaves no timer behind', async (t) => {

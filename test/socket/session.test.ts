@@ -81,10 +81,29 @@ t.test('clients of version 1, and those that may be, are told of a close by a pa
   t.strictSame(packets(), [], 'unless it is ended without a word')
 })
 
+t.test('calls that wait for an answer fail when it ends', async (t) => {
+  const { session } = lonelySession()
+  const call = session.outbound.invoke('question')
+  session.finish(4500, { why: 'x' })
+  await t.rejects(call, { name: 'BadConnectionError', type: 'disconnect', code: 4500, reason: '{"why":"x"}' })
+})
+
+t.test('work that nobody needs when it ends is aborted, unless it was done', async (t) => {
+  const { session, socket } = lonelySession()
+  const [open, kept] = [new AbortController(), new AbortController()]
+  session.keepFromAbort(kept)
+  session.abortAtClose(open)
+  session.abortAtClose(kept)
+  session.keepFromAbort(kept)
+  socket.off()
+  session.end(1000)
+  t.strictSame([open.signal.aborted, kept.signal.aborted], [true, false])
+})
+
 t.test('a close code that nobody may send becomes 1000', async (t) => {
   const { session, log, warnings } = lonelySession()
   session.disconnect(1006)
-  t.match(warnings, [{ code: 'SC_ERR_CLOSE_CODE' }])
+  t.match(warnings, [{ code: 'SC_ERR_CLOSE_CODE', message: /got 1006$/ }])
   t.match(log.at(-1), ['connection closed', 1000, ''])
   const ordinary = lonelySession()
   ordinary.session.disconnect()
@@ -281,7 +300,9 @@ t.test('what waits for slow loops holds up reading, as what waits for handlers d
   stream.write('y', 'y'.repeat(300))
   t.strictSame(take(), ['pause'])
   await loop.next()
+  const { heldBytes } = session.activity
   await loop.next()
+  t.equal(session.activity.heldBytes, heldBytes / 2, 'the value that a loop is busy with counts too')
   await loop.return!()
   t.strictSame(take(), ['resume'])
   t.equal(session.activity.heldBytes, 0)
