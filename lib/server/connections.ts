@@ -36,6 +36,8 @@ export class Connections<Ws extends Upgraded = Upgraded> {
   readonly #make: MakeSocket<Ws>
   readonly #heartbeat: Heartbeat
   readonly #budget: BufferBudget
+  /** Those whose connection is not gone: closed ones too, which may hold what the client does not read. */
+  readonly #connected = new Set<Session>()
   #closing = false
 
   /** @param handshakes deadlines for the handshake of each connection */
@@ -47,8 +49,9 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     this.#make = make
     this.admission = new Admission(options)
     this.#heartbeat = new Heartbeat(options.pingInterval, options.pingTimeout)
-    this.#budget = new BufferBudget(options.maxTotalBufferedBytes, this.clients.all, (session, bufferedBytes) => {
-      this.backlog(session, bufferedBytes, 'disconnect')
+    this.#budget = new BufferBudget(options.maxTotalBufferedBytes, this.#connected, (session, bufferedBytes) => {
+      if (session.state === 'closed') session.terminate()
+      else this.backlog(session, bufferedBytes, 'disconnect')
     })
   }
 
@@ -68,6 +71,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     const crowds = this.admission.crowded(request.ip)
     if (crowds !== undefined) this.clients.oldestPending((session) => crowds(session.remoteAddress))?.end(1013)
     const session = this.#make(ws, request, this.#budget.holdings)
+    this.#connected.add(session)
     try {
       this.clients.addPending(session)
       this.admission.connected(session.remoteAddress)
@@ -101,6 +105,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
 
   /** Call when the connection of a session is gone, which may be some time after the close. */
   gone (session: Session): void {
+    this.#connected.delete(session)
     this.admission.gone(session.remoteAddress, false)
   }
 

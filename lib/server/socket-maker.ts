@@ -8,6 +8,7 @@ import { createSession } from '../socket/socket.js'
 import { Deflate } from '../transport/deflate.js'
 import { Flusher } from '../transport/flusher.js'
 import type { Holdings } from '../transport/holdings.js'
+import { endTimeout } from '../transport/websocket-server.js'
 import { type TrafficCounters, WsConnection } from '../transport/ws-connection.js'
 import { generateId } from './id.js'
 
@@ -19,17 +20,20 @@ export class SocketMaker {
   readonly #flusher = new Flusher()
   readonly #deflate: Deflate | null
   readonly #maxBufferedBytes: number
+  readonly #endTimeout: number
 
-  constructor (host: SocketHost<Session>, inbound: InboundPort, { perMessageDeflate, maxBufferedBytes }: ResolvedOptions) {
+  constructor (host: SocketHost<Session>, inbound: InboundPort, options: ResolvedOptions) {
+    const { perMessageDeflate, maxBufferedBytes } = options
     this.#host = host
     this.#inbound = inbound
     this.#deflate = perMessageDeflate === false ? null : new Deflate(perMessageDeflate)
     this.#maxBufferedBytes = maxBufferedBytes
+    this.#endTimeout = endTimeout(options)
   }
 
   make (ws: WebSocket, request: FastifyRequest, holdings: Holdings): Session {
     const deflate = this.#deflate?.serves(request.raw) === true ? this.#deflate : null
-    const connection = new WsConnection(ws, request.raw.socket, this.#flusher, this.traffic, holdings, this.#maxBufferedBytes, deflate)
+    const connection = new WsConnection(ws, request.raw.socket, this.#flusher, this.traffic, holdings, this.#maxBufferedBytes, this.#endTimeout, deflate)
     const session = createSession(generateId(), this.#host, connection, request)
     connection.attach(new Inbound(session, this.#inbound))
     return session

@@ -36,17 +36,21 @@ export class WsConnection extends OutgoingQueue implements Connection {
   /** Compresses messages; `null` when the client cannot read compressed ones. */
   readonly #deflate: Deflate | null
   readonly #counters: TrafficCounters
+  readonly #endTimeout: number
   #listener: ConnectionListener | null = null
   /** The connection failed or ended: messages that `ws` still emits are dropped. */
   #broken = false
 
-  constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number, deflate: Deflate | null = null) {
+  /** @param endTimeout milliseconds for which it may go on when the client ended its side */
+  constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number, endTimeout: number, deflate: Deflate | null = null) {
     super(flusher, holdings, maxBufferedBytes)
     this.#ws = ws
     this.compressed = ws.extensions !== ''
     this.#deflate = ws.extensions === 'permessage-deflate' ? deflate : null
     this.#stream = (!this.compressed || this.#deflate !== null) && stream !== undefined && typeof stream.cork === 'function' ? stream : null
     this.#counters = counters
+    this.#endTimeout = endTimeout
+    stream?.once('end', () => { this.#ended() })
   }
 
   /** Must be called in the same turn as the upgrade: the first message may be in the same TCP segment. */
@@ -91,6 +95,14 @@ export class WsConnection extends OutgoingQueue implements Connection {
         listener.fault(thrown)
       }
     })
+  }
+
+  /** The client ended its side. What waits is written first, for which ws has a limit after a close frame only. */
+  #ended (): void {
+    const ws = this.#ws
+    if (ws.readyState === ws.CLOSED) return
+    const timer = setTimeout(() => { this.terminate() }, this.#endTimeout).unref()
+    ws.once('close', () => { clearTimeout(timer) })
   }
 
   fault (err: unknown): void {

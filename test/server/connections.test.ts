@@ -162,6 +162,26 @@ t.test('whoever holds most makes room, and is told of as a slow consumer', async
   t.equal(monitor.counters.slowConsumers, 1)
 })
 
+t.test('a closed socket whose client does not read what waits for it makes room before those that are open', async (t) => {
+  const { connections, accept, open, emitter, holdings } = setUp(t, { maxTotalBufferedBytes: 1_000 })
+  const [small, closed] = [accept()!, accept()!]
+  open(small)
+  open(closed)
+  emitter.on('slowConsumer', () => { t.fail('nobody is told of a slow socket that is closed') })
+  closed.state = 'closed'
+  connections.release(closed as unknown as Session, 4001)
+  small.heldBytes = 100
+  closed.heldBytes = 950
+  closed.terminate = function () { holdings().add(-950); this.did.push('terminated') }
+  holdings().add(1_050)
+  t.strictSame([small.state, closed.did.at(-1)], ['open', 'terminated'])
+  connections.gone(closed as unknown as Session)
+  closed.did.length = 0
+  small.end(1000)
+  holdings().add(1_000)
+  t.strictSame(closed.did, [], 'one that is gone is forgotten')
+})
+
 t.test('a fault ends its socket with 1011, whatever ending it throws', async (t) => {
   const { connections, monitor, accept } = setUp(t)
   const session = accept()!

@@ -7,6 +7,7 @@ import t from 'tap'
 import { Attacked, attack, publish } from '../helpers/attack.js'
 import { closeFrame, frame, NetClient, RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
+import { Stopwatch } from '../helpers/stopwatch.js'
 import { closed, until } from '../helpers/waiting.js'
 
 const attacked = await Attacked.start(t)
@@ -155,4 +156,23 @@ t.test('a socket that is dropped while what came before the close of its client 
   t.strictSame([socket.state, told, sc.clientsCount], ['closed', [1000], 0])
   const { channels, subscriptions, heldBytes } = sc.stats()
   t.strictSame({ channels, subscriptions, heldBytes }, { channels: 0, subscriptions: 0, heldBytes: 0 })
+})
+
+t.test('a client that ends its side of the connection, and reads nothing, is dropped with what waits for it', async (t) => {
+  const { app, sc, port, nextSocket } = await serve(t, { closeTimeout: 500, maxBufferedBytes: 0 })
+  const connected = nextSocket()
+  const client = await NetClient.connect(t, port)
+  const socket = await connected
+  client.socket.pause()
+  for (let i = 0; i < 20; i++) socket.emit('news', 'x'.repeat(1_000_000))
+  await until('what the operating system does not take waits', () => socket.getOutboundBackpressure() === 0)
+  t.ok(sc.stats().heldBytes > 1_000_000)
+  const watch = new Stopwatch()
+  const closure = once(sc, 'closure')
+  client.socket.end()
+  t.equal((await closure)[1], 1006)
+  const took = watch.stop()
+  t.ok(took > 400 && took < 5_000, `it had ${took.toFixed()} ms to read it`)
+  t.strictSame([socket.state, sc.stats().heldBytes], ['closed', 0])
+  await app.close()
 })

@@ -8,6 +8,7 @@ import { Flusher } from '../../lib/transport/flusher.js'
 import { Holdings } from '../../lib/transport/holdings.js'
 import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { WsConnection } from '../../lib/transport/ws-connection.js'
+import { Clock } from '../helpers/clock.js'
 
 class StandIn extends EventEmitter {
   readonly OPEN = 1
@@ -44,7 +45,7 @@ function connect ({ extensions = '', deflate, bare = false, error }: Setting = {
   const stream = new Duplex({ read () {}, write (chunk, _encoding, done) { written.push(chunk); done() } })
   const { cork } = stream
   stream.cork = function () { corked++; cork.call(stream) }
-  const connection = new WsConnection(ws as unknown as ws.WebSocket, bare ? undefined : stream, new Flusher(), counters, holdings, 1_000_000, deflate)
+  const connection = new WsConnection(ws as unknown as ws.WebSocket, bare ? undefined : stream, new Flusher(), counters, holdings, 1_000_000, 2_000, deflate)
   const tell = (text: string): void => {
     told.push(text)
     if (error !== undefined) throw error
@@ -230,6 +231,23 @@ t.test('a close writes what is queued, then cuts its reason; a second one does n
   t.equal(connection.open, false)
 })
 
+t.test('when the client ended its side the connection has its time to be gone, and no more', async (t) => {
+  const clock = new Clock(t)
+  for (const how of ['gone', 'stays', 'gone before'] as const) {
+    const { ws, stream } = connect()
+    let terminated = 0
+    ws.terminate = () => { terminated++ }
+    if (how === 'gone before') ws.readyState = 3
+    stream.emit('end')
+    t.equal(clock.armed, how === 'gone before' ? 0 : 1, how)
+    if (how === 'gone') ws.emit('close', 1006, Buffer.alloc(0))
+    await clock.advance(1_999)
+    t.equal(terminated, 0)
+    await clock.advance(2)
+    t.strictSame([terminated, clock.armed], [how === 'stays' ? 1 : 0, 0], how)
+  }
+})
+
 t.test('reading stops and goes on', async (t) => {
   const { ws, connection } = connect()
   connection.pause()
@@ -250,7 +268,7 @@ t.test('its end can be waited for, before and after', async (t) => {
 })
 
 t.test('a fault before anybody listens is nobody\'s', async (t) => {
-  const connection = new WsConnection(new StandIn() as unknown as ws.WebSocket, undefined, new Flusher(), {} as never, new Holdings(0, () => {}), 0)
+  const connection = new WsConnection(new StandIn() as unknown as ws.WebSocket, undefined, new Flusher(), {} as never, new Holdings(0, () => {}), 0, 0)
   t.doesNotThrow(() => connection.fault(new Error('no')))
   const { connection: attached, told } = connect()
   attached.fault('text')
