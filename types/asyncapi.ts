@@ -2,21 +2,21 @@ import type { onRequestHookHandler, preHandlerHookHandler } from 'fastify'
 import type { ScDocumentation } from './contracts.js'
 import type { UserData } from './user-data.js'
 
-/** What the document says of the application. More fields of AsyncAPI's Info Object are taken as they are. */
+/** The document's Info Object. Other fields of AsyncAPI's Info Object are copied unchanged. */
 export interface AsyncApiInfo {
   /** @default 'fastify-socketcluster' */
   title?: string
   /** @default '0.0.0' */
   version?: string
-  /** Markdown. */
+  /** A description in Markdown. */
   description?: string
   tags?: Array<{ name: string, description?: string }>
   [field: string]: unknown
 }
 
-/** A server of the document. More fields of AsyncAPI's Server Object are taken as they are. */
+/** A Server Object of the document. Other fields of AsyncAPI's Server Object are copied unchanged. */
 export interface AsyncApiServer {
-  /** Host, and port if it has one: `'api.example.com'`. */
+  /** The host, with the port if there is one: `'api.example.com'`. */
   host: string
   /** @default 'wss' */
   protocol?: 'ws' | 'wss'
@@ -26,7 +26,7 @@ export interface AsyncApiServer {
   [field: string]: unknown
 }
 
-/** Where a schema belongs. */
+/** The place of a schema in a declaration. */
 export interface AsyncApiPlace {
   kind: 'event' | 'channel'
   /** The event's name, or the channel's pattern. */
@@ -34,7 +34,7 @@ export interface AsyncApiPlace {
   part: 'data' | 'response' | 'errors' | 'message' | 'params'
 }
 
-/** An event or a channel with what documents it. */
+/** A declared event or channel with its documentation. */
 export interface AsyncApiDeclaration {
   kind: 'event' | 'channel'
   /** The event's name, or the channel's pattern. */
@@ -45,25 +45,35 @@ export interface AsyncApiDeclaration {
 /** Options of `fastify-socketcluster/asyncapi`. */
 export interface ScAsyncApiOptions {
   info?: AsyncApiInfo
-  /** By name. Default: one that is where the application listens; behind a proxy clients need yours. */
+  /**
+   * The servers by name. Default: one server at the address where the application listens. Set it behind a proxy, where clients
+   * use another address.
+   */
   servers?: Record<string, AsyncApiServer>
-  /** Where the page is; the document is there with `.json` and `.yaml` added. The prefix of the context comes before it. @default '/asyncapi' */
+  /**
+   * The path of the page. The document has the same path with `.json` or `.yaml` added. The prefix of the context comes before
+   * it.
+   * @default '/asyncapi'
+   */
   routePrefix?: string
-  /** Whether there are routes: the page and the document, or with `'document'` the document alone. @default true */
+  /** Whether to add routes: `true` for the page and the document, `'document'` for the document only. @default true */
   exposeRoute?: boolean | 'document'
-  /** Run before each of these routes, to guard them for example. */
+  /** Fastify hooks of these routes, for example to require a login. */
   hooks?: { onRequest?: onRequestHookHandler, preHandler?: preHandlerHookHandler }
-  /** AsyncAPI's Security Scheme Objects by name; all servers refer to them. Default: `jwt`, the token of the handshake. `{}` for none. */
+  /** Security Scheme Objects by name; all servers refer to them. Default: `jwt`, the token of the handshake. `{}` for none. */
   securitySchemes?: Record<string, { type: string, [field: string]: unknown }>
-  /** Makes JSON Schema of the schema of another library. TypeBox, JSON Schema, and what has the `~standard` JSON Schema of Zod 4.2 and later need none. */
+  /**
+   * Converts the schemas of another library to JSON Schema. Not needed for TypeBox, JSON Schema, or libraries with the
+   * `~standard` JSON Schema of Zod 4.2 and later.
+   */
   transform?: (schema: unknown, place: AsyncApiPlace) => unknown
-  /** Leaves out what it returns `false` for, besides what `hide` leaves out. */
+  /** Returns `false` for declarations to leave out of the document. Declarations with `hide` are always left out. */
   filter?: (declaration: AsyncApiDeclaration) => boolean
-  /** Leave out what has no tags. @default false */
+  /** Leave out declarations without tags. @default false */
   hideUntagged?: boolean
 }
 
-/** Objects of AsyncAPI by their names. They hold the application's own schemas, examples and extensions. */
+/** AsyncAPI objects by name. They contain the application's own schemas, examples and extensions. */
 export type AsyncApiObjects = Record<string, UserData>
 
 /** An AsyncAPI 3.1 document. */
@@ -80,7 +90,8 @@ export interface AsyncApiDocument {
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * The AsyncAPI 3.1 document of what was declared with `scEvent` and `scChannel`; as YAML text with `{ yaml: true }`, which needs the package `yaml`.
+     * Returns the AsyncAPI 3.1 document of all events and channels declared with `scEvent` and `scChannel`.
+     * `{ yaml: true }` returns YAML text; it needs the package `yaml`.
      *
      * @throws InvalidActionError before the application is ready
      */

@@ -21,62 +21,70 @@ export interface ScAuthToken {
 
 type DeclaredClaims = { [Claim in keyof ScAuthToken as string extends Claim ? never : Claim]: ScAuthToken[Claim] }
 
-/** Claims of a token that is yet to be made. Others may be added; those that `ScAuthToken` declares have to be as declared. */
+/** The claims for a new token. Claims that `ScAuthToken` declares must have the declared type; other claims may be added. */
 export type ScClaims = ScAuthToken | (DeclaredClaims & object)
 
-/** Options of `socket.setAuthToken()`, named and measured as in jsonwebtoken's `sign`. One that is `null` counts as left out. */
+/** Options of `socket.setAuthToken()`, with the names and units of jsonwebtoken's `sign`. `null` counts as absent. */
 export interface ScSignOptions {
-  /** Seconds as a number, or text such as `'2 days'` or `'10h'`; text without a unit is milliseconds. Default: `authDefaultExpiry`. */
+  /**
+   * When the token expires, from now: a number of seconds, or text such as `'2 days'` or `'10h'`. Text without a unit is
+   * milliseconds. Default: `authDefaultExpiry`.
+   */
   expiresIn?: number | string | null
-  /** Seconds as a number, or text; the token is not valid before now plus this. */
+  /** When the token becomes valid, from now, in the units of `expiresIn`. */
   notBefore?: number | string
   audience?: string | string[]
   issuer?: string
   subject?: string
   jwtid?: string
   keyid?: string
-  /** More fields for the token's header. */
+  /** Additional fields for the token's header. */
   header?: Record<string, unknown>
-  /** Accepted as in jsonwebtoken; claims are always written as UTF-8. */
+  /** Accepted for compatibility with jsonwebtoken; claims are always encoded as UTF-8. */
   encoding?: string
-  /** Leave `iat` out. */
+  /** Omit the `iat` claim. */
   noTimestamp?: boolean
   /**
-   * Reject the promise of `setAuthToken` when the client does not confirm the token: because it left, or did not answer within
-   * `ackTimeout`. Without it the promise resolves then: the socket was authenticated all the same.
+   * Reject the promise of `setAuthToken` when the client does not confirm the token: the client disconnected, or did not answer
+   * within `ackTimeout`. By default the promise resolves in these cases, because the socket is authenticated on the server
+   * anyway.
    */
   rejectOnFailedDelivery?: boolean
-  /** Not allowed here: an `InvalidArgumentsError` is emitted and the value ignored. Set `authAlgorithm` instead. */
+  /**
+   * Not allowed here: the socket emits an `InvalidArgumentsError` and the value is ignored. Use the server's option
+   * `authAlgorithm`.
+   */
   algorithm?: string
 }
 
-/** A key as the engines take it: a secret text or buffer, or PEM text. */
+/** A key of an auth engine: a secret as text or Buffer, or a key in PEM format. */
 export type AuthKey = string | Buffer
 
 export interface VerifyTokenOptions {
-  /** `authVerifyAsync` of the server's options. */
+  /** The server's option `authVerifyAsync`. */
   async: boolean
-  /** The only algorithms that may be accepted. */
+  /** The accepted algorithms; tokens with another one must be rejected. */
   algorithms?: string[]
-  /** The socket that presents the token. */
+  /** The socket that presented the token. */
   socket?: unknown
 }
 
 export interface SignTokenOptions extends ScSignOptions {
   expiresIn?: number | string
-  /** `authSignAsync` of the server's options. */
+  /** The server's option `authSignAsync`. */
   async: boolean
-  /** Add the claims that are made while signing (`exp`, `iat` and others) to the token passed, as jsonwebtoken does. */
+  /** Write the claims that signing adds (`exp`, `iat` and others) back into the passed object, as jsonwebtoken does. */
   mutatePayload?: boolean
 }
 
 export type AuthCallback<T> = (err: Error | null, result?: T) => void
 
 /**
- * Makes and checks tokens. `key` is `null` while the application's own @fastify/jwt has the keys. Either call `callback`, at once or later, or return a promise.
+ * Signs and verifies tokens. Each method either calls `callback`, synchronously or later, or returns a promise. `key` is `null`
+ * when the server uses the keys of the application's own @fastify/jwt.
  *
  * Errors of `verifyToken` are mapped by name: `TokenExpiredError` (with `expiredAt`), `JsonWebTokenError` and
- * `NotBeforeError` (with `date`) become SocketCluster's errors; any other becomes an `AuthTokenError`.
+ * `NotBeforeError` (with `date`) become SocketCluster's errors. Any other error becomes an `AuthTokenError`.
  */
 export interface AuthEngine {
   verifyToken (signedToken: string | null, key: AuthKey | null, options: VerifyTokenOptions, callback: AuthCallback<ScAuthToken>): Promise<ScAuthToken> | void

@@ -1,96 +1,112 @@
-/** Whether the engine behind a broker can be reached. */
+/** Whether the broker can reach its engine. */
 export type BrokerState = 'up' | 'down'
 
-/** What the order of a channel's publications is the same for: the whole channel, or each publishing node. */
+/** The scope of the order of a channel's publications: the whole channel, or each publishing node. See `Broker.order`. */
 export type BrokerOrder = 'channel' | 'publisher'
 
-/** What the server hands to a broker. Every call is synchronous and never throws. */
+/** The server's side of a broker: the methods that a broker calls. All of them are synchronous and never throw. */
 export interface BrokerSink {
   /**
-   * A message of a subscribed channel. Messages of one channel must come in the order that the broker states.
-   * `data` is JSON text, opaque to the broker; the empty string stands for `undefined`. Anything else is dropped, unless the broker
-   * knows that the text was published by this server or signed by another one (`known`): then it is not looked at.
+   * Delivers a message of a subscribed channel. The broker must keep the order that its `order` promises.
+   * `data` is the JSON text that was published; an empty string stands for `undefined`. The server drops text that is not valid
+   * JSON. With `known` the server skips this check: the broker knows that this server published the text, or that another one
+   * signed it.
    */
   publication (channel: string, data: string, known?: boolean): void
-  /** The engine became reachable or unreachable. Repeating a state is harmless. */
+  /** Reports that the engine became reachable or unreachable. Reporting the current state again has no effect. */
   state (state: BrokerState, cause?: Error): void
-  /** Messages may have been lost on this channel, or on every channel when it is `null`. */
+  /** Reports that messages may have been lost on a channel, or on all channels (`null`). */
   gap (channel: string | null): void
-  /** A control message of another node. A node never gets its own. */
+  /** Delivers a control message of another node. A node must not receive its own control messages. */
   control (message: string, fromNode: string): void
   /**
-   * Something that came from the engine was dropped. `reason` completes "Dropped …" and says what helps; the server warns of
-   * each reason at most once a minute.
+   * Reports that the broker dropped data from the engine. `reason` completes the sentence "Dropped …" and should say how to fix
+   * it. The server emits a warning for each reason at most once a minute.
    */
   dropped? (reason: string): void
 }
 
-/** The identity of this process towards a broker. */
+/** The identity of this process, given to the broker. */
 export interface BrokerNode {
   /** Unique in the cluster. */
   readonly id: string
-  /** Keeps applications that share an engine apart. */
+  /** The option `brokerPrefix`: separates applications that share an engine. */
   readonly prefix: string
-  /** The option `brokerKey`: the first key signs what this node sends, all of them verify what comes. Absent: nothing is signed. */
+  /**
+   * The option `brokerKey`: the first key signs outgoing frames, all keys verify incoming ones. Absent: frames are not signed.
+   */
   readonly keys?: ReadonlyArray<Uint8Array> | undefined
 }
 
-/** What a broker between processes counts. All only grow. */
+/** The counters of a broker between processes. They only increase. */
 export interface BrokerCounters {
-  /** Frames handed to the engine; one carries up to 64 messages. */
+  /** Frames sent to the engine. A frame carries up to 64 messages. */
   framesOut: number
   framesIn: number
   messagesOut: number
   messagesIn: number
-  /** Frames dropped because they could not be read: malformed, of another version, from a stranger, not signed as they should be, or with a message that is not one JSON value. */
+  /**
+   * Frames dropped as invalid: malformed, of another version, from an unknown sender, without a valid signature, or with a
+   * message that is not one JSON value.
+   */
   framesDropped: number
-  /** How often a connection to the engine was made again. */
+  /** Reconnections to the engine. */
   reconnects: number
-  /** How often publications may have been lost. */
+  /** Times when publications may have been lost. */
   gaps: number
 }
 
-/** An answer that is there at once (`void`), or later. Brokers inside the process answer at once. */
+/** A value, or a promise for it. A broker inside the process returns the value synchronously. */
 export type MaybePromise<T> = T | Promise<T>
 
 /**
- * What a broker may be able to do beyond carrying publications. The server looks for each, and does without those that are not
- * there: a broker that was written before a capability existed stays a whole one. All of them are optional, and all stand here.
+ * Optional features of a broker. The server checks for each one and works without it, so a broker that was written before a
+ * feature existed stays valid. All optional members of `Broker` are declared here.
  */
 interface BrokerCapabilities {
   /**
-   * In which order the publications of one channel arrive on the nodes, the publisher's own node included.
-   * `'channel'`: in one order, the same on all. `'publisher'`: those of one node in the order in which it published them; how those of
-   * several nodes are mixed may differ from node to node. Memory and Redis: `'channel'`; NATS: `'publisher'`. @default 'publisher'
+   * The order in which the publications of one channel arrive on the nodes, including the publishing node.
+   * `'channel'`: all nodes receive them in the same order. `'publisher'`: the publications of one node arrive in the order in
+   * which that node sent them, but each node may interleave those of several nodes differently. The memory and Redis brokers have
+   * `'channel'`, NATS has `'publisher'`. @default 'publisher'
    */
   readonly order?: BrokerOrder
-  /** True when the broker signs and verifies by `BrokerNode.keys`. A shared broker that does not is refused together with the option `brokerKey`. */
+  /**
+   * Whether the broker signs and verifies with `BrokerNode.keys`. A shared broker that does not is refused when `brokerKey` is
+   * set.
+   */
   readonly signs?: boolean
-  /** Counters since the start, for logs and metrics. */
+  /** Returns the counters since the start, for logs and metrics. */
   stats? (): BrokerCounters
 }
 
 /**
  * Carries publications between publishers and subscribers, inside one process or between many.
  *
- * Delivery is at most once. A node delivers a publication to all of its subscribers in one order, and its own publications too
- * only when they come back from the engine. What is promised between nodes is `order`.
+ * Delivery is at most once. All subscribers of a node receive publications in the same order. A node delivers its own
+ * publications only when they come back from the engine. `order` states the order across nodes.
  */
 export interface Broker extends BrokerCapabilities {
   /** A short name for logs and statistics: 'memory', 'redis', 'nats'. */
   readonly name: string
-  /** True when other processes take part; a random `authKey` is refused then. A broker that is not shared must answer at once. */
+  /**
+   * Whether other processes use the same broker. A random `authKey` is refused then. The methods of a broker that is not shared
+   * must be synchronous.
+   */
   readonly shared: boolean
-  /** Connects. Called once, before anything else. Rejects when the engine cannot be used and retrying is not wanted. */
+  /**
+   * Connects to the engine. The server calls it once, before any other method. Rejects when the engine is unusable and the broker
+   * does not retry.
+   */
   start (sink: BrokerSink, node: BrokerNode): MaybePromise<void>
-  /** Starts delivery of these channels. Settles when the engine confirmed. Idempotent. */
+  /** Starts the delivery of channels. Settles when the engine confirmed the subscriptions. Idempotent. */
   subscribe (channels: readonly string[]): MaybePromise<void>
-  /** Ends delivery of these channels. Idempotent. */
+  /** Ends the delivery of channels. Idempotent. */
   unsubscribe (channels: readonly string[]): MaybePromise<void>
-  /** Settles when the engine accepted the message; rejects at once while the engine is down. */
+  /** Publishes a message. Settles when the engine accepted it; rejects immediately while the engine is down. */
   publish (channel: string, data: string): MaybePromise<void>
-  /** Sends a control message to one node, or to all others. */
+  /** Sends a control message to one node, or to all other nodes when `toNode` is absent. */
   control (message: string, toNode?: string): MaybePromise<void>
-  /** Disconnects and frees everything. Nothing reaches the sink afterwards. */
+  /** Disconnects and releases all resources. The broker must not call the sink afterwards. */
   stop (): MaybePromise<void>
 }

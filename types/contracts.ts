@@ -7,106 +7,111 @@ import type { ScServerSocket } from './server.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 import type { UserData } from './user-data.js'
 
-/** What documents an event or a channel. Nothing of it has an effect at run time. */
+/** The documentation of an event or a channel. It has no effect at run time. */
 export interface ScDocumentation {
-  /** One line. */
+  /** A summary of one line. */
   summary?: string
-  /** As much as it takes, in Markdown. */
+  /** A full description, in Markdown. */
   description?: string
   tags?: readonly string[]
-  /** Leave it out of the generated document. @default false */
+  /** Leave the declaration out of the generated document. @default false */
   hide?: boolean
-  /** Shown as deprecated. @default false */
+  /** Mark the declaration as deprecated. @default false */
   deprecated?: boolean
 }
 
-/** What `scEvent` takes besides a bare schema. */
+/** The contract of an event, as passed to `scEvent`. */
 export interface ScEventContract extends ScDocumentation {
-  /** The schema of what clients send. Without one, anything passes. */
+  /** The schema of the data that clients send. Without it, any data passes. */
   data?: unknown
-  /** The schema of the answer; it is serialized by it, and fields it does not name are left out. */
+  /** The schema of the answer. It serializes the answer, so fields that it does not name are left out. */
   response?: unknown
-  /** The errors that the handler throws on purpose: a schema of its fields by the error's name. For types and documents. */
+  /**
+   * The errors that the handler may throw: a schema of the fields, by error name. Clients receive these errors with their fields.
+   */
   errors?: Readonly<Record<string, unknown>>
-  /** Run after the context's `preHandler` hooks; the data is valid by then. Throwing refuses the call. */
+  /** Hooks that run after the context's `preHandler` hooks, with validated data. A hook that throws refuses the call. */
   preHandler?: Hook<'preHandler', ScServerSocket, FastifyInstance> | ReadonlyArray<Hook<'preHandler', ScServerSocket, FastifyInstance>>
   /** Milliseconds until the caller gets a `TimeoutError`; 0 for never. Default: the option `handlerTimeout`. */
   timeout?: number
-  /** Yours: hooks and the handler find it in their context. */
+  /** A value for the application's own use. Hooks and the handler read it from their context. */
   config?: unknown
-  /** Default: the option `lifecycle`, which is `'own'` by default. */
+  /** How the event runs. Default: the option `lifecycle`, which is `'own'` by default. */
   lifecycle?: ScLifecycle
-  /** `lifecycle: 'request'` only: Fastify's `logLevel` of the route. Fastify logs each request at `'info'`. */
+  /** With `lifecycle: 'request'` only: Fastify's `logLevel` of the route. Fastify logs each request at `'info'`. */
   logLevel?: string
-  /** Replaces the validator for `data`. Default: the option `validatorCompiler`. */
+  /** Compiles the schema of `data`. Default: the option `validatorCompiler`. */
   validatorCompiler?: ScValidatorCompiler
-  /** Default: the option `schemaErrorFormatter`. */
+  /** Creates the error of invalid data. Default: the option `schemaErrorFormatter`. */
   schemaErrorFormatter?: ScSchemaErrorFormatter
   /** Examples of `data`. */
   examples?: readonly unknown[]
 }
 
-/** A schema for the data, or a contract. */
+/** The second argument of `scEvent`: a schema of the data, or a contract. */
 export type ScEventSchema = ScEventContract | object
 
-/** A type without the keys that it may not have: what is misspelt does not compile. */
+/** Forbids keys that `Known` does not have, so that misspelt ones do not compile. */
 type Only<Given, Known> = { readonly [Key in Exclude<keyof Given, keyof Known>]: never }
 
-/** What a contract has to be besides what it is: a schema may have any keys, a contract those of `ScEventContract`. */
+/** Checks the argument of `scEvent`: a schema may have any keys, a contract only those of `ScEventContract`. */
 export type CheckedEvent<Contract> = [keyof Contract & SchemaKeyword] extends [never] ? ScEventContract & Only<Contract, ScEventContract> : unknown
-/** As `CheckedEvent`, for the shape of a channel. */
+/** Checks the shape of a channel: it may only have the keys of `ScChannelShape`. */
 export type CheckedChannel<Shape> = ScChannelShape & Only<Shape, ScChannelShape>
 
-/** What a channel's policies get. */
+/** The argument of a channel's policies. */
 export interface ScChannelContext<Data = UserData, Params = Readonly<Record<string, string>>> extends ChannelRequest<ScServerSocket, Data, Params> {
-  /** The message; for `subscribe` what the client sent with its subscription. */
+  /** The message. For the `subscribe` policy the data that the client sent with its subscription. */
   data: Data
-  /** True when an existing subscription is checked again because the socket's authorization changed. */
+  /** `true` when an existing subscription is checked again because the socket's token changed. */
   readonly revalidation?: boolean
 }
 
-/** The part of a channel's declaration that a client may know too. */
+/** The part of a channel's contract that servers and clients can share. */
 export interface ScChannelShape extends ScDocumentation {
-  /** The schema of the messages. They are checked when a client or the server publishes. */
+  /** The schema of the messages. Messages are validated when a client or the server publishes. */
   message?: unknown
-  /** The schema of the pattern's parameters, which are always text. */
+  /** The schema of the pattern's parameters. Their values are always strings. */
   params?: unknown
   /** Whether clients may subscribe. @default true */
   clientSubscribe?: boolean
   /** Whether clients may publish. @default true */
   clientPublish?: boolean
-  /** Bytes of a message as JSON; 0 for no limit of its own. @default 0 */
+  /** The maximum size of a message as JSON, in bytes; 0 for no limit of the channel's own. @default 0 */
   maxMessageBytes?: number
-  /** What happens when a subscriber's backlog is full. Default: the server's option. */
+  /** What happens when a subscriber's backlog is full. Default: the option `slowConsumerPolicy`. */
   slowConsumerPolicy?: SlowConsumerPolicy
-  /** Yours. */
+  /** A value for the application's own use. */
   config?: unknown
   /** Examples of messages. */
   examples?: readonly unknown[]
 }
 
-/** What `scChannel` takes. `this` of the policies is the Fastify instance. */
+/** The contract of a channel, as passed to `scChannel`. `this` of the policies is the Fastify instance. */
 export interface ScChannelContract<TypeProvider, Pattern extends string, Message> extends ScChannelShape {
   message?: Message
-  /** After the `subscribe` hooks. Throwing refuses the subscription. */
+  /** A policy that runs after the `subscribe` hooks. Throwing refuses the subscription. */
   subscribe?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<UserData, PatternParams<Pattern>>) => unknown
-  /** After the `publishIn` hooks and the check of the message. Throwing refuses the message. */
+  /** A policy that runs after the `publishIn` hooks and the validation of the message. Throwing refuses the message. */
   publish?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
-  /** For each recipient, on its own copy, after the `publishOut` hooks. Throwing leaves the recipient out; a returned value replaces its message. */
+  /**
+   * A policy that runs for each recipient after the `publishOut` hooks, on the recipient's own copy of the message. Throwing
+   * skips the recipient; a returned value replaces its message.
+   */
   deliver?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
-  /** Replaces the validator for `message` and `params`. Default: the option `validatorCompiler`. */
+  /** Compiles the schemas of `message` and `params`. Default: the option `validatorCompiler`. */
   validatorCompiler?: ScValidatorCompiler
-  /** Default: the option `schemaErrorFormatter`. */
+  /** Creates the error of an invalid message or parameter. Default: the option `schemaErrorFormatter`. */
   schemaErrorFormatter?: ScSchemaErrorFormatter
 }
 
-/** Infers TypeBox and Zod schemas when the instance has no type provider of its own, or one that knows nothing of the schema. */
+/** Infers TypeBox and Zod schemas when the instance has no type provider, or one that cannot infer the schema. */
 export interface ScDefaultTypeProvider extends FastifyTypeProvider {
   validator: InferSchema<this['schema']>
   serializer: InferSchema<this['schema']>
 }
 
-// TypeBox's TSchema is `{}`, which everything extends; the key is what tells its schemas.
+// TypeBox's TSchema is `{}`, which every type extends; only the key `~kind` identifies its schemas.
 type InferSchema<Schema> =
   '~kind' extends keyof Schema
     ? (Schema extends TSchema ? Static<Schema> : unknown)
@@ -115,26 +120,26 @@ type InferSchema<Schema> =
 type Validated<Provider, Schema> = Provider extends FastifyTypeProvider ? (Provider & { schema: Schema })['validator'] : unknown
 type Serialized<Provider, Schema> = Provider extends FastifyTypeProvider ? (Provider & { schema: Schema })['serializer'] : unknown
 
-/** The type of data that passed a schema. */
+/** The type of data that a schema validated. */
 export type InferData<Provider, Schema> = unknown extends Validated<Provider, Schema> ? Validated<ScDefaultTypeProvider, Schema> : Validated<Provider, Schema>
 /** The type of data that a schema serializes. */
 export type InferResponse<Provider, Schema> = unknown extends Serialized<Provider, Schema> ? Serialized<ScDefaultTypeProvider, Schema> : Serialized<Provider, Schema>
 
 type SchemaKeyword = 'type' | '$ref' | 'anyOf' | 'oneOf' | 'allOf' | 'not' | 'if' | 'enum' | 'const' | 'properties' | 'items' | '~kind' | '_zod'
 
-/** The schema of the data in what `scEvent` takes; `undefined` without one. */
+/** The data schema of the second argument of `scEvent`; `undefined` without one. */
 export type DataSchema<Contract> = [keyof Contract & SchemaKeyword] extends [never] ? (Contract extends { data: infer Data } ? Data : undefined) : Contract
-/** The schema of the response in what `scEvent` takes; `undefined` without one. */
+/** The response schema of the second argument of `scEvent`; `undefined` without one. */
 export type ResponseSchema<Contract> = [keyof Contract & SchemaKeyword] extends [never] ? (Contract extends { response: infer Response } ? Response : undefined) : undefined
 
-/** What an event's handler gets as data. */
+/** The type of the data that an event's handler receives. */
 export type ScEventData<Provider, Contract> = InferData<Provider, DataSchema<Contract>>
-/** What an event's handler may return. Read-only, so that literals need no `as const`. */
+/** The type that an event's handler may return. It is read-only, so that literals need no `as const`. */
 export type ScReply<Provider, Contract> = DeepReadonly<InferResponse<Provider, ResponseSchema<Contract>>>
 
 export type DeepReadonly<T> = T extends (...args: never) => unknown ? T : T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
 
-// A parameter's name ends where Fastify's routes end it too: at a slash, a dash or a dot.
+// As in Fastify's routes, a parameter's name ends at a slash, a dash or a dot.
 type ParamName<Text extends string> =
   Text extends `${infer Name}-${string}` ? ParamName<Name> : Text extends `${infer Name}.${string}` ? ParamName<Name> : Text
 type SegmentParams<Segment extends string> =
@@ -149,20 +154,20 @@ type ParamNames<Pattern extends string> =
 export type PatternParams<Pattern extends string> =
   string extends Pattern ? Readonly<Record<string, string>> : { readonly [Name in ParamNames<Pattern>]: string }
 
-/** Contracts of events by name, as `defineEvents` takes them. */
+/** The contracts of events by name, as passed to `defineEvents`. */
 export type EventContracts = Readonly<Record<string, ScEventSchema>>
-/** Shapes of channels by pattern, as `defineChannels` takes them. */
+/** The shapes of channels by pattern, as passed to `defineChannels`. */
 export type ChannelContracts = Readonly<Record<string, ScChannelShape>>
 
-/** What one side needs to know of an event. */
+/** The types of one event. */
 export interface ScEventTypes<Data = UserData, Response = UserData, Errors = UserData> {
   data: Data
   response: Response
-  /** The declared errors' fields by name. */
+  /** The fields of the declared errors, by error name. */
   errors: Errors
 }
 
-// What a client sends is what goes into a schema; for Zod that differs from what comes out.
+// A client sends the input type of a schema; Zod's input and output types can differ.
 type InferInput<Provider, Schema> = Schema extends { _zod: { input: infer Input } } ? Input : InferData<Provider, Schema>
 type ErrorSchemas<Contract> = Contract extends { errors: infer Errors } ? Errors : {}
 
@@ -180,11 +185,11 @@ export type InferChannels<Contracts, Provider = ScDefaultTypeProvider> = {
   [Pattern in keyof Contracts]: Contracts[Pattern] extends { message: infer Message } ? InferData<Provider, Message> : unknown
 }
 
-/** A pattern's parameters as an argument: none for a plain name. */
+/** The argument for a pattern's parameters; no argument for a pattern without parameters. */
 export type ParamsArgument<Pattern extends string> =
   string extends Pattern ? [params?: Readonly<Record<string, string>>] : [keyof PatternParams<Pattern>] extends [never] ? [] : [params: PatternParams<Pattern>]
 
-/** A channel of the exchange whose messages have a type. */
+/** A channel of the exchange with typed messages. */
 export interface ScTypedChannel<Message> extends Omit<ScChannel, 'publish' | 'invokePublish' | 'transmitPublish' | 'watch' | 'unwatch' | 'once'> {
   [Symbol.asyncIterator] (): AsyncIterator<Message>
   publish (data: Message, callback?: (err: Error | null) => void): Promise<void>
@@ -195,15 +200,15 @@ export interface ScTypedChannel<Message> extends Omit<ScChannel, 'publish' | 'in
   once (timeout?: number): Promise<Message>
 }
 
-/** An event as it was declared, for documents and tools. */
+/** A declaration of `scEvent`, for documents and tools. */
 export interface DeclaredEvent {
   readonly name: string
   readonly instance: FastifyInstance
-  /** A bare schema was put under `data`. */
+  /** The contract; a bare schema is its `data`. */
   readonly contract: ScEventContract
 }
 
-/** A channel as it was declared, for documents and tools. */
+/** A declaration of `scChannel`, for documents and tools. */
 export interface DeclaredChannel {
   readonly pattern: string
   /** The names of the pattern's parameters in order; `'*'` for the wildcard. */
@@ -212,7 +217,7 @@ export interface DeclaredChannel {
   readonly contract: ScChannelContract<unknown, string, unknown>
 }
 
-/** Everything that an application declared, in that order, hidden ones included. */
+/** All declarations of an application in the order of their calls, including hidden ones. */
 export interface ScDeclarations {
   readonly events: readonly DeclaredEvent[]
   readonly channels: readonly DeclaredChannel[]

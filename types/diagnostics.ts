@@ -3,50 +3,59 @@ import type { BrokerState } from './broker.js'
 import type { MiddlewareLine } from './hooks.js'
 import type { ScServerSocket } from './server.js'
 
-/** `sc:action:blocked`: a hook, a middleware or a policy stopped an action. */
+/** The message of `sc:action:blocked`: a hook, a middleware or a policy blocked an action. */
 export interface ScBlockedMessage {
-  /** Who asked for it; for `publishOut` the recipient. `null` on `handshakeWS`: there is no socket yet. */
+  /**
+   * The socket that requested the action; for `publishOut` the recipient. `null` for `handshakeWS`, which runs before there is a
+   * socket.
+   */
   readonly socket: ScServerSocket | null
-  /** The request of the upgrade. Not enumerable: it holds headers. */
+  /** The request of the upgrade. Not enumerable, because it contains headers. */
   readonly request: FastifyRequest
-  /** The line of the hook; that of a policy is the one it has a say in. `request` for hooks of Fastify that stopped an event. */
+  /** The line of the hook, or the line that the policy belongs to. `request` when a Fastify hook blocked an event. */
   readonly line: MiddlewareLine | 'preHandler' | 'request'
-  /** What blocked it, as it was thrown or passed to `next`; for a silent block what the client gets. */
+  /** The value that was thrown or passed to `next`; for a silent block the error that the client receives. */
   readonly error: unknown
-  /** The name of the hook's function, `anonymous` for one without; what a policy is called, such as `publish policy`. Absent where no hook decided. */
+  /**
+   * The name of the hook's function (`anonymous` without one), or of the policy, such as `publish policy`. Absent when no hook
+   * decided.
+   */
   readonly hook?: string
-  /** The hook's place among those that were asked, from 0; absent for a policy. */
+  /** The index of the hook in its list, from 0. Absent for a policy. */
   readonly index?: number
-  /** The channel that the action is about. */
+  /** The channel of the action. */
   readonly channel?: string
-  /** The event that the action is about. */
+  /** The event of the action. */
   readonly event?: string
-  /** Milliseconds from the first hook of the list, or the policy, to the block. Absent for actions that were under way when the first subscriber came. */
+  /**
+   * Milliseconds from the start of the first hook of the list, or of the policy, to the block. Absent for actions that began
+   * before the diagnostics channel had a subscriber.
+   */
   readonly duration?: number
 }
 
-/** What is published on `node:diagnostics_channel`, by the names of the channels. */
+/** The messages published through `node:diagnostics_channel`, by channel name. */
 export interface ScDiagnostics {
   /** A handshake succeeded. */
   'sc:socket:connect': { readonly socket: ScServerSocket }
-  /** A limit or the rate of connections refused one. */
+  /** A connection was refused by a limit or by the connection rate. */
   'sc:upgrade:refused': { readonly address: string, readonly error: Error }
   /** A connection ended. */
   'sc:socket:close': { readonly socket: ScServerSocket, readonly code: number }
-  /** A message came in. */
+  /** The server received a message. */
   'sc:socket:message': { readonly socket: ScServerSocket, readonly bytes: number }
-  /** Code in a socket's name threw where nobody else catches it; the socket is ended with 1011. */
+  /** Code that ran for a socket threw an error that nothing else catches. The server closes the socket with 1011. */
   'sc:socket:fault': { readonly socket: ScServerSocket, readonly error: unknown }
-  /** A backlog went over its budget. */
+  /** The backlog of a socket exceeded its limit. */
   'sc:socket:slow': { readonly socket: ScServerSocket, readonly bufferedBytes: number, readonly policy: string }
-  /** A hook, a middleware or a policy stopped an action. */
+  /** A hook, a middleware or a policy blocked an action. */
   'sc:action:blocked': ScBlockedMessage
-  /** A message broke a rule of the protocol or a limit. */
+  /** A message violated the protocol or a limit. */
   'sc:action:invalid': { readonly socket: ScServerSocket, readonly error: Error }
-  /** A socket sent too much. */
+  /** A socket exceeded its message rate. */
   'sc:action:rate-limited': { readonly socket: ScServerSocket, /** Milliseconds. */ readonly retryAfter: number }
-  /** A publication is about to be handed to the subscribers of this process. */
+  /** A publication is about to be delivered to the subscribers of this process. */
   'sc:publish': { readonly channel: string, readonly bytes: number }
-  /** The broker's engine became reachable or not. */
+  /** The broker's engine became reachable or unreachable. */
   'sc:broker:state': { readonly state: BrokerState, readonly cause: Error | undefined }
 }

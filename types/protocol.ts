@@ -1,19 +1,19 @@
-/** The wire protocols: 1 is spoken by socketcluster-client up to 14, 2 by socketcluster-client from 15 on. */
+/** The version of the wire protocol: 1 for socketcluster-client up to 14, 2 for socketcluster-client 15 and later. */
 export type ProtocolVersion = 1 | 2
 
-/** What identifies a call on the wire: a number or, from version 1 clients, a short text. */
+/** The id of a call on the wire: a number or, from version 1 clients, a short text. */
 export type CallId = number | string
 
-/** An event that a client sends, with or without a wish for an answer. */
+/** An event of a client, with or without a call id. */
 export interface EventPacket {
   readonly kind: 'event'
   readonly event: string
   readonly data: unknown
-  /** Present when the sender waits for an answer. */
+  /** The call id; present when the sender expects an answer. */
   readonly cid: CallId | undefined
 }
 
-/** The answer to a call of ours. */
+/** The client's answer to a call of the server. */
 export interface AckPacket {
   readonly kind: 'ack'
   readonly rid: CallId
@@ -21,12 +21,12 @@ export interface AckPacket {
   readonly data: unknown
 }
 
-/** Anything that is no packet: handed to the application as a `raw` message. */
+/** A message that is not a packet. The application receives it through the `raw` event. */
 export interface RawPacket {
   readonly kind: 'raw'
 }
 
-/** An event whose name is unusable. It is answered with an `InvalidMessageError` when it has a `cid`. */
+/** An event with an invalid name. It is answered with an `InvalidMessageError` when it has a `cid`. */
 export interface InvalidPacket {
   readonly kind: 'invalid'
   readonly reason: string
@@ -36,10 +36,11 @@ export interface InvalidPacket {
 export type Packet = EventPacket | AckPacket | RawPacket | InvalidPacket
 
 /**
- * Turns packets into wire messages and back. Replaces JSON for a whole server (`codecEngine`); clients must use the same one.
+ * Encodes and decodes wire messages. The option `codecEngine` replaces JSON with it for the whole server; clients must use the
+ * same.
  *
- * `encode` gets a packet object or an array of them and returns text or binary. `decode` gets what came from the wire
- * (text, or a Buffer for a binary frame) and returns the object; it throws on what it cannot read.
+ * `encode` gets a packet object or an array of packet objects and returns text or binary data. `decode` gets a message (text, or
+ * a Buffer for a binary frame) and returns the object; it throws on a message that it cannot read.
  */
 export interface CodecEngine {
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array

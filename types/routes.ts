@@ -5,27 +5,30 @@ import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
 import type { UserData } from './user-data.js'
 
-/** The hooks that apply in one encapsulation context, outer contexts first. The arrays are live: read them when running. */
+/** The hooks of an encapsulation context, those of outer contexts first. The arrays are live: read them when the hooks run. */
 export type HookLists = { readonly [Name in HookName]: ReadonlyArray<Hook<Name, ScServerSocket, FastifyInstance>> }
 
-/** Either the data to go on with, or why it is refused. */
+/** The result of a validation: the validated data, or the error. */
 export type Checked = { value: unknown, error?: undefined } | { error: Error, value?: undefined }
 
-/** An event declared with `scEvent`, compiled. */
+/** A compiled event of `scEvent`. */
 export interface EventRoute {
   readonly name: string
   readonly instance: FastifyInstance
   readonly hooks: HookLists
-  /** The event's own hooks, run after those of its context. */
+  /** The event's own `preHandler` hooks, which run after those of its context. */
   readonly preHandler: ReadonlyArray<Hook<'preHandler', ScServerSocket, FastifyInstance>>
-  /** Milliseconds until the caller gets a `TimeoutError`; 0 for never. */
+  /** Milliseconds until the caller gets a `TimeoutError`; 0 for no timeout. */
   readonly timeout: number
   readonly config: unknown
-  /** The errors that its contract declares: a schema of the fields that clients see, by an error's name. */
+  /** The errors that the contract declares: a schema of the fields that clients receive, by error name. */
   readonly errors: Readonly<Record<string, unknown>> | undefined
-  /** Absent without a data schema. */
+  /** Validates the data; `null` without a data schema. */
   readonly validate: ((data: unknown) => Checked | Promise<Checked>) | null
-  /** The response as JSON text, the empty string for no data; absent without a response schema. Throws on data that does not fit. */
+  /**
+   * Serializes the response to JSON text, or to an empty string for no data; `null` without a response schema. Throws on data
+   * that does not match the schema.
+   */
   readonly serialize: ((response: unknown) => string) | null
   readonly handler: (this: FastifyInstance, data: UserData, context: EventContext) => unknown
 }
@@ -36,49 +39,53 @@ export interface EventContext {
   readonly log: ScServerSocket['log']
   readonly event: string
   readonly config: unknown
-  /** Aborted when the call timed out or its socket closed. */
+  /** Aborted when the call times out or the socket closes. */
   readonly signal: AbortSignal
-  /** `lifecycle: 'request'` only: the request that stands for the call. */
+  /** With `lifecycle: 'request'` only: the request that represents the call. */
   readonly request?: FastifyRequest
-  /** `lifecycle: 'request'` only. */
+  /** With `lifecycle: 'request'` only: the reply to that request. */
   readonly reply?: FastifyReply
 }
 
-/** A channel's policy, whatever its pattern and its schema. */
+/** A policy of a channel, of any pattern and schema. */
 export type ChannelPolicy = (this: FastifyInstance, context: ScChannelContext) => unknown
 
-/** A channel pattern declared with `scChannel`, compiled; or what undeclared names get. */
+/** A compiled channel pattern of `scChannel`, or the route of undeclared channel names. */
 export interface ChannelRoute {
-  /** `null` for undeclared names. */
+  /** The pattern; `null` for undeclared names. */
   readonly pattern: string | null
   readonly instance: FastifyInstance
   readonly hooks: HookLists
-  /** Whether clients may subscribe and publish by this pattern at all. */
+  /** Whether clients may subscribe to channels of this pattern. */
   readonly clientSubscribe: boolean
+  /** Whether clients may publish on channels of this pattern. */
   readonly clientPublish: boolean
-  /** Checks a message; absent without a message schema. */
+  /** Validates a message; `null` without a message schema. */
   readonly validateMessage: ((data: unknown) => Checked | Promise<Checked>) | null
-  /** After the `subscribe` hooks; throwing refuses. */
+  /** Runs after the `subscribe` hooks. Throwing refuses the subscription. */
   readonly subscribe: ChannelPolicy | null
-  /** After the `publishIn` hooks; throwing refuses. */
+  /** Runs after the `publishIn` hooks. Throwing refuses the message. */
   readonly publish: ChannelPolicy | null
-  /** For each recipient, on its own copy, after the `publishOut` hooks; throwing leaves it out, a returned value replaces the message. */
+  /**
+   * Runs for each recipient after the `publishOut` hooks, on its own copy. Throwing skips the recipient; a returned value
+   * replaces the message.
+   */
   readonly deliver: ChannelPolicy | null
-  /** What happens when a subscriber's backlog is full; the server's option unless declared. */
+  /** What happens when a subscriber's backlog is full. Default: the server's option. */
   readonly slowConsumerPolicy?: SlowConsumerPolicy | undefined
   /** The `config` of the channel's contract. */
   readonly config?: unknown
 }
 
-/** A channel name with the pattern it matched. */
+/** The route and the parameters of a channel name. */
 export interface ResolvedChannel {
   readonly route: ChannelRoute
   readonly params: Readonly<Record<string, string>>
-  /** Set when a parameter is invalid, or when the name is not declared and only declared ones are allowed. */
+  /** Set when a parameter is invalid, or when the name is undeclared and only declared channels are allowed. */
   readonly error?: Error
 }
 
-/** What the application declared, as the packet handlers ask for it. */
+/** Looks up the declarations of the application for the packet handlers. */
 export interface Contracts {
   event (name: string): EventRoute | undefined
   channel (name: string): ResolvedChannel

@@ -1,30 +1,33 @@
 import type { BrokerCounters, BrokerState } from './broker.js'
 
-/** What goes through the broker. The counters of `BrokerCounters` are there when the broker is one between processes. */
+/** The statistics of the broker. The counters of `BrokerCounters` are present when the broker connects several processes. */
 export interface ScBrokerStats extends Partial<BrokerCounters> {
   state: BrokerState
-  /** Publishes that wait for the engine's word. */
+  /** Publications that the engine has not confirmed yet. */
   inFlight: number
-  /** Publishes refused because the engine was down or busy. */
+  /** Publications refused because the engine was down or busy. */
   refused: number
 }
 
-/** A snapshot of `scServer.stats()`. Counters only grow; gauges are of this moment. */
+/** The result of `scServer.stats()`. Counters only increase; gauges are current values. */
 export interface ScStats {
   /** Open sockets. */
   clients: number
-  /** Sockets whose handshake is not done. */
+  /** Sockets whose handshake is not complete. */
   pendingClients: number
   /** Channels with at least one local subscriber. */
   channels: number
-  /** Subscriptions of all local sockets together. */
+  /** The subscriptions of all local sockets. */
   subscriptions: number
-  /** Bytes that wait to be sent, of all sockets together. */
+  /** Bytes that wait to be sent to all sockets. */
   bufferedBytes: number
-  /** Bytes in memory because of connections: what waits to be sent, and what waits for hooks, handlers and streams. `maxTotalBufferedBytes` limits it. */
+  /**
+   * Bytes held in memory for connections: data that waits to be sent, and messages that wait for hooks, handlers and streams.
+   * Limited by `maxTotalBufferedBytes`.
+   */
   heldBytes: number
   connects: number
-  /** Connections refused by a limit or the rate of connections. */
+  /** Connections refused by a limit or by the connection rate. */
   refusedConnections: number
   /** Closed connections by close code. */
   closes: Record<string, number>
@@ -34,19 +37,21 @@ export interface ScStats {
   outboundBytes: number
   /** Publications accepted from clients and from the server itself. */
   publishes: number
-  /** Publications handed to sockets. */
+  /** Publications delivered to sockets. */
   deliveries: number
-  /** Actions stopped by a hook, a middleware or a policy, and subscriptions lost when they were checked again. */
+  /** Actions blocked by a hook, a middleware or a policy, and subscriptions lost when they were checked again. */
   blocked: number
-  /** Messages that could not be read or broke a rule of the protocol. */
+  /** Messages that could not be decoded or violated the protocol. */
   invalid: number
   rateLimited: number
-  /** Sockets ended with 1011 because code in their name threw where nobody else catches it. 0 unless something has a bug. */
+  /**
+   * Sockets closed with 1011 because code that ran for them threw an error that nothing else catches. 0 unless there is a bug.
+   */
   faults: number
-  /** Publications left out or replaced because a socket was too slow. */
+  /** Publications dropped or replaced by a newer one because a socket was too slow. */
   dropped: number
   slowConsumers: number
   broker: ScBrokerStats
-  /** Milliseconds that the event loop was late since the last call of `stats()`. */
+  /** The delay of the event loop since the last call of `stats()`, in milliseconds. */
   eventLoopDelay: { mean: number, p99: number, max: number }
 }

@@ -4,7 +4,7 @@ import type { ChannelsOf, EventsOf } from './client.js'
 import type { ProtocolVersion } from './protocol.js'
 import type { UserData } from './user-data.js'
 
-/** Contract objects of `defineEvents` and `defineChannels`, for the types of a test client. */
+/** The contract objects of `defineEvents` and `defineChannels` that give a test client its types. */
 export interface ScTestContract {
   events?: EventContracts
   channels?: ChannelContracts
@@ -12,45 +12,47 @@ export interface ScTestContract {
   provider?: unknown
 }
 
-/** Options of `injectSC`. `C` is the type of `contract`; without one, names and data have no types. */
+/** Options of `injectSC`. `C` is the type of `contract`; without a contract, names and data are untyped. */
 export interface InjectOptions<C extends ScTestContract | undefined = undefined> {
-  /** The wire protocol: 1 as socketcluster-client up to 14 speaks it, 2 as those from 15 on. @default 2 */
+  /** The wire protocol: 1 as in socketcluster-client up to 14, 2 as in socketcluster-client 15 and later. @default 2 */
   protocol?: ProtocolVersion
   /** Headers of the upgrade request, e.g. `origin`, `cookie` or `authorization`. */
   headers?: Record<string, string>
   /** A signed token for the handshake, or claims to sign with the server's own key. Default: none. */
   token?: string | ScAuthToken
-  /** The path of the upgrade request, with a query if you like. @default the server's option `path` */
+  /** The path of the upgrade request, optionally with a query string. @default the server's option `path` */
   path?: string
-  /** The address the server sees. @default '127.0.0.1' */
+  /** The client address that the server sees. @default '127.0.0.1' */
   remoteAddress?: string
-  /** Contract objects that server and client share; they give names and data their types, and patterns their parameters. */
+  /**
+   * The contract objects that server and client share. They type event names, data and messages, and add parameters to patterns.
+   */
   contract?: C
   /** Milliseconds to wait for the handshake, an answer, or the next message. @default 5_000 */
   timeout?: number
-  /** Answer the server's pings. `false` makes a client that the server takes for dead. @default true */
+  /** Whether to answer the server's pings. With `false` the server closes the connection after `pingTimeout`. @default true */
   pong?: boolean
 }
 
-/** What came in, in order. Nothing is lost: `next` and `for await` also give what came before they were asked. */
+/** A queue of received items. Nothing is lost: `next` and `for await` also return items that arrived before they were called. */
 export interface ScMailbox<T> extends AsyncIterable<T> {
-  /** All that came so far, read or not. */
+  /** All items received so far, read or not. */
   readonly received: readonly T[]
   /**
-   * The next one that was not read yet.
+   * Resolves with the next unread item.
    * @param timeout Milliseconds. Default: the client's `timeout`.
-   * @throws TimeoutError when none comes, BadConnectionError when none can come any more
+   * @throws TimeoutError when no item arrives in time, BadConnectionError when no item can arrive any more
    */
   next (timeout?: number): Promise<T>
 }
 
-/** A subscribed channel. Its loop ends when the subscription or the connection does. */
+/** A subscribed channel. A `for await` loop over it ends when the subscription or the connection ends. */
 export interface ScTestChannel<Message> extends ScMailbox<Message> {
   readonly name: string
   readonly state: 'subscribed' | 'unsubscribed'
-  /** What the server said when it kicked the client out; `undefined` if it did not. */
+  /** The server's message when it kicked the client out of the channel; `undefined` if it did not. */
   readonly kicked: string | undefined
-  /** Settles when the server accepted the message, and rejects when it refused it. */
+  /** Publishes a message. Settles when the server accepted it, and rejects when the server refused it. */
   publish (message: Message): Promise<void>
   unsubscribe (): Promise<void>
 }
@@ -59,19 +61,22 @@ export interface ScTestChannel<Message> extends ScMailbox<Message> {
 export interface ScTestClosed {
   code: number
   reason: string
-  /** What a version 1 server announces before the close. */
+  /** The data of the `#disconnect` event that precedes the close with protocol version 1. */
   data?: unknown
 }
 
 export interface ScTestSubscribeOptions {
-  /** Sent along. Real clients hold such a subscription back until they are authenticated; this one sends it at once. */
+  /**
+   * Sent with the subscription. Real clients delay such a subscription until they are authenticated; the test client sends it at
+   * once.
+   */
   waitForAuth?: boolean
-  /** Handed to the server's hooks and policies. */
+  /** Data for the hooks and policies of the server. */
   data?: unknown
 }
 
 export interface ScTestCallOptions {
-  /** Milliseconds. Default: the client's `timeout`. */
+  /** Milliseconds to wait for the answer. Default: the client's `timeout`. */
   timeout?: number
 }
 
@@ -89,56 +94,65 @@ type MessageOf<C, Pattern> = C extends ScTestContract
   : UserData
 type ParamsOf<C, Pattern extends string> = C extends ScTestContract ? ParamsArgument<Pattern> : []
 
-/** A client without a network, as `injectSC` makes it. */
+/** A test client that `injectSC` connects without a network. */
 export interface ScTestClient<C extends ScTestContract | undefined = undefined> extends AsyncDisposable {
   readonly protocol: ProtocolVersion
-  /** The socket's id, as on the server: `app.scServer.clients[client.id]`. */
+  /** The id of the socket on the server: `app.scServer.clients[client.id]`. */
   readonly id: string
-  /** Milliseconds, as the server announced it. */
+  /** The server's `pingTimeout` in milliseconds, from the handshake. */
   readonly pingTimeout: number
   readonly state: 'open' | 'closed'
   readonly isAuthenticated: boolean
-  /** Why the token of the handshake was not accepted. */
+  /** The error of a handshake token that the server did not accept. */
   readonly authError: Error | undefined
-  /** The token that the client presented, or that the server gave it; `null` without one, and after the server took it away. */
+  /** The token that the client presented or the server set; `null` without a token, or after the server removed it. */
   readonly signedAuthToken: string | null
-  /** Its claims. */
+  /** The claims of that token. */
   readonly authToken: ScAuthToken | null
 
-  /** Sends an event; with a callback it asks for an answer, as clients up to version 14 do. */
+  /** Sends an event. With a callback it expects an answer, as in clients up to version 14. */
   emit<Name extends EventNames<C>> (event: Name, data?: DataOf<EventOf<C, Name>>, callback?: (err: Error | null, data?: ResponseOf<EventOf<C, Name>>) => void): void
   /** Sends an event and waits for the answer. @throws the server's error, with its name and fields; TimeoutError; BadConnectionError */
   invoke<Name extends EventNames<C>> (event: Name, ...args: DataArgument<DataOf<EventOf<C, Name>>, [options?: ScTestCallOptions]>): Promise<ResponseOf<EventOf<C, Name>>>
-  /** Sends an event without asking for an answer. */
+  /** Sends an event without expecting an answer. */
   transmit<Name extends EventNames<C>> (event: Name, ...args: DataArgument<DataOf<EventOf<C, Name>>, []>): void
-  /** The data of the events of one name that the server sends, without an answer expected or with. */
+  /** Returns the data of all events with one name that the server sends, whether or not it expects an answer. */
   event<T = UserData> (name: string): ScMailbox<T>
-  /** Answers the server's calls of a name: with what `handler` returns, or the error it throws. Without one they stay unanswered. */
+  /**
+   * Answers the server's calls of an event with the value that `handler` returns, or with the error that it throws. Without a
+   * handler calls stay unanswered.
+   */
   on (event: string, handler: (data: UserData) => unknown): this
 
   /**
-   * Subscribes: `subscribe('room/7')`; with a contract by pattern and parameters, `subscribe('room/:id', { id: '7' })`.
-   * @throws the server's error when it refuses
+   * Subscribes to a channel by name, `subscribe('room/7')`, or with a contract by pattern: `subscribe('room/:id', { id: '7' })`.
+   * @throws the server's error when the server refuses the subscription
    */
   subscribe<Pattern extends ChannelNames<C>> (pattern: Pattern, ...args: [...ParamsOf<C, NoInfer<Pattern>>, options?: ScTestSubscribeOptions]): Promise<ScTestChannel<MessageOf<C, Pattern>>>
-  /** Publishes and waits until the server accepted it. @throws the server's error when it refuses */
+  /**
+   * Publishes a message and waits until the server accepted it.
+   * @throws the server's error when the server refuses the message
+   */
   publish<Pattern extends ChannelNames<C>> (pattern: Pattern, ...args: [...ParamsOf<C, NoInfer<Pattern>>, message: MessageOf<C, NoInfer<Pattern>>]): Promise<void>
-  /** All messages that came on a channel so far; `channel` is its name, such as `'room/7'`. */
+  /** Returns all messages received on a channel so far. `channel` is its name, such as `'room/7'`. */
   received (channel: string): readonly UserData[]
 
-  /** Presents a token, or claims to sign with the server's own key. @throws the server's error for a bad token */
+  /**
+   * Authenticates with a signed token, or with claims to sign with the server's own key.
+   * @throws the server's error for a bad token
+   */
   authenticate (token: string | ScAuthToken): Promise<{ isAuthenticated: boolean, authError?: Error }>
-  /** Drops the token, and tells the server. */
+  /** Removes the token and notifies the server. */
   deauthenticate (): void
 
-  /** Sends text or bytes as they are. */
+  /** Sends text or bytes unchanged. */
   send (data: string | Buffer): void
-  /** Messages of the server that are no packets. */
+  /** The server's messages that are not packets. */
   readonly raw: ScMailbox<string>
-  /** Closes the connection and settles when both sides know. @param code 1000, or 3000 to 4999. Default 1000. */
+  /** Closes the connection. Settles when both sides closed it. @param code 1000, or 3000 to 4999. Default 1000. */
   close (code?: number, reason?: string): Promise<ScTestClosed>
-  /** Drops the connection without a close frame, as a lost network does. */
+  /** Drops the connection without a close frame, like a network failure. */
   terminate (): void
-  /** Settles when the connection has ended, whoever ended it. */
+  /** Settles when the connection has ended, from either side. */
   readonly closed: Promise<ScTestClosed>
 }

@@ -1,11 +1,11 @@
 /**
- * What belongs to the application and is only handed on: data of events and answers, messages, arguments of listeners, schemas.
- * Where there is a contract, its types stand in the place of this one; elsewhere only the application knows what it is.
+ * The type of data that belongs to the application: data of events and answers, messages, arguments of listeners, schemas.
+ * A contract replaces it with its own types; without one only the application knows the type.
  *
- * It is the one place where `any` is written: a lint rule refuses it everywhere else, so that nothing goes unchecked by accident.
+ * This is the only place with `any`. A lint rule forbids it everywhere else, so that nothing goes unchecked by accident.
  */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type UserData = any
 
-/** A listener of whatever event: what it is called with depends on the event's name. */
+/** A listener of any event. Its arguments depend on the event. */
 export type AnyListener = (...args: UserData[]) => unknown
