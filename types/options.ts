@@ -4,10 +4,10 @@ import type { Broker } from './broker.js'
 import type { CodecEngine, ProtocolVersion } from './protocol.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 
-/** What happens to a socket whose backlog is over `maxBufferedBytes`. */
+/** What happens when the backlog of a socket exceeds `maxBufferedBytes`. */
 export type SlowConsumerPolicy = 'disconnect' | 'drop' | 'latest'
 
-/** What a function for `inboundRateKey` may look at. */
+/** The argument of an `inboundRateKey` function. */
 export interface RateKeySocket {
   readonly id: string
   readonly remoteAddress: string | undefined
@@ -15,170 +15,268 @@ export interface RateKeySocket {
   readonly request: IncomingMessage
 }
 
-/** Options of `fastify.register(scPlugin, options)`. Times are milliseconds unless said otherwise. */
+/** Options of `fastify.register(scPlugin, options)`. Times are in milliseconds unless stated otherwise. */
 export interface ScPluginOptions {
-  /** The path of the websocket route within its context; served with and without the trailing slash. `scServer.options.path` is the whole path, prefixes included. @default '/socketcluster/' */
+  /**
+   * The path of the websocket route within its context, served with and without the trailing slash. `scServer.options.path` is
+   * the full path including prefixes.
+   * @default '/socketcluster/'
+   */
   path?: string
-  /** Goes before `path`, as it does before the routes of any plugin; the prefix of the context goes before both. */
+  /** The prefix of `path`, as for the routes of any Fastify plugin. The prefix of the context comes before it. */
   prefix?: string
-  /** The wire protocol; `'auto'` finds it per connection. @default 'auto' */
+  /** The version of the wire protocol. `'auto'` detects it for each connection. @default 'auto' */
   protocolVersion?: 'auto' | ProtocolVersion
-  /** How long an answer of a client may take. @default 10000 */
+  /** The time that a client has to answer a call of the server. @default 10000 */
   ackTimeout?: number
-  /** How long the HTTP hooks and, after them, `#handshake` may take each; then close code 4005. @default 10000 */
+  /**
+   * The time limit for the HTTP hooks of the upgrade (then HTTP 503), and again for `#handshake` (then close code 4005).
+   * @default 10000
+   */
   handshakeTimeout?: number
-  /** Close with 4009 when the first message is not `#handshake`. @default true */
+  /** Close a connection with 4009 when its first message is not `#handshake`. @default true */
   strictHandshake?: boolean
-  /** Time between pings. @default 8000 */
+  /** The time between pings. @default 8000 */
   pingInterval?: number
-  /** A client from which nothing came for so long is closed with 4001; told to the client in the handshake. @default 20000 */
+  /** A client that sends nothing for this time is closed with 4001. Clients get the value in the handshake. @default 20000 */
   pingTimeout?: number
-  /** Send no pings and never time out. @default false */
+  /** Send no pings and never close silent connections. @default false */
   pingTimeoutDisabled?: boolean
   /** Whether clients may publish. @default true */
   allowClientPublish?: boolean
-  /** How many channels one socket may subscribe to; 0 for no limit. @default 1000 */
+  /** The maximum number of channels that one socket may subscribe to; 0 for no limit. @default 1000 */
   socketChannelLimit?: number
-  /** Bytes of one message, after inflation too; more closes with 1009. @default 65536 */
+  /**
+   * The maximum size of a message in bytes, also after decompression. A larger message closes the connection with 1009.
+   * @default 65536
+   */
   maxPayload?: number
-  /** Packets in one array; more closes with 4413. @default 64 */
+  /** The maximum number of packets in one array; more close the connection with 4413. 0 for no limit. @default 64 */
   maxBatchItems?: number
-  /** Nesting of one message; more is an `InvalidMessageError`. @default 32 */
+  /** The maximum nesting depth of a message; a deeper one is an `InvalidMessageError`. 0 for no limit. @default 32 */
   maxDepth?: number
-  /** Values in one message; more is an `InvalidMessageError`. @default 10000 */
+  /** The maximum number of values in a message; more are an `InvalidMessageError`. 0 for no limit. @default 10000 */
   maxNodes?: number
-  /** Different keys of objects in one JSON message; more is an `InvalidMessageError`. A message with so many takes milliseconds to parse. 0 for no limit. @default 2000 */
+  /**
+   * The maximum number of different object keys in a JSON message; more are an `InvalidMessageError`. A message with this many
+   * keys takes milliseconds to parse. 0 for no limit.
+   * @default 2000
+   */
   maxKeys?: number
-  /** Bytes of a channel's name. @default 255 */
+  /** The maximum length of a channel name in bytes. @default 255 */
   maxChannelNameLength?: number
-  /** Characters of an event's name. @default 128 */
+  /** The maximum length of an event name in characters. @default 128 */
   maxEventNameLength?: number
-  /** How long a hook may take before its action fails with a `TimeoutError`; 0 for no limit. @default 5000 */
+  /** The time limit of a hook. After it the action fails with a `TimeoutError`. 0 for no limit. @default 5000 */
   hookTimeout?: number
-  /** How long an event may stay unanswered before its caller gets a `TimeoutError`; 0 for no limit. @default 9000 */
+  /** The time limit for answering an event. After it the caller gets a `TimeoutError`. 0 for no limit. @default 9000 */
   handlerTimeout?: number
-  /** Messages a second from one socket, in the long run; 0 for no limit. Over it a call gets a `RateLimitError` and other messages are dropped; a socket that does not slow down within a second is closed with 4429. @default 100 */
+  /**
+   * The average rate of messages per second from one socket; 0 for no limit. Above it calls get a `RateLimitError` and other
+   * messages are dropped. A socket that does not slow down within a second is closed with 4429.
+   * @default 100
+   */
   inboundRate?: number
-  /** Messages of one socket that may come at once. @default 200 */
+  /** The number of messages that one socket may send at once. @default 200 */
   inboundBurst?: number
   /**
-   * Bytes a second that are read from one socket in the long run, after inflation and with 64, or 1,024 with compression, for each message, ping and pong; 0
-   * for no limit. Over it the server stops reading until the socket is within its rate again, so that the sender's own buffers fill
-   * up. What can be read no more slowly, since it came compressed in few bytes, closes with 4429. @default 524288
+   * The average number of bytes per second that the server reads from one socket, after decompression. Each message, ping and
+   * pong counts 64 bytes in addition, or 1,024 bytes on a connection with compression. Above the rate the server stops reading
+   * until the socket is within its rate again; meanwhile the sender's buffers fill up. The connection is closed with 4429 when
+   * pausing is not enough, because compressed messages expand to more than a burst over the rate. 0 for no limit. @default 524288
    */
   inboundByteRate?: number
-  /** Bytes of one socket that may come at once. @default 524288 */
+  /** The number of bytes that one socket may send at once. @default 524288 */
   inboundByteBurst?: number
-  /** Makes sockets share a rate: those of one address, of one user (the `sub` claim), or of what a function returns. @default null */
+  /**
+   * Makes sockets share an additional message rate: sockets with the same address (`'ip'`; for IPv6 the same /64), the same user
+   * (`'user'`, the `sub` claim), or the same return value of a function.
+   * @default null
+   */
   inboundRateKey?: 'ip' | 'user' | ((socket: RateKeySocket) => string | undefined) | null
-  /** Messages a second from all sockets with the same `inboundRateKey`. @default 1000 */
+  /** The average rate of messages per second from all sockets with the same `inboundRateKey`. @default 1000 */
   inboundKeyRate?: number
-  /** Messages of all sockets with the same `inboundRateKey` that may come at once. @default 2000 */
+  /** The number of messages that all sockets with the same `inboundRateKey` may send at once. @default 2000 */
   inboundKeyBurst?: number
-  /** `#authenticate` calls of one socket a minute; more close with 4429. 0 for no limit. @default 5 */
+  /**
+   * The maximum number of `#authenticate` calls per minute from one socket; more close the connection with 4429. 0 for no limit.
+   * @default 5
+   */
   authenticateRate?: number
-  /** Actions of one socket that may wait on hooks before the server stops reading from it. 0 for no limit. @default 64 */
+  /**
+   * The number of actions of one socket that may wait for hooks before the server stops reading from it. 0 for no limit.
+   * @default 64
+   */
   inboundQueue?: number
-  /** Bytes of memory that one socket's messages may take while they wait for hooks, handlers and streams before the server stops reading from it. 0 for no limit. @default 262144 */
+  /**
+   * The bytes of memory that messages of one socket may hold while they wait for hooks, handlers and streams, before the server
+   * stops reading from it. 0 for no limit.
+   * @default 262144
+   */
   inboundQueueBytes?: number
-  /** Connections of this process; more get HTTP 503. 0 for no limit. @default 10000 */
+  /** The maximum number of connections of this process. Further upgrades get HTTP 503. 0 for no limit. @default 10000 */
   maxConnections?: number
-  /** Connections of one address (for IPv6 of its /64); more get HTTP 503. Needs `trustProxy` behind a proxy. 0 for no limit. @default 0 */
+  /**
+   * The maximum number of connections of one address (for IPv6 of its /64). Further upgrades get HTTP 503. Needs Fastify's
+   * `trustProxy` behind a proxy. 0 for no limit.
+   * @default 0
+   */
   maxConnectionsPerIp?: number
-  /** Connections of this process that have not made their handshake. Over it the address with the most of them loses its oldest to an address that has fewer, else a new one gets HTTP 503. 0 for no limit. @default 1000 */
+  /**
+   * The maximum number of connections of this process without a completed handshake. At the limit a new connection replaces the
+   * oldest one of the address with the most of them, if its own address has fewer; otherwise it gets HTTP 503. 0 for no limit.
+   * @default 1000
+   */
   maxPendingHandshakes?: number
   /**
-   * New connections a second of this process, in the long run, that are all accepted. While more come, each address gets a fiftieth of
-   * it (a burst: a twentieth), and what it asks for beyond that gets HTTP 429; addresses of private networks, which may be
-   * proxies, are not refused. 0 for no limit. @default 500
+   * The average rate of new connections per second up to which this process accepts all of them. Above it each address may use
+   * 1/50 of the rate and 1/20 of the burst; its further upgrades get HTTP 429. Addresses of private networks may be proxies and
+   * are not refused. 0 for no limit. @default 500
    */
   connectionRate?: number
-  /** New connections that may come at once. @default 2000 */
+  /** The number of new connections that may arrive at once. @default 2000 */
   connectionBurst?: number
-  /** Bytes that may wait for one socket; over it comes the `slowConsumerPolicy`. Answers may bring it to one and a half times as much, then the socket is dropped. 0 for no limit. @default 524288 */
+  /**
+   * The maximum backlog of one socket in bytes. Above it the `slowConsumerPolicy` applies. Answers may raise the backlog to 1.5
+   * times the limit; then the connection is dropped. 0 for no limit.
+   * @default 524288
+   */
   maxBufferedBytes?: number
-  /** Bytes that all sockets together may hold: what waits to be sent, and messages that wait for hooks, handlers and streams. Over it those that hold most are dropped. 0 for no limit. @default 268435456 */
+  /**
+   * The bytes that all sockets together may hold: data that waits to be sent, and messages that wait for hooks, handlers and
+   * streams. Above it the sockets that hold the most are dropped. 0 for no limit.
+   * @default 268435456
+   */
   maxTotalBufferedBytes?: number
-  /** What happens when a socket's backlog is full: `'disconnect'` ends it, `'drop'` leaves out publications, `'latest'` keeps the last one of each channel for later. Answers are never left out. Channels can declare their own. @default 'disconnect' */
+  /**
+   * What happens when the backlog of a socket is full: `'disconnect'` disconnects the socket, `'drop'` drops publications,
+   * `'latest'` keeps the last publication of each channel for later. Answers are never dropped. A channel can declare its own
+   * policy.
+   * @default 'disconnect'
+   */
   slowConsumerPolicy?: SlowConsumerPolicy
-  /** Compression; slow, off by default. @default false */
+  /** Compression: `true`, or options of ws. It is slow. @default false */
   perMessageDeflate?: boolean | object
-  /** Who may connect by `Origin`: exact origins such as `'https://example.com'`, with `*` for a whole part (`'https://example.com:*'`, `'*:*'` for anyone), or `'same-host'`. `'same-host'` compares the whole origin with the request's scheme, host and port; a page of https: may also use a server that sees http:, behind a proxy that ends TLS. A missing Origin is always allowed. @default 'same-host' */
+  /**
+   * The allowed `Origin` headers: exact origins such as `'https://example.com'`, with `*` for a whole part
+   * (`'https://example.com:*'`, `'*:*'` for any origin), or `'same-host'`. `'same-host'` compares the origin with the scheme,
+   * host and port of the request. An `https:` origin is also accepted when the server sees `http:`, because a proxy may terminate
+   * TLS. Requests without an `Origin` are always allowed.
+   * @default 'same-host'
+   */
   origins?: string | string[]
-  /** The names of this server, such as `'example.com'` or `'localhost:8000'`; without a port any port counts. An upgrade with another `Host` gets HTTP 421, so that a name of somebody else that leads here is no `'same-host'`. Default: any name. */
+  /**
+   * The host names of this server, such as `'example.com'` or `'localhost:8000'`; a name without a port matches any port. An
+   * upgrade with another `Host` gets HTTP 421. It protects `'same-host'` against foreign names that resolve to this server (DNS
+   * rebinding). Default: any name.
+   */
   hosts?: string[]
-  /** The secret that signs and verifies tokens. Default: the application's @fastify/jwt, else a random one, with a warning in the log. */
+  /**
+   * The secret that signs and verifies tokens. Default: the keys of the application's @fastify/jwt, else a random key with a
+   * warning in the log.
+   */
   authKey?: AuthKey
-  /** PEM; goes with `authPublicKey`. */
+  /** The private key in PEM format that signs tokens. Requires `authPublicKey`. */
   authPrivateKey?: AuthKey
-  /** PEM; goes with `authPrivateKey`. */
+  /** The public key in PEM format that verifies tokens. Requires `authPrivateKey`. */
   authPublicKey?: AuthKey
-  /** @default 'HS256', or what fits the key pair */
+  /** The algorithm that signs tokens. @default 'HS256', or the algorithm of the key pair */
   authAlgorithm?: string
-  /** The algorithms a token may have. Default: the one of `authAlgorithm`. */
+  /** The algorithms that tokens may have. Default: the algorithm that signs. */
   authVerifyAlgorithms?: string[]
-  /** What a token must be for: `setAuthToken` writes it into `aud`, beside what is there, and a token without it is an `AuthTokenInvalidError`. So a token that the application made for something else, with the same key, opens no socket. `false`: any token. Default: any token, with a warning in the log when the key is that of the application's @fastify/jwt. */
+  /**
+   * The required audience of tokens. `setAuthToken` adds it to `aud`, and a token without it is an `AuthTokenInvalidError`. It
+   * prevents tokens that the application signs with the same key for another purpose from authenticating sockets. `false`: any
+   * token. Default: any token, with a warning in the log when the application's @fastify/jwt has the key.
+   */
   authAudience?: string | false
-  /** **Seconds** until a token expires; a `setAuthToken` call can say otherwise. @default 86400 */
+  /** **Seconds** until a token expires; `expiresIn` of `setAuthToken` overrides it. @default 86400 */
   authDefaultExpiry?: number
-  /** Sign without holding up the event loop, where the engine can. @default false */
+  /** Ask the auth engine to sign without blocking the event loop, if it can. @default false */
   authSignAsync?: boolean
-  /** Verify without holding up the event loop, where the engine can. @default true */
+  /** Ask the auth engine to verify without blocking the event loop, if it can. @default true */
   authVerifyAsync?: boolean
-  /** The namespace of the application's @fastify/jwt to use. */
+  /** The namespace under which the application registered its @fastify/jwt. */
   jwtNamespace?: string
-  /** Authenticate a socket by the `request.user` that a hook of the handshake verified. @default true */
+  /** Authenticate a socket with the `request.user` that a Fastify hook of the upgrade verified. @default true */
   authFromRequest?: boolean
-  /** Check subscriptions again when a socket loses or changes its token: `'kick'` (or `true`) takes away those that are no longer allowed, `'suspend'` withholds their messages until they are allowed again, `false` leaves them. @default 'kick' */
+  /**
+   * Whether to check the subscriptions of a socket again when its token changes or is removed. `'kick'` (or `true`) removes those
+   * that are no longer allowed, `'suspend'` withholds their messages until they are allowed again, `false` keeps them.
+   * @default 'kick'
+   */
   revalidate?: boolean | 'kick' | 'suspend'
-  /** **Seconds** by which the clock of whoever issues tokens may be ahead of the clock of whoever revokes: a revoked user's tokens are refused up to this time of issue after the revocation. @default 5 */
+  /**
+   * The accepted clock difference, in **seconds**, between issuing and revoking processes. A revocation of a user also refuses
+   * tokens that were issued up to this time after it.
+   * @default 5
+   */
   revokeTolerance?: number
-  /** Replaces the making and checking of tokens. */
+  /** Replaces the built-in signing and verification of tokens. */
   authEngine?: AuthEngine
   /** Replaces JSON on the wire. */
   codecEngine?: CodecEngine
-  /** How long packets sent with `batch` are gathered; `null` for the end of the current turn. @default null */
+  /**
+   * The time for which packets sent with `batch` are collected; `null` for the rest of the current turn of the event loop.
+   * @default null
+   */
   pubSubBatchDuration?: number | null
-  /** Emit a `warning` for each action a middleware blocks. @default true */
+  /** Emit a `warning` for each action that a hook or a middleware blocks. @default true */
   middlewareEmitWarnings?: boolean
-  /** Tell clients the text of every error, not only of declared ones. For development. @default false */
+  /** Send the text of every error to clients, not only of errors that are meant for them. For development. @default false */
   exposeErrors?: boolean
-  /** The close code of `close()`. Stock clients come back after 10 to 20 s with 1001 (the default), never with 1000 or 4500 and up. @default 1001 */
+  /**
+   * The close code of `close()`. Stock clients reconnect after 10 to 20 s with 1001, and never with 1000 or a code of 4500 or
+   * more.
+   * @default 1001
+   */
   closeCode?: number
-  /** The reason that goes with `closeCode`. @default 'Server closing' */
+  /** The close reason sent with `closeCode`. @default 'Server closing' */
   closeReason?: string
-  /** Over how long `close()` spreads the closing of clients, so that they do not all come back at once. @default 0 */
+  /**
+   * The time over which `close()` distributes the closing of connections, so that clients do not all reconnect at once.
+   * @default 0
+   */
   drainTimeout?: number
-  /** How long `close()` waits for answers that are under way, and for each client to answer the close before it drops them. @default 5000 */
+  /**
+   * The time for which `close()` waits for pending answers, and for each client to answer the close frame before its connection
+   * is dropped.
+   * @default 5000
+   */
   closeTimeout?: number
   /** Whether clients may use channels that no `scChannel` declares. @default 'open' */
   channels?: 'open' | 'declared'
-  /** Whether declared events run by hooks of their own, or through Fastify's request lifecycle. @default 'own' */
+  /** Whether declared events run with the plugin's own hooks, or through Fastify's request lifecycle. @default 'own' */
   lifecycle?: ScLifecycle
-  /** Compiles the schemas of declared events and channels instead of the context's compiler. */
+  /** Compiles the schemas of declared events and channels, instead of the compiler of the Fastify context. */
   validatorCompiler?: ScValidatorCompiler
-  /** Makes the error of data that does not fit. Default: Fastify's text. */
+  /** Creates the error of data that does not match its schema. Default: an error with Fastify's text. */
   schemaErrorFormatter?: ScSchemaErrorFormatter
-  /** Headers of the handshake, in lower case, that `lifecycle: 'request'` hands on to an event's request. */
+  /**
+   * The headers of the upgrade request, in lower case, that `lifecycle: 'request'` copies to the request of an event. Default:
+   * the headers that identify the client.
+   */
   requestHeaders?: string[]
-  /** Carries publications. Default: one inside the process. */
+  /** The broker that carries publications. Default: the memory broker, which works inside the process. */
   broker?: Broker
   /**
-   * How long a client's `#subscribe` waits for a broker that is down, before it fails with a `BrokerError`. Stock clients give up a
-   * channel for good then, and after 10 s without an answer. 0: it does not wait. @default 8000
+   * The time for which a client's `#subscribe` waits for a broker that is down, before it fails with a `BrokerError`. Stock
+   * clients give up the channel permanently after this error, and after 10 s without an answer. 0 for no waiting. @default 8000
    */
   subscribeTimeout?: number
-  /** Keeps applications that share a broker apart. @default 'sc' */
+  /** Separates applications that share a broker. @default 'sc' */
   brokerPrefix?: string
   /**
-   * Signs everything that travels through a broker between processes, so that who can only write to the engine can neither publish
-   * nor command: text or a Buffer of at least 32 bytes, the same on all processes. To change it, an array: the first one signs, all
-   * verify. What is not signed so is dropped, counted as `framesDropped`, and a warning. Default: nothing is signed.
+   * The key that signs all frames between processes, so that someone with access to the engine but without the key can neither
+   * publish nor send commands: text or a Buffer of at least 32 bytes, the same on all processes. Use an array to rotate keys: the
+   * first key signs, all keys verify. Frames without a valid signature are dropped with a warning and counted as `framesDropped`.
+   * Default: frames are not signed.
    */
   brokerKey?: string | Buffer | Array<string | Buffer>
   /**
-   * The name of an event that tells clients when publications may have been lost: data `{ channel }` for the subscribers of a
-   * channel, and `{ channel: null }` for all who are subscribed to any. `false`: clients are not told. @default false
+   * The name of an event that notifies clients when publications may have been lost. The data is `{ channel }` for the
+   * subscribers of a channel, and `{ channel: null }` for all sockets with a subscription. `false`: clients are not notified.
+   * @default false
    */
   gapEvent?: string | false
 }
@@ -187,5 +285,5 @@ export interface ScPluginOptions {
 type Optional = 'prefix' | 'hosts' | 'authAudience' | 'authKey' | 'authPrivateKey' | 'authPublicKey' | 'authAlgorithm' | 'authVerifyAlgorithms' | 'jwtNamespace' | 'authEngine' | 'codecEngine' | 'broker' | 'brokerKey' |
   'validatorCompiler' | 'schemaErrorFormatter' | 'requestHeaders'
 
-/** All options with their values: what `scServer.options` holds. */
+/** The type of `scServer.options`: all options with their values. */
 export type ResolvedOptions = Required<Omit<ScPluginOptions, Optional>> & Pick<ScPluginOptions, Optional>

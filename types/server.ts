@@ -14,10 +14,10 @@ import type { AnyListener, UserData } from './user-data.js'
 export type SocketState = 'connecting' | 'open' | 'closed'
 export type AuthState = 'authenticated' | 'unauthenticated'
 
-/** What a finished handshake says. On the server side `authError` is an Error, on the client plain data. */
+/** The result of a handshake. On the server `authError` is an Error, on the client plain data. */
 export interface ConnectStatus {
   id: string
-  /** Milliseconds. */
+  /** The server's `pingTimeout` in milliseconds. */
   pingTimeout: number
   isAuthenticated: boolean
   authError?: Error
@@ -34,7 +34,7 @@ export interface BadAuthToken {
   signedAuthToken: string | null
 }
 
-/** What a client sent with its subscription. */
+/** The options that a client sent with its subscription. */
 export interface SubscriptionOptions {
   channel: string
   waitForAuth?: boolean
@@ -43,29 +43,29 @@ export interface SubscriptionOptions {
 }
 
 /**
- * Answers a call once: `res('text')` and `res(new Error())` fail it, `res(1234, 'text')` fails it with a code, `res(null, data)` succeeds.
- * A second call throws an `InvalidActionError`.
+ * Answers a call: `res(null, data)` with data, `res('text')` or `res(new Error())` with an error, `res(1234, 'text')` with an
+ * error code and text. A second answer throws an `InvalidActionError`.
  */
 export type Respond = (err?: unknown, data?: unknown) => void
 
-/** Bytes that `socket.send()` takes; an array is one of numbers from 0 to 255. */
+/** Binary data for `socket.send()`. An array must contain numbers from 0 to 255. */
 export type RawBytes = ArrayBufferView | ArrayBuffer | SharedArrayBuffer | readonly number[]
 
 /** Options of `socket.deauthenticate()`. */
 export interface DeauthenticateOptions {
-  /** Reject the promise when the client does not confirm that it dropped its token. */
+  /** Reject the promise when the client does not confirm that it removed its token. */
   rejectOnFailedDelivery?: boolean
 }
 
-/** A handler of a client's event. An async handler's result, or a promise's, is the ack when `res` was not used. */
+/** A handler of a client's event. If it returns a promise and `res` was not used, the promise's result is the answer. */
 export type EventListener = (data: UserData, res: Respond) => unknown
 
-/** The local events of a socket and what their listeners get. */
+/** The local events of a socket with the arguments of their listeners. */
 export interface SocketEvents {
   error: [err: Error]
-  /** A message that is no packet. */
+  /** A message that is not a packet. */
   raw: [message: string | Buffer]
-  /** Every message, before it is read; a Buffer when the frame was binary. */
+  /** Every message, before it is decoded. A Buffer if the frame was binary. */
   message: [message: string | Buffer]
   connect: [status: ConnectStatus]
   disconnect: [code: number, data: unknown]
@@ -80,7 +80,7 @@ export interface SocketEvents {
   authTokenSigned: [signedAuthToken: string]
 }
 
-/** What `socket.listener(event)` gives of each local event: one object, as in SocketCluster 15 and later. */
+/** The objects that the streams of `socket.listener(event)` yield, by event, as in SocketCluster 15 and later. */
 export interface SocketEventObjects {
   error: { error: Error }
   raw: { message: string | Buffer }
@@ -98,81 +98,83 @@ export interface SocketEventObjects {
   authTokenSigned: { signedAuthToken: string }
 }
 
-/** A call of a client, as `socket.procedure(name)` gives it. */
+/** A call of a client, as yielded by the streams of `socket.procedure(name)`. */
 export interface ScProcedureRequest {
   readonly socket: ScServerSocket
   readonly id: string | number
   readonly procedure: string
   readonly data: UserData
   readonly sent: boolean
-  /** Answers with data. A second answer throws an `InvalidActionError`. */
+  /** Answers the call with data. A second answer throws an `InvalidActionError`. */
   end (data?: unknown): void
-  /** Answers with an error. */
+  /** Answers the call with an error. */
   error (error: unknown): void
 }
 
-/** What a `for await` loop over a stream tells of itself. */
+/** The statistics of a `for await` loop over a stream. */
 export interface ScConsumerStats {
-  /** Unique among the loops over streams of the same kind. */
+  /** The loop's id, unique among the loops over streams of the same kind. */
   readonly id: number
-  /** Values that wait for it. */
+  /** The number of values that wait for the loop. */
   readonly backpressure: number
-  /** The event. */
+  /** The event of the stream. */
   readonly stream: string
 }
 
-/** Streams of a socket, by the names of SocketCluster 20. Loops that start later are not concerned by `close…` and `kill…`. */
+/**
+ * The stream methods of a socket, with the names of SocketCluster 20. `close…` and `kill…` do not affect loops that start later.
+ */
 export interface ScSocketStreams {
-  /** Ends loops over a local event once they have read what waits for them. */
+  /** Ends the loops over a local event after they have read all waiting values. */
   closeListener (event: string): void
   closeAllListeners (): void
-  /** Ends loops over a local event at once. */
+  /** Ends the loops over a local event immediately. */
   killListener (event: string): void
   killAllListeners (): void
-  /** Ends one loop at once. */
+  /** Ends one loop over a local event immediately. */
   killListenerConsumer (consumerId: number): void
   getListenerConsumerStats (consumerId: number): ScConsumerStats | undefined
   getListenerConsumerStatsList (event: string): ScConsumerStats[]
   getAllListenersConsumerStatsList (): ScConsumerStats[]
   getListenerConsumerCount (event: string): number
   getAllListenersConsumerCount (): number
-  /** How many values wait for the slowest of the loops over a local event. */
+  /** Returns the number of values that wait for the slowest loop over a local event. */
   getListenerBackpressure (event: string): number
   getAllListenersBackpressure (): number
   getListenerConsumerBackpressure (consumerId: number): number
   hasListenerConsumer (event: string, consumerId: number): boolean
   hasAnyListenerConsumer (consumerId: number): boolean
 
-  /** Ends loops over what the client transmits once they have read what waits for them. */
+  /** Ends the loops over events that the client transmits, after they have read all waiting values. */
   closeReceiver (event: string): void
   closeAllReceivers (): void
-  /** Ends loops over what the client transmits at once. */
+  /** Ends the loops over events that the client transmits immediately. */
   killReceiver (event: string): void
   killAllReceivers (): void
-  /** Ends one loop at once. */
+  /** Ends one loop over transmitted events immediately. */
   killReceiverConsumer (consumerId: number): void
   getReceiverConsumerStats (consumerId: number): ScConsumerStats | undefined
   getReceiverConsumerStatsList (event: string): ScConsumerStats[]
   getAllReceiversConsumerStatsList (): ScConsumerStats[]
-  /** How many values wait for the slowest of the loops over what the client transmits. */
+  /** Returns the number of values that wait for the slowest loop over events that the client transmits. */
   getReceiverBackpressure (event: string): number
   getAllReceiversBackpressure (): number
   getReceiverConsumerBackpressure (consumerId: number): number
   hasReceiverConsumer (event: string, consumerId: number): boolean
   hasAnyReceiverConsumer (consumerId: number): boolean
 
-  /** Ends loops over calls of the client once they have read what waits for them. */
+  /** Ends the loops over calls of the client after they have read all waiting values. */
   closeProcedure (event: string): void
   closeAllProcedures (): void
-  /** Ends loops over calls of the client at once. */
+  /** Ends the loops over calls of the client immediately. */
   killProcedure (event: string): void
   killAllProcedures (): void
-  /** Ends one loop at once. */
+  /** Ends one loop over calls immediately. */
   killProcedureConsumer (consumerId: number): void
   getProcedureConsumerStats (consumerId: number): ScConsumerStats | undefined
   getProcedureConsumerStatsList (event: string): ScConsumerStats[]
   getAllProceduresConsumerStatsList (): ScConsumerStats[]
-  /** How many values wait for the slowest of the loops over calls of the client. */
+  /** Returns the number of values that wait for the slowest loop over calls of the client. */
   getProcedureBackpressure (event: string): number
   getAllProceduresBackpressure (): number
   getProcedureConsumerBackpressure (consumerId: number): number
@@ -180,105 +182,116 @@ export interface ScSocketStreams {
   hasAnyProcedureConsumer (consumerId: number): boolean
 }
 
-/** One client's connection. */
+/** The server's side of a client's connection. */
 export interface ScServerSocket extends ScSocketStreams {
-  /** Unique, 20 URL-safe characters. */
+  /** The socket's unique id of 20 URL-safe characters. */
   readonly id: string
   readonly CONNECTING: 'connecting'
   readonly OPEN: 'open'
   readonly CLOSED: 'closed'
   readonly AUTHENTICATED: 'authenticated'
   readonly UNAUTHENTICATED: 'unauthenticated'
-  /** The Node.js request of the handshake. */
+  /** The Node.js request of the upgrade. */
   readonly request: IncomingMessage
-  /** Fastify's request of the handshake. */
+  /** The Fastify request of the upgrade. */
   readonly fastifyRequest: FastifyRequest
-  /** A child of the request's logger with `socketId`. */
+  /** A child logger of the request's logger, with the field `socketId`. */
   readonly log: FastifyBaseLogger
-  /** The client's address; behind proxies what Fastify's `trustProxy` makes of it. */
+  /** The client's address. Behind proxies it depends on Fastify's `trustProxy`. */
   readonly remoteAddress: string | undefined
   readonly remoteFamily: string | undefined
   readonly remotePort: number | undefined
-  /** The first address of `x-forwarded-for`, when there is one. It is what the client says: do not trust it unless a proxy sets it. */
+  /**
+   * The first address of the `x-forwarded-for` header, if present. Clients can send any value: do not trust it unless a proxy
+   * sets it.
+   */
   readonly forwardedForAddress: string | undefined
   readonly exchange: ScExchange
   readonly server: ScServer
   readonly state: SocketState
   readonly authState: AuthState
-  /** The decoded claims, or `null`. */
+  /** The claims of the socket's token, or `null` while the socket is not authenticated. */
   readonly authToken: ScAuthToken | null
   readonly signedAuthToken: string | null
-  /** Keyed by channel name; has no prototype. */
+  /** The socket's subscriptions by channel name. The object has no prototype. */
   readonly channelSubscriptions: Readonly<Record<string, true>>
   readonly channelSubscriptionsCount: number
-  /** False after `destroy()`. */
+  /** `false` after `destroy()`. */
   readonly active: boolean
-  /** The wire protocol, once it is known: after the first pong, unless the server is set to one version. */
+  /** The version of the wire protocol; `null` until the first pong reveals it, unless the option `protocolVersion` sets it. */
   readonly protocolVersion: ProtocolVersion | null
   /** Bytes that wait to be sent to this client. */
   readonly bufferedAmount: number
-  /** Free for the application. */
+  /** Data of the application. */
   data: UserData
 
   getState (): SocketState
   /**
-   * Ends the connection.
-   * @param code 1000, or 3000–4999. Suggested: 4100–4499; from 4500 on, and with 1000, stock clients do not come back. Default 1000. Anything else emits an `InvalidArgumentsError` and closes with 1000.
-   * @param data A reason, as text or as an object; 123 bytes of it reach version 2 clients.
+   * Closes the connection.
+   * @param code 1000 (the default), or 3000 to 4999. 4100 to 4499 are recommended: stock clients do not reconnect after 1000, or
+   * after 4500 and higher. Any other code emits an `InvalidArgumentsError` and closes with 1000.
+   * @param data The reason, as text or as an object. Version 2 clients receive at most 123 bytes of it.
    */
   disconnect (code?: number, data?: unknown): void
-  /** `disconnect`, and `active` becomes false. */
+  /** Closes the connection like `disconnect`, and sets `active` to `false`. */
   destroy (code?: number, data?: unknown): void
-  /** Drops the TCP connection. */
+  /** Drops the TCP connection without a close frame. */
   terminate (): void
   /**
-   * Sends an event. With a callback the client's answer is awaited: `callback(err, data)`, with a `TimeoutError` after
-   * `ackTimeout`, or a `BadConnectionError` at once when the socket closes. `emit('error', err)` is local; any other
-   * reserved name emits an `InvalidActionError` on `'error'`. On a closed socket it does nothing but fail the callback.
+   * Sends an event to the client. With `callback` it waits for the client's answer. The callback gets a `TimeoutError` after
+   * `ackTimeout`, and a `BadConnectionError` as soon as the socket closes. `emit('error', err)` emits a local event; any other
+   * reserved name emits an `InvalidActionError` on `'error'`. On a closed socket only the callback is called, with an error.
    */
   emit (event: string, data?: unknown, callback?: (err: Error | null, data?: UserData) => void): void
-  /** `emit` with a promise for the answer. */
+  /** Sends an event like `emit` and resolves with the client's answer. */
   invoke (event: string, data?: unknown, options?: { /** Milliseconds; default `ackTimeout`. */ timeout?: number }): Promise<UserData>
-  /** `emit` without an answer. */
+  /** Sends an event like `emit` without waiting for an answer. */
   transmit (event: string, data?: unknown): void
   on<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
   on (event: string, listener: EventListener): this
   once<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
   once (event: string, listener: EventListener): this
-  /** Removes one handler, all of an event, or all of the application's own. */
+  /** Removes one listener of an event, all listeners of an event, or all listeners of the application. */
   off (event?: string, listener?: AnyListener): this
-  /** `off` for one handler; `once(socket, 'disconnect')` of `node:events` needs it. */
+  /** Removes one listener, like `off`. `once(socket, 'disconnect')` of `node:events` needs this method. */
   removeListener (event: string, listener: AnyListener): this
   listeners (event: string): AnyListener[]
   hasListeners (event: string): boolean
-  /** A local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of socket.listener('disconnect'))`. */
+  /**
+   * Returns a local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of
+   * socket.listener('disconnect'))`.
+   */
   listener<E extends keyof SocketEvents> (event: E): ScStream<SocketEventObjects[E]>
-  /** Data of events that clients transmit without waiting for an answer. */
+  /** Returns a stream of the data of an event that the client transmits without waiting for an answer. */
   receiver (event: string): ScStream<UserData>
-  /** Calls of clients; answer each with `request.end(data)` or `request.error(err)`. */
+  /** Returns a stream of the client's calls of an event. Answer each one with `request.end(data)` or `request.error(err)`. */
   procedure (event: string): ScStream<ScProcedureRequest>
   /**
-   * Sends raw data; `'raw'` on the client. Text and numbers go as text, everything else as bytes, unless `binary` says otherwise.
-   * @throws InvalidArgumentsError for anything else, such as an object
+   * Sends raw data, which the client receives as a `'raw'` event. Text and numbers are sent as a text frame, other data as a
+   * binary frame, unless `binary` overrides it.
+   * @throws InvalidArgumentsError for data of any other type, such as an object
    */
   send (data: string | number | RawBytes, options?: { binary?: boolean }): void
   getAuthToken (): ScAuthToken | null
   /**
-   * Authenticates the socket: signs a token with `claims` and sends it to the client. `authState` and the events change
-   * synchronously; the promise settles when the client stored the token. It also resolves when the client left meanwhile or
-   * did not answer, unless `rejectOnFailedDelivery` is set; the callback gets the error then. It rejects with an
-   * InvalidArgumentsError for claims that are no plain object, and with an AuthTokenError when signing fails, which closes the
+   * Authenticates the socket: signs a token with `claims` and sends it to the client. `authState` changes and the events are
+   * emitted synchronously. The promise settles when the client confirmed the token. If the client disconnected or did not answer,
+   * `callback` gets the error and the promise still resolves, unless `rejectOnFailedDelivery` is set. The promise rejects with an
+   * InvalidArgumentsError if `claims` is not a plain object, and with an AuthTokenError if signing fails, which also closes the
    * socket with 4002.
    */
   setAuthToken (claims: ScClaims, options?: ScSignOptions | null, callback?: (err: Error | null) => void): Promise<void>
   /**
-   * Drops the token here and on the client. With a callback, or with `rejectOnFailedDelivery`, the client's answer is awaited:
-   * the callback gets what went wrong, the promise rejects with it only if asked to.
+   * Removes the token on the server and on the client. With a callback or with `rejectOnFailedDelivery` it waits for the client's
+   * answer. The callback gets a delivery error; the promise rejects with it only with `rejectOnFailedDelivery`.
    */
   deauthenticate (options?: DeauthenticateOptions | ((err: Error | null) => void) | null): Promise<void>
-  /** Drops the token here only. */
+  /** Removes the token on the server only. */
   deauthenticateSelf (): void
-  /** Unsubscribes the socket from a channel, or from all of them, and tells the client. A channel it is not in changes nothing. */
+  /**
+   * Unsubscribes the socket from a channel, or from all channels, and notifies the client. Does nothing for a channel without a
+   * subscription.
+   */
   kickOut (channel?: string | null, message?: string, callback?: (err: Error | null) => void): Promise<void>
   subscriptions (): string[]
   isSubscribed (channel: string): boolean
@@ -286,33 +299,36 @@ export interface ScServerSocket extends ScSocketStreams {
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array
   /** Decodes a message with the server's codec. */
   decode (message: string | Buffer): unknown
-  /** Sends a packet as it is; `batch` gathers packets for `pubSubBatchDuration` into one array. */
+  /** Sends a packet unchanged. `batch` collects packets for `pubSubBatchDuration` and sends them as one array. */
   sendObject (object: unknown, options?: { batch?: boolean }): void
-  /** Bytes of messages received on this connection. */
+  /** Returns the number of bytes of all messages received on this connection. */
   getBytesReceived (): number
-  /** The most of all kinds: what waits to be worked on, to be sent, or for the slowest loop over any stream of this socket. */
+  /**
+   * Returns the largest of the inbound backpressure, the outbound backpressure, and the number of values that wait for the
+   * slowest loop over any stream of this socket.
+   */
   getBackpressure (): number
-  /** Messages of the client that wait for hooks or handlers. */
+  /** Returns the number of the client's messages that wait for hooks or handlers. */
   getInboundBackpressure (): number
-  /** Messages that wait to be sent; not those that the operating system has not taken yet, see `bufferedAmount`. */
+  /** Returns the number of messages that wait to be sent, without those already handed to the stream; see `bufferedAmount`. */
   getOutboundBackpressure (): number
 }
 
-/** Which sockets are meant: those that fit every field given. */
+/** Selects sockets. A socket matches when it matches all given fields. */
 export interface RevokeFilter {
-  /** The `sub` claim; a number and its text are the same. */
+  /** The `sub` claim. A number and its text are equal. */
   user?: string | number
-  /** The `jti` claim; likewise. */
+  /** The `jti` claim. A number and its text are equal. */
   jti?: string | number
   socketId?: string
 }
 
-/** The events of the server and what their listeners get. */
+/** The events of the server with the arguments of their listeners. */
 export interface ServerEvents {
   ready: []
   error: [err: Error]
   warning: [err: unknown]
-  /** As soon as the socket object exists. */
+  /** A connection was upgraded and its socket object exists. */
   handshake: [socket: ScServerSocket]
   connection: [socket: ScServerSocket, status: ConnectStatus]
   connectionAbort: [socket: ScServerSocket, code: number, data: unknown]
@@ -324,15 +340,15 @@ export interface ServerEvents {
   deauthentication: [socket: ScServerSocket, oldToken: ScAuthToken | null]
   authenticationStateChange: [socket: ScServerSocket, change: AuthStateChange]
   badSocketAuthToken: [socket: ScServerSocket, status: BadAuthToken]
-  /** A socket's backlog went over its budget. */
+  /** The backlog of a socket exceeded its limit. */
   slowConsumer: [socket: ScServerSocket, info: { bufferedBytes: number, policy: string }]
-  /** The broker's engine became reachable or not. */
+  /** The broker's engine became reachable or unreachable. */
   brokerState: [state: BrokerState, cause: Error | undefined]
-  /** Messages may have been lost on a channel, or on all of them (`null`). */
+  /** Messages may have been lost on a channel, or on all channels (`null`). */
   gap: [channel: string | null]
 }
 
-/** What `scServer.listener(event)` gives of each event: one object, as in SocketCluster 15 and later. */
+/** The objects that the streams of `scServer.listener(event)` yield, by event, as in SocketCluster 15 and later. */
 export interface ServerEventObjects {
   ready: object
   error: { error: Error }
@@ -353,13 +369,13 @@ export interface ServerEventObjects {
   gap: { channel: string | null }
 }
 
-/** The processes that share a broker. */
+/** The cluster: the processes that share a broker. */
 export interface ScCluster {
-  /** This process. */
+  /** The id of this process. */
   readonly nodeId: string
-  /** Live processes, this one first. */
+  /** The ids of the live processes; this one is the first. */
   readonly nodes: string[]
-  /** Statistics of all live processes, and their sums. One that died is left out after its lease. */
+  /** Resolves with the statistics of all live processes and their sums. A process that died is `missing` until its lease ends. */
   stats (): Promise<ClusterStats<ScStats>>
 }
 
@@ -374,54 +390,62 @@ export interface ScServer extends EventEmitter {
   readonly MIDDLEWARE_EMIT: 'emit'
   /** @deprecated The old name of `MIDDLEWARE_PUBLISH_IN`. */
   readonly MIDDLEWARE_PUBLISH: 'publishIn'
-  /** Complete and frozen. Keys, engines and the broker are read by name only: they are not enumerated or printed. */
+  /** All options with their values, frozen. Keys, engines and the broker are not enumerable, so they are not printed. */
   readonly options: Readonly<ResolvedOptions>
   readonly exchange: ScExchange
-  /** Sockets by id; has no prototype. */
+  /** The open sockets by id. The object has no prototype. */
   readonly clients: Readonly<Record<string, ScServerSocket>>
   readonly clientsCount: number
-  /** Sockets whose handshake is not done. */
+  /** The sockets whose handshake is not complete, by id. The object has no prototype. */
   readonly pendingClients: Readonly<Record<string, ScServerSocket>>
   readonly pendingClientsCount: number
   readonly isReady: boolean
-  /** True from the moment the server begins to close. */
+  /** `true` from the moment when the server begins to close. */
   readonly draining: boolean
   readonly brokerState: BrokerState
-  /** May be set while running. `null` while the application's own @fastify/jwt has the key. */
+  /** The key that signs tokens. Can be set at run time. `null` while the server uses the application's own @fastify/jwt. */
   signatureKey: AuthKey | null
-  /** May be set while running. `null` while the application's own @fastify/jwt has the key. */
+  /** The key that verifies tokens. Can be set at run time. `null` while the server uses the application's own @fastify/jwt. */
   verificationKey: AuthKey | null
   readonly auth: AuthEngine
   readonly codec: CodecEngine
 
-  /** @throws InvalidArgumentsError for an unknown line */
+  /** Adds a middleware function, at any time. @throws InvalidArgumentsError for an unknown line */
   addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void
   removeMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void
   setAuthEngine (engine: AuthEngine): void
   setCodecEngine (codec: CodecEngine): void
-  /** Closes every connection, pending ones too. The HTTP server goes on; `fastify.close()` calls this itself. */
+  /**
+   * Closes all connections, including pending ones. The HTTP server keeps running. `fastify.close()` calls this method itself.
+   */
   close (callback?: () => void): Promise<void>
   getPath (): string
   generateId (): string
   isAuthTokenExpired (token: ScAuthToken | null): boolean
   /**
-   * Takes the token away from the sockets that a filter means, on every node, and refuses it when it is presented again.
-   * Their subscriptions are checked again; what is still allowed stays.
-   * @returns how many sockets of the whole cluster lost their token
+   * Removes the token of all matching sockets, on all nodes, and refuses the token when it is presented again. The subscriptions
+   * of these sockets are checked again; those that are still allowed remain.
+   * @returns the number of sockets in the cluster that lost their token
    * @throws InvalidArgumentsError for an empty filter
    */
   revoke (filter: RevokeFilter): Promise<number>
-  /** Closes the sockets that a filter means, on every node. @returns how many */
+  /** Closes all matching sockets, on all nodes. An empty filter matches all sockets. @returns the number of closed sockets */
   disconnectSockets (filter: RevokeFilter, code?: number, reason?: string): Promise<number>
-  /** Kicks the sockets that a filter means out of a channel, on every node. An empty filter means all. @returns how many */
+  /**
+   * Unsubscribes all matching sockets from a channel, on all nodes. An empty filter matches all sockets.
+   * @returns the number of unsubscribed sockets
+   */
   kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<number>
-  /** The processes that share the broker. */
+  /** The cluster: the processes that share the broker. */
   readonly cluster: ScCluster
-  /** Counters and gauges; cheap enough to ask every second. */
+  /** Returns counters and gauges. It is cheap enough to call every second. */
   stats (): ScStats
-  /** Events as streams of objects, as in SocketCluster 15 and later: `for await (const { socket } of scServer.listener('connection'))`. */
+  /**
+   * Returns an event as a stream of objects, as in SocketCluster 15 and later: `for await (const { socket } of
+   * scServer.listener('connection'))`.
+   */
   listener<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]>
-  /** How many values wait for the slowest loop over an event. */
+  /** Returns the number of values that wait for the slowest loop over an event. */
   getListenerBackpressure (event: keyof ServerEvents): number
   getAllListenersBackpressure (): number
 
