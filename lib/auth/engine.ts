@@ -35,7 +35,7 @@ export class JwtEngine implements AuthEngine {
    * Decides which keys are used. Call it when all plugins are loaded (`onReady`): only then is it known whether the application
    * registered @fastify/jwt before or after this plugin. Later calls return the same keys.
    *
-   * @throws ScError when `jwtNamespace` is not registered, when a random key would be shared, or when `authAlgorithm` does not fit
+   * @throws ScError when `jwtNamespace` is not registered, when a random key would be shared, or if `authAlgorithm` does not fit
    */
   resolve (): JwtKeys {
     return this.#keys.resolve()

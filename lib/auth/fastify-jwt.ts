@@ -46,7 +46,7 @@ export async function registerPrivateJwt (fastify: FastifyInstance, key: GivenKe
   return jwt as Jwt
 }
 
-/** Whether `secret` of a @fastify/jwt is a function, such as one that fetches keys from an identity provider. Checked once each. */
+/** Whether `secret` of a @fastify/jwt is a function, such as one that fetches keys from an identity provider. Checked once. */
 const secretFunctions = new WeakMap<Jwt, boolean>()
 
 export function hasSecretFunction (jwt: Jwt): boolean {

@@ -54,7 +54,7 @@ export function fromVerifier (err: unknown, token: string, decode: (token: strin
       return jwtError('JsonWebTokenError', token.split('.').length === 3 ? 'invalid token' : 'jwt malformed')
     case 'FAST_JWT_INVALID_SIGNATURE':
     case 'FAST_JWT_VERIFY_ERROR':
-      // FAST_JWT_VERIFY_ERROR: the key was accepted when the verifier was created, so the signature is unreadable, for example too
+      // FAST_JWT_VERIFY_ERROR: the key was accepted when the verifier was created, so the signature is unreadable, such as too
       // short.
       return jwtError('JsonWebTokenError', 'invalid signature')
     case 'FAST_JWT_MISSING_SIGNATURE':

@@ -10,7 +10,7 @@ import { type ChosenAlgorithms, type GivenKeys, MIN_SECRET_BYTES, algorithmOf, c
 
 /** The keys that sign and verify tokens, decided when the application is ready. */
 export interface JwtKeys {
-  /** `application`: the application's @fastify/jwt; `options`: `authKey` or the key pair; `random`: a key generated at startup. */
+  /** `application`: the application's @fastify/jwt; `options`: `authKey` or the key pair; `random`: generated at startup. */
   readonly source: 'application' | 'options' | 'random'
   /** `null` when the application's @fastify/jwt has the key, which it does not expose. */
   readonly signatureKey: AuthKey | null

@@ -11,7 +11,7 @@ export const algorithms: readonly string[] = [
 /** Maximum length of a token. Longer tokens are refused before they are parsed, and are never signed. */
 export const MAX_TOKEN_BYTES = 8192
 
-/** Minimum length of a secret. A shorter one can be guessed offline from a single token; RFC 7518 requires the size of the hash. */
+/** Minimum length of a secret. A shorter one can be guessed offline from one token; RFC 7518 requires the size of the hash. */
 export const MIN_SECRET_BYTES = 32
 /** Minimum size of an RSA key, required by jsonwebtoken and RFC 7518. */
 const MIN_RSA_BITS = 2048

@@ -2,8 +2,8 @@ import type { MaybePromise } from '../../types/broker.js'
 import { promiseOf } from '../promises.js'
 
 /**
- * What a broker answers. Most of them are code of applications: what one throws is a rejection, and what it returns that is no
- * promise and does not behave as one is an answer that is there at once.
+ * Calls a broker and returns its answer: a promise, or `undefined` when the answer is there at once. Brokers may be code of the
+ * application, so an error thrown becomes a rejection, and any returned value that is not a promise counts as an answer.
  */
 export function answerOf (ask: () => unknown): MaybePromise<void> {
   try {

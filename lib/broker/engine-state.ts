@@ -1,7 +1,7 @@
 import type { BrokerState } from '../../types/broker.js'
 import { downError } from './errors.js'
 
-/** Whether the engine of a link can be reached, and whether the link is still in use. */
+/** Whether the engine of a link can be reached, and whether the link was stopped. */
 export class EngineState {
   readonly #broker: string
   #current: BrokerState = 'down'
@@ -14,13 +14,13 @@ export class EngineState {
 
   get current (): BrokerState { return this.#current }
 
-  /** Why the engine is down, when the broker said. */
+  /** Why the engine is down, if the broker gave a reason. */
   get cause (): Error | undefined { return this.#cause }
 
-  /** Nothing is told any more. */
+  /** True after `stop`: nothing is reported any more. */
   get stopped (): boolean { return this.#stopped }
 
-  /** Takes what the broker said. @returns whether it is another state than before */
+  /** Sets the state reported by the broker. @returns whether it changed */
   change (state: BrokerState, cause?: Error): boolean {
     this.#cause = state === 'down' ? cause ?? this.#cause : undefined
     if (state === this.#current) return false
@@ -34,7 +34,7 @@ export class EngineState {
     this.#cause = new Error('stopped')
   }
 
-  /** What everything fails with while the engine is down. */
+  /** The error of every operation while the engine is down. */
   error (): Error {
     return downError(this.#broker, this.#cause)
   }

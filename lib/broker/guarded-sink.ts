@@ -4,36 +4,36 @@ import { asError } from '../untrusted.js'
 import type { EngineState } from './engine-state.js'
 import { isPublication } from './publication.js'
 
-/** What a link tells its owner. Everything is called synchronously. */
+/** The owner of a link, as the link calls it. All calls are synchronous. */
 export interface LinkSink {
-  /** A publication of a held channel, in the engine's order. */
+  /** A publication of a subscribed channel, in the engine's order. */
   publication (channel: string, data: string): void
-  /** The engine became reachable or unreachable; only called on a change. */
+  /** The engine became reachable or unreachable. Called only on a change. */
   state (state: BrokerState, cause?: Error): void
   /** Publications of this channel (`null`: of any channel) may have been lost. */
   gap (channel: string | null): void
   /** A control message of another node. */
   control (message: string, fromNode: string): void
-  /** Something went wrong that no caller is waiting for. */
+  /** An error occurred that no caller waits for. */
   warning (err: Error): void
 }
 
-/** Milliseconds between two warnings of what was dropped for the same reason. */
+/** Minimum milliseconds between two warnings with the same reason for dropped messages. */
 const dropWarningInterval = 60_000
-/** Reasons that are told apart; a broker has a handful. */
+/** Maximum number of different reasons to remember; a broker has only a few. */
 const maxDropReasons = 32
 
 /**
- * Stands between a broker and the owner of its link: nothing comes through that is no publication, nothing after the end, and
- * what the owner throws is a warning. Its functions are fields of their own, so that a broker may hand them on one by one.
+ * Stands between a broker and the owner of its link. It lets only valid publications through, reports nothing after the end, and
+ * turns errors thrown by the owner into warnings. Its methods are bound, so that a broker may pass them on one by one.
  */
 export class GuardedSink implements BrokerSink {
   readonly #broker: Broker
   readonly #state: EngineState
   readonly #owner: LinkSink
-  /** Publications that were no JSON. */
+  /** Number of publications that were not JSON. */
   #unreadable = 0
-  /** When each reason to drop something was last told. Reasons are texts of brokers, never of what was dropped. */
+  /** When each reason was last reported. Reasons are texts of the broker and never contain dropped data. */
   readonly #droppedAt = new Map<string, number>()
 
   constructor (broker: Broker, state: EngineState, owner: LinkSink) {
@@ -42,12 +42,12 @@ export class GuardedSink implements BrokerSink {
     this.#owner = owner
   }
 
-  /** Publications that were dropped because they were no JSON. */
+  /** Number of publications dropped because they were not JSON. */
   get unreadable (): number { return this.#unreadable }
 
   readonly publication = (channel: string, data: string, known?: boolean): void => {
     if (this.#state.stopped) return
-    // Inside the process it is the text that the exchange has just made.
+    // A broker inside the process delivers the text that the exchange just created.
     if (known !== true && this.#broker.shared && !isPublication(data)) {
       this.#unreadable++
       this.dropped('messages that are not one JSON value: somebody else writes to the engine; see the option brokerKey')
@@ -56,7 +56,7 @@ export class GuardedSink implements BrokerSink {
     try {
       this.#owner.publication(channel, data)
     } catch (err) {
-      // As `#tell`, without a closure for each publication.
+      // Like `#tell`, but without a closure for each publication.
       this.#owner.warning(asError(err))
     }
   }
@@ -83,7 +83,7 @@ export class GuardedSink implements BrokerSink {
     this.#owner.warning(scError('SC_ERR_BROKER_DROPPED', [this.#broker.name, reason]))
   }
 
-  /** A broker goes on, whatever its owner's code does. */
+  /** Calls the owner. An error it throws becomes a warning, so the broker can go on. */
   #tell (act: () => void): void {
     try {
       act()

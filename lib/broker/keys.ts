@@ -1,11 +1,11 @@
 import { scError, typeName } from '../errors.js'
 
-/** Bytes that a key of HMAC-SHA256 should have at least. */
+/** Minimum length of a key for HMAC-SHA256, in bytes. */
 const minBrokerKey = 32
 
 /**
- * The option `brokerKey` as a list of keys, the one that signs first.
- * @throws InvalidOptionsError for what is no key, or too short
+ * Converts the option `brokerKey` to a list of keys. The first key signs.
+ * @throws InvalidOptionsError for a value that is not a key, or a key that is too short
  */
 export function brokerKeys (option: unknown): Buffer[] {
   return (Array.isArray(option) && option.length > 0 ? option as unknown[] : [option]).map((value) => {

@@ -6,20 +6,23 @@ import { GuardedSink, type LinkSink } from './guarded-sink.js'
 import { Publishing } from './publishing.js'
 import { Subscriptions } from './subscriptions.js'
 
-/** How a link deals with its broker. */
+/** How a link uses its broker. */
 export interface LinkOptions {
   readonly node: BrokerNode
-  /** Milliseconds between the last release of a channel and its unsubscribe. Brokers inside the process unsubscribe at once. @default 1000 */
+  /**
+   * Milliseconds between the last release of a channel and its unsubscribe. Brokers inside the process unsubscribe at once.
+   * @default 1000
+   */
   readonly unsubscribeDelay?: number
-  /** Publishes that may wait for the engine's word; more are refused with `SC_ERR_BROKER_BUSY`. @default 10000 */
+  /** Publishes that may wait for the engine's confirmation; more are refused with `SC_ERR_BROKER_BUSY`. @default 10000 */
   readonly maxInFlight?: number
-  /** Characters of publishes that may wait for the engine's word. @default 8388608 */
+  /** Characters of publishes that may wait for the engine's confirmation. @default 8388608 */
   readonly maxInFlightBytes?: number
-  /** Milliseconds in which the broker has to disconnect; one that takes longer is left alone. @default 5000 */
+  /** Milliseconds for the broker to disconnect; after that the link no longer waits for it. @default 5000 */
   readonly stopTimeout?: number
 }
 
-/** Stands between an exchange and its broker, and keeps the rules that are the same for every broker. */
+/** Connects the exchange to its broker, and enforces the rules that are the same for every broker. */
 export class BrokerLink {
   readonly broker: Broker
   readonly node: BrokerNode
@@ -45,16 +48,16 @@ export class BrokerLink {
   /** Whether the engine can be reached. */
   get state (): BrokerState { return this.#state.current }
 
-  /** Why the engine is down, when the broker said. */
+  /** Why the engine is down, if the broker gave a reason. */
   get cause (): Error | undefined { return this.#state.cause }
 
-  /** Publishes that wait for the engine's word. */
+  /** Number of publishes that wait for the engine's confirmation. */
   get inFlight (): number { return this.#publishing.inFlight }
 
-  /** Publishes refused because the engine was down or busy. */
+  /** Number of publishes refused because the engine was down or busy, or because they were too large. */
   get refused (): number { return this.#publishing.refused }
 
-  /** What the broker counted, when it counts. One that throws instead is a warning. */
+  /** The broker's counters, if it has any. A broker that throws causes a warning. */
   stats (): BrokerCounters | undefined {
     let counters: BrokerCounters | undefined
     try {
@@ -66,14 +69,14 @@ export class BrokerLink {
     return counters === undefined || unreadable === 0 ? counters : { ...counters, framesDropped: counters.framesDropped + unreadable }
   }
 
-  /** Connects the broker. Fails when the engine cannot be used and the broker is not to retry. */
+  /** Connects the broker. Throws or rejects when the engine cannot be reached and the broker does not retry. */
   start (): MaybePromise<void> {
     return this.broker.start(this.#sink, this.node)
   }
 
   /**
-   * Disconnects the broker. Holds that wait fail; no timer is left and the owner hears nothing more, but a warning when the
-   * broker fails to disconnect, or does not say in time that it did. Never throws or rejects: what closes goes on closing.
+   * Disconnects the broker. Pending holds fail and timers are stopped. The owner is not called any more, except with a warning
+   * when the broker fails to disconnect or takes too long. Never throws or rejects, so that closing the server continues.
    */
   stop (): MaybePromise<void> {
     if (this.#state.stopped) return
@@ -91,16 +94,16 @@ export class BrokerLink {
   }
 
   /**
-   * Says that a channel has its first subscriber on this node. Returns nothing when the engine delivers it already, else
-   * a promise that settles when the engine confirmed. After a rejection (a `BrokerError`) the channel is not held.
+   * Call when a channel gets its first subscriber on this node. Returns nothing when the engine already delivers the channel,
+   * otherwise a promise that resolves on the engine's confirmation. After a rejection (a `BrokerError`) the channel is not held.
    */
   hold (channel: string): MaybePromise<void> {
     if (this.broker.shared) return this.#subscriptions.hold(channel)
-    // Inside the process there is an answer at once, as a rule.
+    // A broker inside the process usually answers at once.
     return answerOf(() => this.broker.subscribe([channel]))?.catch((err: unknown) => { throw brokerError(err) })
   }
 
-  /** Says that a channel lost its last subscriber on this node. */
+  /** Call when a channel loses its last subscriber on this node. */
   release (channel: string): void {
     if (this.broker.shared) {
       this.#subscriptions.release(channel)
@@ -112,15 +115,15 @@ export class BrokerLink {
   }
 
   /**
-   * Publishes. Returns nothing when the broker accepted at once, else a promise. The promise rejects with a
-   * `BrokerError`, at once while the engine is down or too many publishes are in flight, or with what the broker refused it
-   * with. Never throws.
+   * Publishes data to a channel. Returns nothing when the broker accepted at once, otherwise a promise. The promise rejects with
+   * a `BrokerError`, immediately while the engine is down or too many publishes are in flight, or with the error of the broker.
+   * Never throws.
    */
   publish (channel: string, data: string): MaybePromise<void> {
     return this.#publishing.publish(channel, data)
   }
 
-  /** Sends a control message to one node, or to all others. Never throws. */
+  /** Sends a control message to one node, or to all other nodes. Never throws. */
   control (message: string, toNode?: string): MaybePromise<void> {
     return this.#state.current === 'down' ? Promise.reject(this.#state.error()) : answerOf(() => this.broker.control(message, toNode))
   }

@@ -4,7 +4,7 @@ import { scError } from '../errors.js'
 /**
  * The default broker: publications stay inside this process and are delivered before `publish` returns.
  *
- * A publish made while another is being delivered waits for it, so that every subscriber sees one order.
+ * A publish during the delivery of another one is delivered after it, so that all subscribers see the same order.
  */
 export function memoryBroker (): Broker {
   return new MemoryBroker()
@@ -15,7 +15,7 @@ class MemoryBroker implements Broker {
   readonly shared = false
   readonly order = 'channel'
   readonly #subscribed = new Set<string>()
-  /** Publishes made during a delivery: channel and data in turn. */
+  /** Publishes made during a delivery: channel and data alternate. */
   readonly #waiting: string[] = []
   #sink: BrokerSink | null = null
   #delivering = false
@@ -59,7 +59,7 @@ class MemoryBroker implements Broker {
   }
 
   control (): void {
-    // No other node exists, and a node never gets its own messages.
+    // There are no other nodes, and a node never receives its own messages.
   }
 
   stop (): void {

@@ -4,20 +4,23 @@ import { promiseOf } from '../promises.js'
 import type { EngineState } from './engine-state.js'
 import { maxPublicationLength } from './publication.js'
 
-/** The publishes that one promise of the broker answers. */
+/** Publishes that share one promise of the broker. */
 interface Flight {
   readonly accepted: Promise<void>
   count: number
   size: number
 }
 
-/** How many publishes may wait for the engine's word, and how many characters of them. */
+/** Limits for publishes that wait for the engine's confirmation: their number, and their total length in characters. */
 export interface PublishLimits {
   readonly maxInFlight: number
   readonly maxInFlightBytes: number
 }
 
-/** Publishes, and counts those that wait for the engine's word: one fails at once while the engine is down, or when too many wait. */
+/**
+ * Publishes, and counts the publishes that wait for the engine's confirmation. A publish fails at once while the engine is down
+ * or when too many are waiting.
+ */
 export class Publishing {
   readonly #broker: Broker
   readonly #state: EngineState
@@ -35,10 +38,10 @@ export class Publishing {
     this.#maxInFlightBytes = maxInFlightBytes
   }
 
-  /** Publishes that wait for the engine's word. */
+  /** Number of publishes that wait for the engine's confirmation. */
   get inFlight (): number { return this.#inFlight }
 
-  /** Publishes refused because the engine was down or busy, or because they were too large. */
+  /** Number of publishes refused because the engine was down or busy, or because they were too large. */
   get refused (): number { return this.#refused }
 
   publish (channel: string, data: string): MaybePromise<void> {
@@ -49,7 +52,7 @@ export class Publishing {
     if (data.length > maxPublicationLength && this.#broker.shared) {
       return this.#refuse(() => scError('SC_ERR_BROKER', [`A message between processes may have at most ${maxPublicationLength} characters of JSON, got ${data.length}`]))
     }
-    // As `answerOf`, without a closure for each publication.
+    // Like `answerOf`, but without a closure for each publication.
     let accepted: MaybePromise<void>
     try {
       accepted = promiseOf<void>(this.#broker.publish(channel, data))

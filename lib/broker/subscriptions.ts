@@ -3,19 +3,19 @@ import { answerOf } from './answer.js'
 import type { EngineState } from './engine-state.js'
 import { brokerError } from './errors.js'
 
-/** Channels in one call of a broker's `subscribe` or `unsubscribe`. */
+/** Maximum number of channels in one call of a broker's `subscribe` or `unsubscribe`. */
 const batchSize = 512
 
-/** Where a channel of a broker between processes stands. */
+/** The state of a channel of a broker between processes. */
 interface Interest {
   readonly channel: string
-  /** Somebody on this node wants it. */
+  /** A subscriber on this node needs the channel. */
   held: boolean
-  /** The engine confirmed it. */
+  /** The engine confirmed the subscription. */
   active: boolean
-  /** A call of the broker for this channel is queued or in flight. */
+  /** A subscribe or unsubscribe of the channel is queued or in flight. */
   busy: boolean
-  /** Settles when the channel is active, or can't be. */
+  /** Settles when the channel becomes active or the subscribe fails. */
   waiting: Deferred | null
 }
 
@@ -26,8 +26,8 @@ interface Deferred {
 }
 
 /**
- * Which channels this node wants, and what of them the broker between processes was asked for: subscribed on first and
- * unsubscribed some time after last interest, one call per channel in flight, calls of a tick in one batch.
+ * The channels that this node needs from a broker between processes. A channel is subscribed for its first subscriber and
+ * unsubscribed some time after its last one. Each channel has at most one call in flight, and the calls of a tick are batched.
  */
 export class Subscriptions {
   readonly #broker: Broker
@@ -35,7 +35,7 @@ export class Subscriptions {
   readonly #unsubscribeDelay: number
   readonly #warn: (err: Error) => void
   readonly #interests = new Map<string, Interest>()
-  /** Released channels with the time at which the engine is to be unsubscribed, earliest first. */
+  /** Released channels with the time of their unsubscribe, earliest first. */
   readonly #releases = new Map<Interest, number>()
   #releaseTimer: NodeJS.Timeout | null = null
   #queue: Interest[] = []
@@ -43,7 +43,7 @@ export class Subscriptions {
 
   /**
    * @param unsubscribeDelay milliseconds between the last release of a channel and its unsubscribe
-   * @param warn told of an unsubscribe that failed
+   * @param warn called when an unsubscribe failed
    */
   constructor (broker: Broker, state: EngineState, unsubscribeDelay: number, warn: (err: Error) => void) {
     this.#broker = broker
@@ -52,7 +52,10 @@ export class Subscriptions {
     this.#warn = warn
   }
 
-  /** A channel has its first subscriber. Returns nothing when the engine delivers it already, else a promise of the engine's word. */
+  /**
+   * Call when a channel gets its first subscriber. Returns nothing when the engine already delivers the channel, otherwise a
+   * promise of its confirmation.
+   */
   hold (channel: string): MaybePromise<void> {
     let interest = this.#interests.get(channel)
     if (interest === undefined) {
@@ -65,12 +68,12 @@ export class Subscriptions {
       if (interest.active && !interest.busy) return
     }
     interest.waiting ??= deferred()
-    // A call in flight looks at `held` when it is done.
+    // A call in flight checks `held` when it is done.
     if (!interest.busy) this.#queueSubscribe(interest)
     return interest.waiting.promise
   }
 
-  /** A channel lost its last subscriber. */
+  /** Call when a channel loses its last subscriber. */
   release (channel: string): void {
     const interest = this.#interests.get(channel)
     if (interest === undefined || !interest.held) return
@@ -78,7 +81,7 @@ export class Subscriptions {
     if (interest.active && !interest.busy) this.#scheduleRelease(interest)
   }
 
-  /** Holds that wait fail; no timer is left. To be called when the state says that it is stopped. */
+  /** Fails pending holds and stops all timers. Call after the state was stopped. */
   stop (): void {
     if (this.#releaseTimer !== null) clearTimeout(this.#releaseTimer)
     if (this.#tick !== null) clearImmediate(this.#tick)
@@ -126,7 +129,7 @@ export class Subscriptions {
   }
 
   #scheduleRelease (interest: Interest): void {
-    // Taken out first, so that the map stays ordered by time.
+    // Deleted first, so that the map stays ordered by time.
     this.#releases.delete(interest)
     this.#releases.set(interest, performance.now() + this.#unsubscribeDelay)
     this.#releaseTimer ??= this.#releaseIn(this.#unsubscribeDelay)
@@ -143,7 +146,7 @@ export class Subscriptions {
     const now = performance.now()
     let batch: Interest[] = []
     for (const [interest, due] of this.#releases) {
-      // A millisecond of grace: timers are whole milliseconds.
+      // One millisecond of tolerance: timers run in whole milliseconds.
       if (due > now + 1) {
         this.#releaseTimer = this.#releaseIn(Math.max(1, due - now))
         break
@@ -179,7 +182,7 @@ export class Subscriptions {
   }
 }
 
-/** A broker may answer at once, or later. */
+/** Calls the broker, and `done` or `failed` at once or when its promise settles. */
 function call (ask: () => unknown, done: () => void, failed: (err: unknown) => void): void {
   const answer = answerOf(ask)
   if (answer === undefined) done()
@@ -201,7 +204,7 @@ function deferred (): Deferred {
     resolve = _resolve
     reject = _reject
   })
-  // The caller of `hold` may be gone by then; its own chain still reports a rejection nobody handles.
+  // The caller of `hold` may ignore this promise; a promise chained to it still reports an unhandled rejection.
   promise.catch(() => {})
   return { promise, resolve, reject }
 }

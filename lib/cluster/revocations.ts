@@ -64,7 +64,7 @@ export class Revocations {
     if (life * 1000 > this.#keep) this.#keep = life * 1000
   }
 
-  /** Records a revocation of tokens issued until now. Returns `null` for a filter with `socketId`, which only means a connection. */
+  /** Records a revocation of tokens issued until now. Returns `null` for a filter with `socketId`, which means a connection. */
   add ({ jti, user, socketId }: RevokeFilter, now = Date.now()): Revocation | null {
     if (socketId !== undefined) return null
     const revocation = { user: claimText(user), jti: claimText(jti), at: now }

@@ -80,7 +80,7 @@ function measure (value: unknown, length: (text: string) => number): number {
 const openingBrace = 0x7b
 const openingBracket = 0x5b
 
-/** Whether the first character that is not whitespace opens an object or an array. Other text cannot be a packet, so it is not parsed. */
+/** Whether a text starts with an object or an array, after whitespace. Other text cannot be a packet, so it is not parsed. */
 export function looksLikeJson (text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const char = text.charCodeAt(i)

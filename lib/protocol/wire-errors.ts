@@ -42,7 +42,7 @@ function presentThrown (error: unknown): unknown {
   return read(error, 'expose') === true || isFastifyError(error) ? core(error) : undefined
 }
 
-/** Whether an error was made by `createError` of @fastify/error with a status of 400 to 499. Errors of http-errors have `expose: true`. */
+/** Whether `createError` of @fastify/error made an error with status 400 to 499. Errors of http-errors have `expose: true`. */
 function isFastifyError (error: unknown): boolean {
   return isInstance(error, Error) && read(error, 'name') === 'FastifyError' && typeof read(error, 'code') === 'string' && isClientStatus(read(error, 'statusCode')) && read(error, 'expose') !== false
 }
@@ -90,7 +90,7 @@ function prototypeOf (value: unknown): unknown {
 
 interface Core { name?: string, message?: unknown, code?: string | number, statusCode?: number }
 
-/** Name, message, code and HTTP status. Clients from version 15 on take a numeric code as the close code of a refused handshake. */
+/** Name, message, code and HTTP status. Clients from version 15 on use a numeric code as close code of a refused handshake. */
 function core (error: unknown): Core {
   const plain: Core = {}
   const name = text(read(error, 'name'))
@@ -162,7 +162,7 @@ export function internalError (id: string): ScError {
 /** Fields that are never sent: they reveal where an error was made and what caused it. */
 const hidden = new Set(['stack', 'cause', 'domain', 'domainEmitter', 'expose'])
 
-/** The plain form of any error, with all its own plain-data fields but without its stack. Other values stay as they are. Never throws. */
+/** The plain form of an error: its own fields that are plain data, without the stack. Other values stay the same. Never throws. */
 export function dehydrateError (error: unknown): unknown {
   if (isInstance(error, ScError)) return { ...core(error), message: error.wireMessage, ...fieldsOf(error, libraryFields) }
   if (typeof error === 'function') return `[function ${text(read(error, 'name')) || 'anonymous'}]`

@@ -12,7 +12,7 @@ import { endTimeout } from '../transport/websocket-server.js'
 import { type TrafficCounters, WsConnection } from '../transport/ws-connection.js'
 import { generateId } from './id.js'
 
-/** Creates a session with its connection and inbound path. All sessions share the write queue, the compression and the counters. */
+/** Creates sessions with their connection and inbound path. They share the write queue, compression and traffic counters. */
 export class SocketMaker {
   readonly traffic: TrafficCounters = { inboundMessages: 0, inboundBytes: 0, outboundMessages: 0, outboundBytes: 0 }
   readonly #host: SocketHost<Session>

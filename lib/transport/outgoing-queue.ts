@@ -3,7 +3,7 @@ import type { Flushable, Flusher } from './flusher.js'
 import type { SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 
-/** Answers are never dropped. A client that reads none of them is disconnected when its backlog exceeds the budget by this factor. */
+/** Answers are never dropped, but a client is disconnected when its backlog exceeds the budget by this factor. */
 const hardLimitFactor = 1.5
 /** Text with a character outside Latin-1 takes two bytes a character; checking would mean reading the text. */
 const bytesPerCharacter = 2
@@ -118,7 +118,7 @@ export abstract class OutgoingQueue implements Flushable {
     this.#count(bytes)
   }
 
-  /** A shared publication is counted only when the operating system did not take it: before that, all connections share one copy. */
+  /** Counts bytes. A shared publication counts only when the system did not take it: until then connections share one copy. */
   #count (bytes: number): void {
     this.#counted += bytes
     this.holdings.add(bytes)

@@ -4,7 +4,7 @@ import { loadClient } from '../remote/load-client.js'
 import { NatsSession } from './session.js'
 import { subjectToken } from './subjects.js'
 
-/** Where NATS is, checked. */
+/** The checked options for the connection to NATS. */
 export interface NatsTarget {
   readonly servers: string | string[]
   readonly nats: NodeConnectionOptions | undefined
@@ -14,7 +14,7 @@ export interface NatsTarget {
 /** Core NATS as an engine. */
 export class NatsEngine implements Engine {
   readonly name = 'nats'
-  /** A server handles its connections side by side: two of them may be served the messages of two others in two orders. */
+  /** A server handles its connections in parallel: two receivers may get the messages of two publishers in different orders. */
   readonly order = 'publisher'
   readonly address: string
   readonly #target: NatsTarget
@@ -42,11 +42,11 @@ export class NatsEngine implements Engine {
     const { servers, nats, connection } = this.#target
     if (connection !== undefined) {
       if (connection.isClosed()) throw new Error('the given connection is closed for good; give it maxReconnectAttempts: -1')
-      // Answers once it is connected, and not before.
+      // Settles when the connection is established, and not before.
       await connection.flush()
       return new NatsSession(connection, events, false)
     }
-    // A session lives once: the broker opens the next one. The client's own ping comes on top of the broker's probes.
+    // The session never reconnects: the broker opens a new one. The client's own pings are in addition to the broker's probes.
     const own = await this.#connect!({ pingInterval: 5000, maxPingOut: 2, ...nats, servers, timeout, reconnect: false, maxReconnectAttempts: 0, waitOnFirstConnect: false })
     return new NatsSession(own, events, true)
   }

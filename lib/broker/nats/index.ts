@@ -7,15 +7,18 @@ import { NatsEngine } from './engine.js'
 
 export type { RemoteBrokerOptions } from '../remote/options.js'
 
-/** Where NATS is, and how to deal with it. */
+/** Options of `natsBroker`: the NATS server and how to use it. */
 export interface NatsBrokerOptions extends RemoteBrokerOptions {
   /** `host:port` or `nats://` / `tls://` URLs of one or more servers of a cluster. @default '127.0.0.1:4222' */
   servers?: string | string[]
-  /** Options of @nats-io/transport-node: `user`, `pass`, `token`, `authenticator`, `tls`, `name` and others. How to reconnect is the broker's own affair. */
+  /**
+   * Options of @nats-io/transport-node: `user`, `pass`, `token`, `authenticator`, `tls`, `name` and others. The broker itself
+   * handles reconnecting.
+   */
   nats?: Omit<NodeConnectionOptions, 'servers' | 'reconnect' | 'maxReconnectAttempts' | 'waitOnFirstConnect' | 'timeout'>
   /**
-   * An open connection of the application. It is used but not closed, and it connects again as it was told to: give it
-   * `maxReconnectAttempts: -1`, or it closes for good after ten attempts.
+   * An open connection of the application. The broker uses it but does not close it. It reconnects by its own settings: create it
+   * with `maxReconnectAttempts: -1`, or it closes for good after ten attempts.
    */
   connection?: NatsConnection
 }
@@ -23,14 +26,14 @@ export interface NatsBrokerOptions extends RemoteBrokerOptions {
 const ownOptions = ['servers', 'nats', 'connection'] as const
 
 /**
- * Carries publications through NATS 2, as core messages. Needs the package `@nats-io/transport-node` 3, unless a
- * connection is handed in.
+ * Carries publications through NATS 2 as core messages. Needs the package `@nats-io/transport-node` 3, unless `connection` is
+ * given.
  *
- * A publish is acknowledged when the server answered a ping that was sent after it. Delivery is at most once. The messages of
- * one process arrive everywhere in the order in which it published them; how those of several processes to one channel are mixed
- * may differ from process to process. All subscribers of one process see one order.
+ * A publish is acknowledged when the server answers a ping sent after it. Delivery is at most once. The messages of one process
+ * arrive everywhere in the order in which they were published. The messages of several processes to one channel may be
+ * interleaved differently on each process. All subscribers of one process see the same order.
  *
- * @throws an `InvalidOptionsError` for options it doesn't know
+ * @throws an `InvalidOptionsError` for an unknown option or an invalid value
  *
  * @example
  * await app.register(scPlugin, { broker: natsBroker({ servers: '127.0.0.1:4222' }), authKey })

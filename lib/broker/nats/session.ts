@@ -1,15 +1,15 @@
 import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
 
-/** One life of a connection to NATS. */
+/** A session on one connection to NATS. It never reconnects. */
 export class NatsSession implements EngineSession {
   readonly #connection: NatsConnection
   readonly #events: SessionEvents
   readonly #owned: boolean
   readonly #subscriptions = new Map<string, Subscription>()
-  /** Topics the server refused, with its reason. */
+  /** Errors of the topics that the server refused. */
   readonly #refused = new Map<string, Error>()
-  /** Frames that were sent after the ping in flight. */
+  /** Frames sent after the pending ping. */
   #unconfirmed: OutboundFrame[] = []
   #pinging = false
   #closed = false
@@ -28,16 +28,16 @@ export class NatsSession implements EngineSession {
       this.#subscriptions.set(topic, this.#connection.subscribe(topic, {
         callback: (err, msg) => {
           if (err !== null) this.#refused.set(topic, err)
-          // Buffers decode short text faster than the client's own decoder.
+          // `Buffer` decodes short text faster than the client's decoder.
           else if (!this.#closed) this.#events.message(topic, Buffer.from(msg.data.buffer, msg.data.byteOffset, msg.data.byteLength).toString())
         }
       }))
     }
-    // A refusal comes before the answer to this ping.
+    // The server sends a refusal before the answer to this ping.
     try {
       await this.#connection.flush()
     } catch (err) {
-      // Told first, so that this is known for a loss and not for a refusal.
+      // Reported before the rejection, so that it counts as a lost session and not as a refusal.
       this.#lost(err as Error)
       throw err
     }
@@ -65,7 +65,7 @@ export class NatsSession implements EngineSession {
         this.#connection.publish(frame.topic, frame.text)
         this.#unconfirmed.push(frame)
       } catch (err) {
-        // Larger than the server takes, or the connection has just been closed.
+        // The frame is larger than the server allows, or the connection was just closed.
         frame.settle(err as Error)
       }
     }
@@ -79,11 +79,11 @@ export class NatsSession implements EngineSession {
       await this.#connection.close()
       return
     }
-    // The loop over the statuses ends with the next one.
+    // The loop over the connection's status ends with the next status.
     for (const subscription of this.#subscriptions.values()) subscription.unsubscribe()
   }
 
-  /** One ping at a time: its answer confirms everything that was sent before it. */
+  /** Sends one ping at a time. Its answer confirms every frame sent before it. */
   #confirm (): void {
     const frames = this.#unconfirmed
     if (frames.length === 0) return

@@ -1,8 +1,8 @@
 const plain = /^[A-Za-z0-9_-]+$/
 
 /**
- * Makes a channel's name one token of a subject: letters, digits, `_` and `-` stay, every other byte of its UTF-8 becomes
- * `=XX`. So `.`, `*` and `>` lose their meaning, and two names never become one.
+ * Encodes a channel name as one token of a NATS subject. Letters, digits, `_` and `-` stay; every other byte of the UTF-8 form
+ * becomes `=XX`. So `.`, `*` and `>` have no special meaning, and two names never get the same token.
  */
 export function subjectToken (channel: string): string {
   if (plain.test(channel)) return channel

@@ -3,16 +3,16 @@ import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engi
 import { connect, publishFrames, tellLoss, type FrameCommand } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 
-/** How often the slots' masters are looked up: channels of a moved slot are silent until then. */
+/** Milliseconds between two checks of the slots. The channels of a moved slot receive nothing until the next check. */
 const slotsCheckInterval = 5000
 
-/** What a cluster session connects with. */
+/** How a cluster session connects. */
 export interface ClusterSource {
-  /** Nodes to ask for the others. */
+  /** Nodes to ask for the other nodes. */
   seeds (): MasterAddress[]
-  /** A client for one node that is not connected. */
+  /** Creates a client for one node, not yet connected. */
   make (address: MasterAddress): Redis
-  /** The address of a node as seen from here. */
+  /** Converts a node's address to the one that is reachable from here. */
   translate (address: MasterAddress): MasterAddress
 }
 
@@ -23,7 +23,7 @@ interface Shard {
 
 const spublish: FrameCommand = 'spublish'
 
-/** Finds the masters and connects to each of them twice, as with a single server. */
+/** Finds the masters of the cluster and opens two connections to each, as with a single server. */
 export async function openClusterSession (source: ClusterSource, events: SessionEvents): Promise<EngineSession> {
   const slots = await findSlots(source)
   const shards: Shard[] = slots.masters.map((address) => ({ publisher: source.make(address), subscriber: source.make(address) }))
@@ -41,7 +41,7 @@ export async function openClusterSession (source: ClusterSource, events: Session
   return session
 }
 
-/** Asks one node after the other. */
+/** Reads the slot map from the first node that answers. */
 async function findSlots (source: ClusterSource): Promise<SlotMap> {
   let failure: unknown = new Error('no node of the cluster is known')
   for (const seed of source.seeds()) {
@@ -69,7 +69,7 @@ class ClusterSession implements EngineSession {
     this.#slots = slots
     this.#events = events
     this.#check = setInterval(() => {
-      // A node that does not answer is found by the probes.
+      // A node that does not answer is detected by the probes.
       findSlots(source).then((now) => {
         if (now.fingerprint !== slots.fingerprint) events.lost(new Error('slots of the cluster moved'))
       }, () => {})
@@ -109,7 +109,7 @@ class ClusterSession implements EngineSession {
   }
 }
 
-/** One command may name topics of one slot only. */
+/** Groups topics by slot, because one command may only name topics of one slot. */
 function bySlot (topics: readonly string[]): Map<number, string[]> {
   const slots = new Map<number, string[]>()
   for (const topic of topics) {

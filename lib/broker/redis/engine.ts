@@ -5,7 +5,7 @@ import { openClusterSession } from './cluster-session.js'
 import { openSession } from './session.js'
 import type { MasterAddress } from './slots.js'
 
-/** Where Redis is, checked. */
+/** The checked options for the connection to Redis. */
 export interface RedisTarget {
   readonly url: string | undefined
   readonly redis: RedisOptions | undefined
@@ -15,8 +15,8 @@ export interface RedisTarget {
 }
 
 /**
- * A connection lives once and fails at once: it queues nothing, sends nothing again, and does not come back by itself.
- * `disconnectTimeout` is how long a peer that no longer answers may hold up the end of its connection.
+ * Settings of every connection: it never reconnects, fails at once, and neither queues nor resends commands.
+ * `disconnectTimeout` is how long a peer that no longer answers may delay the close.
  */
 function sessionOptions (timeout: number) {
   return {
@@ -37,10 +37,10 @@ function sessionOptions (timeout: number) {
   } satisfies RedisOptions
 }
 
-/** Redis' Pub/Sub as an engine. */
+/** Redis Pub/Sub as an engine. */
 export class RedisEngine implements Engine {
   readonly name = 'redis'
-  /** One process decides, that of the channel's slot in a cluster. */
+  /** One Redis process orders a channel: in a cluster, the master of the channel's slot. */
   readonly order = 'channel'
   readonly address: string
   readonly #target: RedisTarget
@@ -77,7 +77,7 @@ export class RedisEngine implements Engine {
     if (client !== undefined && isCluster(client)) {
       return openClusterSession({
         seeds: () => client.nodes().map(({ options }) => ({ host: options.host!, port: options.port! })),
-        // All nodes of a cluster take the same credentials.
+        // All nodes of a cluster accept the same credentials.
         make: (address) => client.nodes()[0]!.duplicate({ ...own, readOnly: false, ...address }),
         translate: (address) => natMap?.[`${address.host}:${address.port}`] ?? address
       }, events)

@@ -8,36 +8,39 @@ import { RedisEngine } from './engine.js'
 export type { RemoteBrokerOptions } from '../remote/options.js'
 
 /**
- * Where Redis is, in one of four ways, and how to deal with it. Without any, it is `redis://127.0.0.1:6379`.
+ * Options of `redisBroker`. The server is given in one of four ways; the default is `redis://127.0.0.1:6379`.
  *
- * The connections are always the broker's own, two per process (one more per master of a cluster), because some of ioredis'
- * defaults would lose, double or hoard publications; a client that is handed in only lends its settings.
+ * The broker always opens its own connections, two per process (for a cluster two per master), because some defaults of ioredis
+ * would lose, duplicate or accumulate publications. A client passed as `client` only provides its settings.
  */
 export interface RedisBrokerOptions extends RemoteBrokerOptions {
-  /** A URL: `redis://user:password@host:6379`, `rediss://…` for TLS. Pub/Sub does not know databases; a number in the path is of no effect. */
+  /** A URL: `redis://user:password@host:6379`, or `rediss://…` for TLS. A database number in the path has no effect. */
   url?: string
   /**
    * Options of ioredis: `host`, `port`, `username`, `password`, `tls`, `path`; for Sentinel `sentinels`, `name`,
-   * `sentinelPassword`. Merged over `url`; with `cluster` they hold for each of its nodes.
+   * `sentinelPassword`. They override parts of `url`. With `cluster` they apply to each node.
    */
   redis?: RedisOptions
-  /** The first nodes of a Redis Cluster of version 7 or later; publications use its sharded Pub/Sub. */
+  /** The first nodes of a Redis Cluster, version 7 or later. Publications use sharded Pub/Sub. */
   cluster?: Array<{ host: string, port: number }>
-  /** The nodes' addresses as seen from here, by the `host:port` that the cluster tells. */
+  /** The reachable address of each node, by the `host:port` that the cluster reports. */
   natMap?: Record<string, { host: string, port: number }>
-  /** An ioredis (or iovalkey) client of the application, single or cluster. It lends its settings through `duplicate()`; it is neither used nor closed. */
+  /**
+   * A client of the application (ioredis or iovalkey), single or cluster. Its settings are copied with `duplicate()`; the client
+   * itself is neither used nor closed.
+   */
   client?: Redis | Cluster
 }
 
 const ownOptions = ['url', 'redis', 'cluster', 'natMap', 'client'] as const
 
 /**
- * Carries publications through Redis 6.2 or later, or Valkey: alone, with Sentinel, or as a cluster of version 7 or later.
- * Needs the package `ioredis` 5.8 or 6, unless a client is handed in.
+ * Carries publications through Redis 6.2 or later, or Valkey: a single server, with Sentinel, or a cluster of version 7 or later.
+ * Needs the package `ioredis` 5.8 or 6, unless `client` is given.
  *
- * A publish is acknowledged when Redis answered it. Delivery is at most once, in one order per channel on all nodes.
+ * A publish is acknowledged when Redis answers it. Delivery is at most once, in one order per channel on all nodes.
  *
- * @throws an `InvalidOptionsError` for options it doesn't know
+ * @throws an `InvalidOptionsError` for an unknown option or an invalid value
  *
  * @example
  * await app.register(scPlugin, { broker: redisBroker({ url: 'redis://127.0.0.1:6379' }), authKey })

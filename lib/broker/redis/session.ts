@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
 
-/** Connects one client to publish with and one to subscribe with; a subscribed one may not publish everywhere. */
+/** Opens two connections, one to publish and one to subscribe: not every Redis lets a subscribed connection publish. */
 export async function openSession (make: () => Redis, events: SessionEvents): Promise<EngineSession> {
   const publisher = make()
   const subscriber = make()
@@ -17,7 +17,7 @@ export async function openSession (make: () => Redis, events: SessionEvents): Pr
   return session
 }
 
-/** Connects a client that reports its end. The reason comes in an event of its own, before the rejection. */
+/** Connects a client and reports its end. ioredis emits the reason as an `error` event before it rejects. */
 export async function connect (client: Redis, events: SessionEvents): Promise<void> {
   let reason: Error | null = null
   client.on('error', (err: Error) => { reason ??= err })
@@ -29,10 +29,10 @@ export async function connect (client: Redis, events: SessionEvents): Promise<vo
   }
 }
 
-/** Sharded Pub/Sub has commands of its own. */
+/** The command that publishes a frame. Sharded Pub/Sub has its own. */
 export type FrameCommand = 'publish' | 'spublish'
 
-/** Sends frames in their order, those of a tick in one write, and settles each by its answer. */
+/** Sends frames in order, with one write for several, and settles each with its answer. */
 export function publishFrames (client: Redis, command: FrameCommand, frames: readonly OutboundFrame[], events: SessionEvents): void {
   if (frames.length === 1) {
     const frame = frames[0]!
@@ -48,12 +48,12 @@ export function publishFrames (client: Redis, command: FrameCommand, frames: rea
   })
 }
 
-/** What a node of a cluster says when it isn't the one to ask (any more). */
+/** Errors of a cluster node that is not, or no longer, responsible. */
 const wrongNode = /^(?:MOVED|ASK|CLUSTERDOWN|TRYAGAIN|READONLY|LOADING|MASTERDOWN) /
 
 /**
- * Settles a frame by its answer. Anything but an error that Redis itself replied means that the connection is gone, even
- * if its end has not been told yet; the loss of the session settles the frame then.
+ * Settles a frame with its answer. An error that is not a reply of Redis means that the connection is gone, even if its end was
+ * not reported yet. The session is then reported lost, which settles the frame.
  */
 function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: SessionEvents): void {
   if (err === null || err === undefined) frame.settle()
@@ -62,7 +62,7 @@ function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: 
   else frame.settle(err)
 }
 
-/** A subscribe that Redis itself did not refuse failed because the connection is gone: that is told first. */
+/** Rethrows the error of a failed subscribe. Unless Redis itself refused it, the session is reported lost first. */
 export function tellLoss (err: Error, events: SessionEvents): never {
   if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
   else if (wrongNode.test(err.message)) events.lost(err)

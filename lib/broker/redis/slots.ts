@@ -1,14 +1,14 @@
-/** Slots of a Redis Cluster. */
+/** Number of slots of a Redis Cluster. */
 export const slotCount = 16_384
 
-/** CRC16 (XMODEM), one entry per byte. */
+/** Lookup table of CRC16 (XMODEM), one entry for each byte. */
 const table = Uint16Array.from({ length: 256 }, (_, byte) => {
   let crc = byte << 8
   for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) !== 0 ? (crc << 1) ^ 0x1021 : crc << 1
   return crc & 0xffff
 })
 
-/** The slot of a topic: of the part in the first pair of braces, when there is something in it, else of all of it. */
+/** The slot of a topic: the hash of the text in the first pair of braces, or of the whole topic when there is none. */
 export function slotOf (topic: string): number {
   const open = topic.indexOf('{')
   const close = open === -1 ? -1 : topic.indexOf('}', open + 1)
@@ -18,22 +18,25 @@ export function slotOf (topic: string): number {
   return crc % slotCount
 }
 
-/** Where a master listens. */
+/** The address of a master. */
 export interface MasterAddress {
   readonly host: string
   readonly port: number
 }
 
-/** The masters of a cluster, and which of them each slot belongs to. */
+/** The masters of a cluster, and the master of each slot. */
 export interface SlotMap {
   readonly masters: MasterAddress[]
-  /** Index into `masters`, by slot. */
+  /** Index into `masters` for each slot. */
   readonly owner: Uint16Array
-  /** Equal for equal maps. */
+  /** A text that is equal for equal maps. */
   readonly fingerprint: string
 }
 
-/** Reads the reply of `CLUSTER SLOTS`; an empty host means the one that was asked. Throws when a slot has no master. */
+/**
+ * Parses the reply of `CLUSTER SLOTS`. An empty host stands for the node that was asked.
+ * @throws Error when a slot has no master
+ */
 export function readSlots (reply: unknown, asked: MasterAddress, translate: (address: MasterAddress) => MasterAddress): SlotMap {
   const masters: MasterAddress[] = []
   const known = new Map<string, number>()

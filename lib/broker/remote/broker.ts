@@ -12,8 +12,8 @@ import { Outbox } from './outbox.js'
 import { Topics } from './topics.js'
 
 /**
- * A broker over an engine between processes: what is the same for every engine, put together. The connection brings one session
- * after the other; topics and outbox use the one there is; the inbox reads what comes; liveness notices when nothing does.
+ * A broker over an engine between processes, with everything that is the same for all engines. The connection opens one session
+ * after the other. Topics and outbox use the current session. The inbox reads frames, and liveness detects a silent engine.
  */
 export class RemoteBroker implements Broker {
   readonly name: string
@@ -26,7 +26,7 @@ export class RemoteBroker implements Broker {
   readonly #topics: Topics
   readonly #outbox: Outbox
   readonly #liveness: Liveness
-  // From the start on.
+  // Set by `start`.
   #node: BrokerNode | null = null
   #sink!: BrokerSink
   #envelope!: Envelope
@@ -119,7 +119,7 @@ export class RemoteBroker implements Broker {
     await this.#connection.stop()
   }
 
-  /** Everything that waits for the session fails. */
+  /** Fails everything that waits for the session. */
   #gone (): void {
     this.#liveness.stop()
     const error = this.#downError()

@@ -3,29 +3,29 @@ import { asError } from '../../untrusted.js'
 import type { Engine, EngineSession } from './engine.js'
 import type { ResolvedRemoteOptions } from './options.js'
 
-/** What the connection tells. */
+/** What the connection calls on its broker. */
 export interface ConnectionPort {
   message (topic: string, text: string): void
   /**
-   * Subscribes everything on a session that is being opened; when it settles the engine is up.
+   * Subscribes all topics on a session that is being opened. When it settles, the engine is up.
    * @param progress to be called at each answer of the engine
    */
   prepare (session: EngineSession, progress: () => void): Promise<void>
-  /** There is a session. */
+  /** A session is open. */
   up (): void
-  /** It is not the first one: what was published in between is lost. */
+  /** The session is not the first one: publications between the two are lost. */
   again (): void
-  /** The session is gone: whatever waits for it must fail. Also at the end. */
+  /** The session is gone, also after `stop`: everything that waits for it must fail. */
   gone (): void
-  /** The engine cannot be reached. Also after each attempt that failed. */
+  /** The engine cannot be reached. Called after each failed attempt too. */
   down (cause: Error): void
-  /** Called before the end while there is a session: what is on its way may still go out. */
+  /** Called before the connection stops while there is a session: pending frames may still be sent. */
   finish (): Promise<void>
 }
 
 type ConnectionOptions = Pick<ResolvedRemoteOptions, 'connect' | 'connectTimeout' | 'timeout' | 'retryDelay' | 'maxRetryDelay'>
 
-/** One session with the engine after the other: opens the next one when one was lost, for ever, with growing pauses. */
+/** Keeps a session with the engine open. After a loss it opens the next one, without limit and with growing pauses. */
 export class Connection {
   readonly #engine: Engine
   readonly #options: ConnectionOptions
@@ -34,7 +34,7 @@ export class Connection {
   #cause = new Error('not connected')
   #stopped = false
   #wasUp = false
-  /** Makes the session that is being opened fail. */
+  /** Aborts the session that is being opened. */
   #abortOpening: ((err: Error) => void) | null = null
   #openingCount = 0
   #retry: { timer: NodeJS.Timeout, wake: () => void } | null = null
@@ -53,7 +53,7 @@ export class Connection {
 
   get stopped (): boolean { return this.#stopped }
 
-  /** Rejects when the engine is not there, and must be by the option `connect`. */
+  /** Opens the first session. Rejects when the engine cannot be reached and the option `connect` is `'required'`. */
   async start (): Promise<void> {
     await this.#engine.load()
     try {
@@ -68,7 +68,7 @@ export class Connection {
     }
   }
 
-  /** The session in use is of no use any more. */
+  /** Drops the current session and opens the next one. */
   lost (cause: Error): void {
     if (this.#stopped) return
     const session = this.#session
@@ -97,10 +97,10 @@ export class Connection {
     await session?.close()
   }
 
-  /** Opens a session and has everything subscribed. Resolves when the engine is up. */
+  /** Opens a session and subscribes all topics. Resolves when the engine is up. */
   async #connect (): Promise<void> {
     let session: EngineSession | null = null
-    // A session that was given up may still speak.
+    // A session that was given up may still send events.
     const opening = ++this.#openingCount
     let dead: Error | null = null
     let fail!: (err: Error) => void
@@ -123,11 +123,11 @@ export class Connection {
           else fail(cause)
         }
       }, connectTimeout)
-      // Also when it comes after it was given up.
+      // Close a session that opens after it was given up.
       opened.then((late) => { if (opening !== this.#openingCount || this.#stopped) closeQuietly(late) }, () => {})
       session = await Promise.race([opened, failed])
       clearTimeout(timer)
-      // However many channels there are, the engine must never be silent for longer than this.
+      // However many channels there are, the engine must answer at least once in this time.
       let progress = performance.now()
       const patience = this.#options.timeout * 2
       timer = setInterval(() => {
@@ -153,7 +153,7 @@ export class Connection {
     this.#port.down(cause)
   }
 
-  /** Tries to connect until it works, for ever. */
+  /** Tries to connect until it succeeds, without limit. */
   async #reconnect (): Promise<void> {
     const { retryDelay, maxRetryDelay } = this.#options
     for (let attempt = 0; !this.#stopped; attempt++) {
@@ -190,6 +190,6 @@ async function closeQuietly (session: EngineSession): Promise<void> {
   try {
     await session.close()
   } catch {
-    // It is of no use any more, and there is nobody to tell.
+    // The session is discarded, and nobody waits for its close.
   }
 }

@@ -5,10 +5,10 @@ import { Seal, isSealed } from './seal.js'
 
 const otherVersion = 'frames of a version that this process does not read: other processes run another version of this package'
 
-/** Puts messages of this node into the text that travels, and opens what comes: the frame, signed when there is a key. */
+/** Converts messages of this node to the transmitted text and reads received text: a frame, signed when there is a key. */
 export class Envelope {
   readonly #nodeId: string
-  /** Signs and verifies; `null` without a key. */
+  /** Signs and verifies frames; `null` without a key. */
   readonly #seal: Seal | null
   readonly #own = new OwnFrames()
 
@@ -17,7 +17,7 @@ export class Envelope {
     this.#seal = keys === undefined ? null : new Seal(keys)
   }
 
-  /** @param comesBack this node hears the topic itself */
+  /** @param comesBack whether this node receives the topic itself */
   close (topic: string, kind: FrameKind, messages: readonly string[], comesBack: boolean): string {
     const frame = encodeFrame(kind, this.#nodeId, messages)
     if (this.#seal !== null) return this.#seal.close(topic, frame)
@@ -25,7 +25,7 @@ export class Envelope {
     return frame
   }
 
-  /** The frame, or why it cannot be used. */
+  /** Returns the frame, or the reason why it cannot be used. */
   open (topic: string, text: string): ReadFrame | string {
     const opened = this.#seal === null ? text : this.#seal.open(topic, text)
     if (opened === null) {
@@ -40,13 +40,13 @@ export class Envelope {
     return isSealed(opened) ? 'frames that are signed: this process has no key; set the option brokerKey to that of the other processes' : 'frames that cannot be read'
   }
 
-  /** Whether the messages of a frame that was opened need no further look. To be asked once for each frame of a channel. */
+  /** Whether the messages of an opened frame need no further check. Must be called once for each frame of a channel. */
   isTrusted (topic: string, text: string, frame: ReadFrame): boolean {
-    // Who signed it is a process like this one.
+    // A signed frame comes from a process like this one.
     return this.#seal !== null || (frame.nodeId === this.#nodeId && this.#own.take(topic, text))
   }
 
-  /** Nothing that was sent before comes back any more. */
+  /** Forgets sent frames, because they cannot come back any more. */
   forget (): void {
     this.#own.clear()
   }

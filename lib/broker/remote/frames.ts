@@ -1,14 +1,15 @@
 /**
- * What travels through an engine: one or more messages in one piece of text.
+ * The text sent through an engine: one or more messages in one frame.
  *
  *     sc1 <kind> <node id> <length>[,<length>…][ <field>=<value>[,<value>…]]…\n<message>[<message>…]
  *
- * `sc1` is the version: what an older node would take for something else gets a new one, and a frame of another version is
- * skipped. Lengths count UTF-16 units, so messages may hold anything, line breaks included.
+ * `sc1` is the version. A change that an older node would misread gets a new version, and frames of another version are skipped.
+ * Lengths are in UTF-16 units, so messages may contain anything, including line breaks.
  *
- * Fields are what a later version says about each message beside it: one value for each, by `encodeURIComponent`, empty where a
- * message has none. They are optional: who does not know one takes the message without it. A node says in its heartbeats which it
- * reads, and a field is sent only while all nodes do (`Cluster.allRead`), because nodes of the first version drop frames with any.
+ * Fields let a later version add data to messages. A field has one value for each message, encoded with `encodeURIComponent`;
+ * the value is empty when a message has none. Fields are optional: a node ignores unknown fields and still reads the messages.
+ * A node announces in its heartbeats which fields it reads. A field is sent only while all nodes read it (`Cluster.allRead`),
+ * because nodes of the first version drop frames with any field.
  */
 
 /** `m`: publications of a channel; `c`: control messages of a node; `p`: a probe. */
@@ -17,14 +18,14 @@ export type FrameKind = 'm' | 'c' | 'p'
 /** The values of each field, in the order of the messages. */
 export type FrameFields = ReadonlyMap<string, readonly string[]>
 
-/** The optional fields that this version reads: 1 to 16 letters each. */
+/** The optional fields that this version reads. A name has 1 to 16 letters. */
 export const frameFields: readonly string[] = []
 
-/** Messages in one frame. */
+/** Maximum number of messages in a frame. */
 export const maxFrameMessages = 64
-/** UTF-16 units in one frame; one longer message travels alone. */
+/** Maximum size of a frame in UTF-16 units. A longer message is sent in a frame of its own. */
 export const maxFrameSize = 256 * 1024
-/** UTF-16 units of lengths and fields. */
+/** Maximum size of lengths and fields in UTF-16 units. */
 const maxHeaderSize = 32 * 1024
 
 const version = 'sc1'
@@ -33,10 +34,10 @@ const comma = 44
 const space = 32
 const anyVersion = /^sc\d{1,4}s? /
 
-/** Node ids and prefixes are parts of subjects and headers. */
+/** Node ids and prefixes. They are parts of topics and frame headers. */
 export const idPattern = /^[\w-]{1,64}$/
 
-/** Writes a frame. */
+/** Encodes a frame. */
 export function encodeFrame (kind: FrameKind, nodeId: string, messages: readonly string[], fields?: FrameFields): string {
   let lengths = `${messages[0]!.length}`
   for (let i = 1; i < messages.length; i++) lengths += `,${messages[i]!.length}`
@@ -44,18 +45,18 @@ export function encodeFrame (kind: FrameKind, nodeId: string, messages: readonly
   return `${headerStart}${kind} ${nodeId} ${lengths}\n${messages.length === 1 ? messages[0]! : messages.join('')}`
 }
 
-/** A frame that was read. */
+/** A decoded frame. */
 export interface ReadFrame {
   readonly kind: FrameKind
   readonly nodeId: string
   readonly messages: string[]
-  /** Those that this version knows; `null` for none. */
+  /** The fields that this version knows; `null` without any. */
   readonly fields: FrameFields | null
-  /** There are fields that this version does not know. */
+  /** Whether there are fields that this version does not know. */
   readonly hasUnknown: boolean
 }
 
-/** Reads a frame; `null` when it is malformed, of another version, or none of ours. */
+/** Decodes a frame. Returns `null` when it is malformed, of another version, or not a frame. */
 export function decodeFrame (text: string, known: readonly string[] = frameFields): ReadFrame | null {
   if (!text.startsWith(headerStart)) return null
   const kind = text[4]
@@ -94,7 +95,7 @@ export function decodeFrame (text: string, known: readonly string[] = frameField
 
 const fieldPattern = /^([A-Za-z]{1,16})=([\w.!~*'()%,-]*)$/
 
-/** `null` when they are malformed. */
+/** Reads the fields of a frame. Returns `null` when they are malformed. */
 function readFields (text: string, count: number, known: readonly string[]): Pick<ReadFrame, 'fields' | 'hasUnknown'> | null {
   const fields = new Map<string, string[]>()
   let hasUnknown = false
@@ -116,7 +117,7 @@ function readFields (text: string, count: number, known: readonly string[]): Pic
   return { fields: fields.size === 0 ? null : fields, hasUnknown }
 }
 
-/** Whether a text says that it is a frame, signed or not, of a version that this one does not read. */
+/** Whether a text is a frame, signed or not, of a version that this process does not read. */
 export function isOtherVersion (text: string): boolean {
   return anyVersion.test(text) && !text.startsWith(headerStart) && !text.startsWith(`${version}s `)
 }

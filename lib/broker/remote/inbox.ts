@@ -3,20 +3,20 @@ import type { Envelope } from './envelope.js'
 import type { ReadFrame } from './frames.js'
 import type { Topics } from './topics.js'
 
-/** What the inbox needs to read, and whom it tells. */
+/** What the inbox uses to read frames, and where it delivers messages. */
 export interface InboxPort {
   readonly nodeId: string
-  /** The node's own topic, and that of all nodes. */
+  /** The topic of this node, and the topic of all nodes. */
   readonly ownTopic: string
   readonly allTopic: string
   readonly envelope: Pick<Envelope, 'open' | 'isTrusted'>
   readonly topics: Pick<Topics, 'channelOf'>
   readonly sink: Pick<BrokerSink, 'publication' | 'control' | 'dropped'>
-  /** A probe of this node is back. */
+  /** A probe of this node came back. */
   probeReturned (): void
 }
 
-/** What comes from the engine: opened, checked for where it came, and handed on message by message. */
+/** Receives frames from the engine: opens them, checks that they fit their topic, and delivers their messages. */
 export class Inbox {
   readonly #port: InboxPort
   readonly #counters: Pick<BrokerCounters, 'framesIn' | 'messagesIn' | 'framesDropped'>
@@ -47,7 +47,7 @@ export class Inbox {
     } else if (topic === ownTopic || topic === allTopic) {
       this.#control(topic, frame)
     }
-    // Else: the channel was unsubscribed a moment ago.
+    // Otherwise the channel was just unsubscribed.
   }
 
   #control (topic: string, { kind, nodeId, messages }: ReadFrame): void {
@@ -67,7 +67,7 @@ export class Inbox {
   }
 }
 
-/** Ids of nodes are kept, and a piece of a text keeps the whole text: a frame may be of any size. */
+/** Copies a node id. Ids are kept, and a substring would keep the whole frame in memory, which may be large. */
 function apart (id: string): string {
   return Buffer.from(id, 'latin1').toString('latin1')
 }

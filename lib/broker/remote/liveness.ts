@@ -1,18 +1,18 @@
 import type { ResolvedRemoteOptions } from './options.js'
 
-/** What liveness looks at, and tells. */
+/** What liveness observes, and where it reports. */
 export interface LivenessPort {
-  /** Since when the engine has owed an answer; `Infinity` when it owes none. */
+  /** Time of the oldest request without an answer, by `performance.now()`; `Infinity` when there is none. */
   readonly waitingSince: number
-  /** Sends a message to this node itself, through the engine; `returned` is to be called when it is back. */
+  /** Sends a message through the engine to this node itself. `returned` must be called when it arrives. */
   probe (): void
-  /** The engine is silent. */
+  /** The engine does not answer. */
   lost (cause: Error): void
 }
 
 /**
- * Whether the engine still answers: what it was asked, within the option `timeout`, and probes, each before the next. Those find
- * connections that are dead without having been closed.
+ * Checks that the engine still answers: requests within the option `timeout`, and each probe before the next one is due. Probes
+ * detect connections that are dead but were not closed.
  */
 export class Liveness {
   readonly #timeout: number
@@ -29,7 +29,7 @@ export class Liveness {
     this.#port = port
   }
 
-  /** The engine is up. */
+  /** Starts checking when the engine is up. */
   start (): void {
     this.#probeIsOut = false
     this.#probeSentAt = this.#lookedAt = performance.now()
@@ -43,17 +43,17 @@ export class Liveness {
     this.#timer = null
   }
 
-  /** The probe is back. */
+  /** Call when the probe came back. */
   returned (): void {
     this.#probeIsOut = false
   }
 
-  /** Looks for what the engine left unanswered. */
+  /** Checks for requests and probes without an answer. */
   #look (step: number): void {
     const now = performance.now()
     const late = now - this.#lookedAt > step * 2
     this.#lookedAt = now
-    // This process was busy; answers may be waiting to be read. They are, before the next look.
+    // This process was busy: answers may not have been read yet. They will be before the next check.
     if (late) return
     if (this.#port.waitingSince < now - this.#timeout) {
       this.#port.lost(new Error(`no answer within ${this.#timeout} ms; see the option timeout`))

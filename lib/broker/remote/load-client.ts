@@ -1,7 +1,7 @@
 import { scError } from '../../errors.js'
 
 /**
- * Loads the client library of an engine, which only applications that use the engine install.
+ * Loads the client library of an engine. It is an optional dependency, installed only by applications that use the engine.
  * @param who the function that needs it, for the error
  * @throws ScError that names the package when it is not installed
  */

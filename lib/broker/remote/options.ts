@@ -1,24 +1,24 @@
 import { scError, typeName } from '../../errors.js'
 
-/** Options that every broker with an engine of its own has. Times are milliseconds. */
+/** Options that all brokers between processes share. Times are in milliseconds. */
 export interface RemoteBrokerOptions {
   /**
-   * Whether the engine must be there at the start. `'required'`: the server does not start without it. `'retry'`: the
-   * server starts; publishes and subscribes fail with a `BrokerError` until the engine is there. @default 'required'
+   * Whether the engine must be reachable at startup. `'required'`: the server does not start without it. `'retry'`: the server
+   * starts, and publishes and subscribes fail with a `BrokerError` until the engine can be reached. @default 'required'
    */
   connect?: 'required' | 'retry'
-  /** How long one attempt to connect may take. @default 5000 */
+  /** Time for one attempt to connect. @default 5000 */
   connectTimeout?: number
-  /** How long the engine may take to answer; then the connection counts as lost. @default 2000 */
+  /** Time for the engine to answer; after that the connection counts as lost. @default 2000 */
   timeout?: number
   /**
-   * Time between probes, which are published to a topic of this node's own. A probe that did not come back when the next
-   * is due makes a new connection: this finds connections that are dead without having been closed. @default 10000
+   * Time between probes, which this node publishes to a topic of its own. When a probe has not come back before the next one is
+   * due, a new connection is made. This detects connections that are dead but were not closed. @default 10000
    */
   probeInterval?: number
-  /** Wait before the first new attempt to connect; doubled for each further one, with jitter. @default 50 */
+  /** Pause before the first new attempt to connect. It doubles with each further attempt, with jitter. @default 50 */
   retryDelay?: number
-  /** Longest wait between attempts to connect. @default 2000 */
+  /** Longest pause between attempts to connect. @default 2000 */
   maxRetryDelay?: number
 }
 
@@ -33,7 +33,11 @@ export const remoteDefaults: ResolvedRemoteOptions = {
   maxRetryDelay: 2000
 }
 
-/** Checks the options that brokers share and fills in the defaults; `own` names the options of the broker itself. */
+/**
+ * Checks the options that all brokers share and fills in the defaults.
+ * @param own names of the broker's own options
+ * @throws InvalidOptionsError for an unknown option or an invalid value
+ */
 export function resolveRemoteOptions (broker: string, options: RemoteBrokerOptions, own: readonly string[]): ResolvedRemoteOptions {
   if (typeof options !== 'object' || options === null) {
     throw scError('SC_ERR_OPTIONS', [`${broker} expects its options to be an object, got ${typeName(options)}`])

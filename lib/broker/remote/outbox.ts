@@ -3,18 +3,18 @@ import { brokerError } from '../errors.js'
 import type { OutboundFrame } from './engine.js'
 import { maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
 
-/** Messages that travel together. Everyone who publishes into it gets the same promise. */
+/** A frame that is being filled. All publishes into it get the same promise. */
 class OpenFrame implements OutboundFrame {
   text = ''
   size = 0
   sentAt = 0
-  /** The tick ended and it stays, since the frame before it is on its way. */
+  /** The frame stays open after its tick, because the channel's previous frame is still in flight. */
   waits = false
   readonly messages: string[] = []
   readonly accepted: Promise<void>
   settle!: (err?: Error) => void
 
-  /** @param channel of publications; `null` for other messages, which travel alone */
+  /** @param channel the channel of publications; `null` for other messages, which are sent alone */
   constructor (readonly topic: string, readonly kind: FrameKind, readonly channel: string | null, settled: (frame: OpenFrame) => void) {
     this.accepted = new Promise<void>((resolve, reject) => {
       this.settle = (err) => {
@@ -39,33 +39,33 @@ class OpenFrame implements OutboundFrame {
   }
 }
 
-/** What the outbox needs to send. */
+/** What the outbox uses to send. */
 export interface OutboxPort {
   topicOf (channel: string): string
-  /** Makes the text that travels. */
+  /** Encodes the messages of a frame. */
   close (topic: string, kind: FrameKind, messages: readonly string[]): string
-  /** Hands frames to the engine, which settles each. Only called between the first message and `fail`. */
+  /** Hands frames to the engine, which settles each. Called only between the first message and `fail`. */
   send (frames: readonly OutboundFrame[]): void
 }
 
 /**
- * What is to be sent: gathered, handed to the engine as frames, and remembered until the engine accepted it.
+ * Gathers outgoing messages into frames, hands them to the engine, and tracks them until the engine accepts them.
  *
- * A frame goes out when its tick ends. While one of its channel is on its way it stays, and takes what is published meanwhile,
- * until the engine answered or it is full: a busy channel costs a frame for each answer and not for each message, and a channel
- * of which nothing is on its way waits for nothing.
+ * A frame is sent at the end of its tick. While another frame of its channel is in flight, it stays open for further publications
+ * until the engine answers or the frame is full. So a busy channel needs one frame per answer and not one per message, while a
+ * channel with nothing in flight never waits.
  */
 export class Outbox {
   readonly #port: OutboxPort
   readonly #counters: Pick<BrokerCounters, 'framesOut' | 'messagesOut'>
-  /** The frame of each channel that still takes messages. */
+  /** The open frame of each channel. */
   readonly #open = new Map<string, OpenFrame>()
-  /** What goes out, or begins to wait, when this tick ends. */
+  /** Frames to send, or to keep open, at the end of this tick. */
   #queue: OpenFrame[] = []
   #tick: NodeJS.Immediate | null = null
-  /** In the order in which they were sent. */
+  /** Frames that the engine has not answered, in the order in which they were sent. */
   readonly #inFlight = new Set<OpenFrame>()
-  /** The last frame of each channel that is on its way; engines answer for one channel in order. */
+  /** The last frame in flight of each channel. Engines answer the frames of one channel in order. */
   readonly #lastInFlight = new Map<string, OpenFrame>()
   readonly #settled = (frame: OpenFrame): void => {
     this.#inFlight.delete(frame)
@@ -80,13 +80,13 @@ export class Outbox {
     this.#counters = counters
   }
 
-  /** Since when the engine has owed an answer; `Infinity` when it owes none. */
+  /** Time of the oldest frame without an answer, by `performance.now()`; `Infinity` when there is none. */
   get waitingSince (): number {
     const [oldest] = this.#inFlight
     return oldest === undefined ? Infinity : oldest.sentAt
   }
 
-  /** A publication of a channel, in one frame with others of it. Settles when the engine accepted it. */
+  /** Publishes to a channel, in one frame with other publications of the channel. Resolves when the engine accepts it. */
   publish (channel: string, data: string): Promise<void> {
     const frame = this.#open.get(channel)
     if (frame !== undefined && frame.fits(data.length)) {
@@ -100,12 +100,12 @@ export class Outbox {
     return opened.accepted
   }
 
-  /** A message in a frame of its own. Settles when the engine accepted it. */
+  /** Sends a message in a frame of its own. Resolves when the engine accepts it. */
   send (topic: string, kind: FrameKind, message: string): Promise<void> {
     return this.#begin(topic, kind, null, message).accepted
   }
 
-  /** Sends all that is held and waits for the engine's word, but not longer than `patience` milliseconds. */
+  /** Sends all open frames and waits for the engine's answers, at most `patience` milliseconds. */
   async finish (patience: number): Promise<void> {
     for (const frame of this.#open.values()) if (frame.waits) this.#enqueue(frame)
     if (this.#tick !== null) {
@@ -120,7 +120,7 @@ export class Outbox {
     if (timer !== null) clearTimeout(timer)
   }
 
-  /** Everything that waits fails, and nothing of it is sent any more. */
+  /** Fails all frames and discards those that were not sent. */
   fail (error: Error): void {
     if (this.#tick !== null) clearImmediate(this.#tick)
     this.#tick = null
@@ -145,7 +145,7 @@ export class Outbox {
     this.#tick ??= setImmediate(() => this.#flush())
   }
 
-  /** Whether it stays: it takes more, and one of its channel is on its way. */
+  /** Whether a frame stays open: it has room, and another frame of its channel is in flight. */
   #stays (frame: OpenFrame): boolean {
     const { channel } = frame
     return channel !== null && this.#open.get(channel) === frame && !frame.isFull && this.#lastInFlight.has(channel)

@@ -1,9 +1,9 @@
-/** UTF-16 units of frames that may be remembered. */
+/** Maximum total size of remembered frames, in UTF-16 units. */
 const maxSize = 1024 * 1024
 
 /**
- * The frames that this node sent to topics which it also hears, until they come back. What is one of them, to the letter, need not
- * be checked again; a sender's name in a frame proves nothing.
+ * The frames that this node sent to topics it also receives, until they come back. A received frame that equals one of them
+ * needs no further check. The sender's id inside a frame would prove nothing.
  */
 export class OwnFrames {
   readonly #byTopic = new Map<string, string[]>()
@@ -11,7 +11,7 @@ export class OwnFrames {
 
   add (topic: string, frame: string): void {
     this.#size += frame.length
-    // Some never came back. Forgetting costs no more than a check.
+    // Some frames never came back. Clearing only means that later frames are checked again.
     if (this.#size > maxSize) {
       this.clear()
       if (frame.length > maxSize) return
@@ -22,7 +22,7 @@ export class OwnFrames {
     else frames.push(frame)
   }
 
-  /** Whether this is the next one to come back on its topic; it is forgotten then, with those before it. */
+  /** Whether this node sent this frame to the topic. The frame is then forgotten, with those sent before it. */
   take (topic: string, frame: string): boolean {
     const frames = this.#byTopic.get(topic)
     if (frames === undefined) return false

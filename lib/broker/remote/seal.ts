@@ -1,21 +1,22 @@
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
 
 const sealStart = 'sc1s '
-/** Characters of the Base64 of an HMAC-SHA256, without padding. */
+/** Length of an HMAC-SHA256 in Base64 without padding. */
 const macLength = 43
 const bodyStart = sealStart.length + macLength + 1
 
 /**
- * Signs what travels through an engine, and opens what comes back:
+ * Signs the frames sent through an engine and verifies those received:
  *
  *     sc1s <HMAC-SHA256 of topic and frame, base64url> <frame>
  *
- * The topic is signed too, so that a frame is of no use anywhere else. Kind, node and lengths are parts of the frame.
+ * The signature covers the topic, so that a frame cannot be reused on another topic. It covers kind, node and lengths as parts of
+ * the frame.
  */
 export class Seal {
   readonly #keys: readonly KeyObject[]
 
-  /** @param keys the first one signs, all of them open */
+  /** @param keys the first one signs, all of them verify */
   constructor (keys: ReadonlyArray<Uint8Array>) {
     this.#keys = keys.map((key) => createSecretKey(key))
   }
@@ -24,10 +25,10 @@ export class Seal {
     return `${sealStart}${mac(this.#keys[0]!, topic, frame)} ${frame}`
   }
 
-  /** The frame, or `null` when nobody with one of the keys made it for this topic. */
+  /** Returns the frame, or `null` when it was not signed for this topic with one of the keys. */
   open (topic: string, text: string): string | null {
     if (!isSealed(text) || text[bodyStart - 1] !== ' ') return null
-    // Compared as text: Base64 has several forms of the same bytes.
+    // Compared as text, because several Base64 texts decode to the same bytes.
     const given = Buffer.from(text.slice(sealStart.length, bodyStart - 1))
     const frame = text.slice(bodyStart)
     for (const key of this.#keys) {
@@ -38,12 +39,12 @@ export class Seal {
   }
 }
 
-/** Whether a text claims to be signed. */
+/** Whether a text has the form of a signed frame. */
 export function isSealed (text: string): boolean {
   return text.startsWith(sealStart)
 }
 
 function mac (key: KeyObject, topic: string, frame: string): string {
-  // With the length, no part of the frame can pass for a part of the topic.
+  // The length prefix ensures that no part of the frame can pass for a part of the topic.
   return createHmac('sha256', key).update(`${topic.length} ${topic}${frame}`).digest('base64url')
 }

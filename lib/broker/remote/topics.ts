@@ -1,7 +1,7 @@
 import { brokerError } from '../errors.js'
 import type { EngineSession } from './engine.js'
 
-/** Topics in one call when everything is subscribed again, and how many such calls may be in flight. */
+/** Limits when all topics are subscribed again: topics in one call, and calls in flight. */
 const resubscribeBatch = 1000
 const resubscribeWindow = 8
 
@@ -11,17 +11,17 @@ interface Operation {
   readonly abort: (err: Error) => void
 }
 
-/** What the topics need of the connection. */
+/** The part of the connection that the topics use. */
 export interface TopicsPort {
   topicOf (channel: string): string
   /** The session in use; `null` while the engine is down. */
   readonly session: EngineSession | null
 }
 
-/** The topics of the channels to be delivered, and what of them the engine was asked for and has not confirmed. */
+/** Tracks the topics of all subscribed channels, and the subscribes and unsubscribes that the engine has not confirmed. */
 export class Topics {
   readonly #port: TopicsPort
-  /** Channels to be delivered, by topic. */
+  /** The subscribed channels, by topic. */
   readonly #wanted = new Map<string, string>()
   readonly #operations = new Set<Operation>()
   #answeredAt = 0
@@ -30,10 +30,10 @@ export class Topics {
     this.#port = port
   }
 
-  /** Since when the engine has owed an answer; `Infinity` when it owes none. */
+  /** Time of the oldest request without an answer, by `performance.now()`; `Infinity` when there is none. */
   get waitingSince (): number {
     const [oldest] = this.#operations
-    // Thousands of subscribes at once may take longer than one; the engine lives as long as it answers any.
+    // Thousands of subscribes at once may exceed the timeout of one. The engine is alive as long as it answers any of them.
     return oldest === undefined ? Infinity : Math.max(oldest.sentAt, this.#answeredAt)
   }
 
@@ -41,7 +41,7 @@ export class Topics {
     return this.#wanted.has(topic)
   }
 
-  /** The channel of a topic that is to be delivered. */
+  /** The subscribed channel of a topic. */
   channelOf (topic: string): string | undefined {
     return this.#wanted.get(topic)
   }
@@ -68,16 +68,16 @@ export class Topics {
       const topic = this.#port.topicOf(channel)
       if (this.#wanted.delete(topic)) topics.push(topic)
     }
-    // A session that is being opened looks at what is wanted once more when it is done.
+    // A session that is being opened checks the wanted topics again at the end.
     const { session } = this.#port
     if (session === null || topics.length === 0) return Promise.resolve()
     return this.#operation(session.unsubscribe(topics))
   }
 
   /**
-   * Subscribes everything on a session that is being opened.
-   * @param own topics of the node itself
-   * @param progress called when the engine answered
+   * Subscribes all topics on a session that is being opened.
+   * @param own topics of this node
+   * @param progress called at each answer of the engine
    */
   async subscribeAll (session: EngineSession, own: readonly string[], progress: () => void): Promise<void> {
     const topics = [...own, ...this.#wanted.keys()]
@@ -93,12 +93,12 @@ export class Topics {
     if (orphans.length > 0) await session.unsubscribe(orphans)
   }
 
-  /** Everything that waits for the engine's answer fails. */
+  /** Fails everything that waits for the engine's answer. */
   fail (error: Error): void {
     for (const operation of [...this.#operations]) operation.abort(error)
   }
 
-  /** Waits for the engine's word, but not longer than the session lives. */
+  /** Waits for the engine's answer, at most until the session is lost. */
   #operation (answered: Promise<unknown>): Promise<void> {
     return new Promise((resolve, reject) => {
       const operation: Operation = {
