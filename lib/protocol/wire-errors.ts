@@ -162,7 +162,7 @@ export function internalError (id: string): ScError {
 /** Fields that are never sent: they reveal where an error was made and what caused it. */
 const hidden = new Set(['stack', 'cause', 'domain', 'domainEmitter', 'expose'])
 
-/** The plain form of an error: its own fields that are plain data, without the stack. Other values stay the same. Never throws. */
+/** The plain form of an error: its own fields that are plain data, without the stack. Other values are kept. Never throws. */
 export function dehydrateError (error: unknown): unknown {
   if (isInstance(error, ScError)) return { ...core(error), message: error.wireMessage, ...fieldsOf(error, libraryFields) }
   if (typeof error === 'function') return `[function ${text(read(error, 'name')) || 'anonymous'}]`

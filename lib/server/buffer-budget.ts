@@ -21,8 +21,8 @@ export class BufferBudget {
 
   /**
    * @param limit bytes; 0 for no limit
-   * @param sockets all sockets of the server
-   * @param onOver disconnects the socket that holds the most bytes
+   * @param sockets all sockets with a connection, including closed ones
+   * @param onOver drops a socket; called for those that hold the most bytes first
    */
   constructor (limit: number, sockets: ReadonlySet<Session>, onOver: (socket: Session, heldBytes: number) => void) {
     this.#limit = limit

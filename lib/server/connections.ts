@@ -36,7 +36,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
   readonly #make: MakeSocket<Ws>
   readonly #heartbeat: Heartbeat
   readonly #budget: BufferBudget
-  /** Those whose connection is not gone: closed ones too, which may hold what the client does not read. */
+  /** Sessions with a connection. They include closed ones, which may still hold data that the client does not read. */
   readonly #connected = new Set<Session>()
   #closing = false
 

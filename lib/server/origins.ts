@@ -69,7 +69,7 @@ function isOwnPage (origin: Rule, host: string, protocol: string): boolean {
   return own !== null && own.host === origin.host && own.port === origin.port
 }
 
-/** The host names of the server. A request for another name came here through somebody else's DNS. */
+/** The host names of the server. A request for another name was sent here by foreign DNS (DNS rebinding). */
 export class Hosts {
   readonly #names: ReadonlySet<string>
 

@@ -62,7 +62,7 @@ export class ExpiryWheel<Item extends Guarded> {
     for (const at of due) {
       const bucket = this.#buckets.get(at)
       if (bucket === undefined) continue
-      // What is called may take others out of the same bucket.
+      // `onExpire` may remove other items from the same bucket.
       for (const item of bucket) {
         this.remove(item)
         try {

@@ -15,7 +15,7 @@ export interface Connection {
   readonly bufferedBytes: number
   /** Messages not yet handed to the operating system. */
   readonly queuedMessages: number
-  /** Memory that all connections of the server hold. The socket counts there what it holds in addition to its backlog. */
+  /** The memory held for all connections of the server. The socket also counts there the data it holds besides its backlog. */
   readonly holdings: Holdings
   /** Whether the backlog has room for this many bytes. */
   hasRoom (bytes: number): boolean

@@ -25,7 +25,10 @@ export class Heartbeat {
   #tickedAt = 0
   #timer: NodeJS.Timeout | null = null
 
-  /** @param interval and timeout in milliseconds */
+  /**
+   * @param interval milliseconds between two pings of a connection
+   * @param timeout milliseconds of silence after which a connection has timed out
+   */
   constructor (interval: number, timeout: number) {
     this.#interval = interval
     this.#timeout = timeout

@@ -2,10 +2,10 @@ import { type ServerOptions, WebSocketServer } from 'ws'
 import type { ResolvedOptions } from '../../types/options.js'
 import { negotiation } from './deflate.js'
 
-/** Milliseconds for which a connection that either side ends may go on, at most: its client may not answer, or read nothing. */
+/** Maximum milliseconds from the end of either side until the connection is dropped: its client may neither answer nor read. */
 const longestEnd = 2_000
 
-/** How long a connection that either side ends may go on, in milliseconds: a client is dropped at the latest when the drain ends. */
+/** Milliseconds from the end of either side until the connection is dropped. Never longer than the drain (`closeTimeout`). */
 export function endTimeout ({ closeTimeout }: Pick<ResolvedOptions, 'closeTimeout'>): number {
   return Math.min(closeTimeout, longestEnd)
 }
@@ -18,7 +18,7 @@ export function createWebSocketServer (resolved: ResolvedOptions): WebSocketServ
     noServer: true,
     maxPayload,
     perMessageDeflate: negotiation(perMessageDeflate),
-    // For a client that does not answer a close frame.
+    // Drops a client that does not answer a close frame.
     closeTimeout: endTimeout(resolved),
     maxFragments: 256,
     maxBufferedChunks: 4_096

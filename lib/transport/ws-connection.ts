@@ -41,7 +41,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
   /** The connection failed or ended: messages that `ws` still emits are dropped. */
   #broken = false
 
-  /** @param endTimeout milliseconds for which it may go on when the client ended its side */
+  /** @param endTimeout milliseconds until the connection is dropped after the client ended its side */
   constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number, endTimeout: number, deflate: Deflate | null = null) {
     super(flusher, holdings, maxBufferedBytes)
     this.#ws = ws
@@ -97,7 +97,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
     })
   }
 
-  /** The client ended its side. What waits is written first, for which ws has a limit after a close frame only. */
+  /** Drops the connection `endTimeout` after the client ended its side: ws itself only has a timeout after a close frame. */
   #ended (): void {
     const ws = this.#ws
     if (ws.readyState === ws.CLOSED) return

@@ -3,7 +3,7 @@ import { asError } from '../../untrusted.js'
 import type { Engine, EngineSession } from './engine.js'
 import type { ResolvedRemoteOptions } from './options.js'
 
-/** What the connection calls on its broker. */
+/** The broker, as its connection calls it. */
 export interface ConnectionPort {
   message (topic: string, text: string): void
   /**
@@ -190,6 +190,6 @@ async function closeQuietly (session: EngineSession): Promise<void> {
   try {
     await session.close()
   } catch {
-    // The session is discarded, and nobody waits for its close.
+    // The session is discarded, so a failure to close it does not matter.
   }
 }

@@ -3,7 +3,7 @@ import type { Envelope } from './envelope.js'
 import type { ReadFrame } from './frames.js'
 import type { Topics } from './topics.js'
 
-/** What the inbox uses to read frames, and where it delivers messages. */
+/** The parts of the broker that the inbox uses to read frames and to deliver messages. */
 export interface InboxPort {
   readonly nodeId: string
   /** The topic of this node, and the topic of all nodes. */

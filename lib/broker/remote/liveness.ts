@@ -1,6 +1,6 @@
 import type { ResolvedRemoteOptions } from './options.js'
 
-/** What liveness observes, and where it reports. */
+/** The parts of the broker that liveness observes and reports to. */
 export interface LivenessPort {
   /** Time of the oldest request without an answer, by `performance.now()`; `Infinity` when there is none. */
   readonly waitingSince: number

@@ -39,7 +39,7 @@ class OpenFrame implements OutboundFrame {
   }
 }
 
-/** What the outbox uses to send. */
+/** The parts of the broker that the outbox uses to send. */
 export interface OutboxPort {
   topicOf (channel: string): string
   /** Encodes the messages of a frame. */
