@@ -2,6 +2,7 @@ import { typeName } from '../errors.js'
 import type { ScAuthToken, SignTokenOptions } from '../../types/auth.js'
 import { parseTimespan } from './timespan.js'
 
+/** The claims of a token. */
 export type Claims = Record<string, unknown>
 
 /** A token to sign: the claims and options of jsonwebtoken, combined and checked. */
@@ -16,6 +17,7 @@ export interface SignRequest {
   header?: Record<string, unknown>
 }
 
+/** Whether a value is an object without a class, such as an object literal. Values of another realm count too. */
 export function isPlainObject (value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype = Object.getPrototypeOf(value)

@@ -46,9 +46,10 @@ export async function registerPrivateJwt (fastify: FastifyInstance, key: GivenKe
   return jwt as Jwt
 }
 
-/** Whether `secret` of a @fastify/jwt is a function, such as one that fetches keys from an identity provider. Checked once. */
+/** The results of `hasSecretFunction`. */
 const secretFunctions = new WeakMap<Jwt, boolean>()
 
+/** Whether `secret` of a @fastify/jwt is a function, such as one that fetches keys from an identity provider. Checked once. */
 export function hasSecretFunction (jwt: Jwt): boolean {
   let has = secretFunctions.get(jwt)
   if (has === undefined) {

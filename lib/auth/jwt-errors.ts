@@ -4,6 +4,7 @@
  */
 export type JwtErrorName = 'TokenExpiredError' | 'NotBeforeError' | 'JsonWebTokenError'
 
+/** An error with a name of jsonwebtoken. */
 export interface JwtError extends Error {
   name: JwtErrorName
   /** Set on a `TokenExpiredError`: when the token expired. */
@@ -12,6 +13,7 @@ export interface JwtError extends Error {
   date?: Date
 }
 
+/** Creates an error with a name of jsonwebtoken. */
 export function jwtError (name: JwtErrorName, message: string, fields?: { expiredAt?: Date, date?: Date }): JwtError {
   const err = new Error(message) as JwtError
   err.name = name

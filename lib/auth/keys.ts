@@ -33,6 +33,7 @@ function checkKey (option: string, key: unknown): asserts key is AuthKey {
   if (key.length === 0) throw scError('SC_ERR_OPTIONS', [`${option}: expected a key, got an empty one`])
 }
 
+/** Whether a key is PEM text. */
 export const isPem = (key: AuthKey): boolean => key.includes('-----BEGIN ')
 
 /**
@@ -75,6 +76,7 @@ export function algorithmOf (key: KeyObject): string | undefined {
 
 const family = (algorithm: string): string => algorithm.startsWith('PS') ? 'RS' : algorithm.slice(0, 2)
 
+/** The algorithms that sign and verify tokens. */
 export interface ChosenAlgorithms {
   /** The algorithm that signs. */
   algorithm: string

@@ -1,6 +1,7 @@
 import { scError, type ScError, type ScErrorCode } from '../errors.js'
 import { readable } from '../untrusted.js'
 
+/** The result of a failed verification. */
 export interface TokenFailure {
   authError: ScError
   /** Whether the client must delete the token. False for a token that is not active yet. */

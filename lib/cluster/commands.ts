@@ -37,9 +37,13 @@ const pieceSchema = Type.Object({
   life: Type.Optional(time)
 })
 
+/** Selects sockets by user, token id or socket id. Every given field must match. */
 export type Filter = Static<typeof filter>
+/** A command to all nodes. */
 export type Command = Static<typeof commandSchema>
+/** A question to one node. */
 export type Query = Static<typeof querySchema>
+/** An answer to a query: some of the revocations, and `next` to ask for more. */
 export type Piece = Static<typeof pieceSchema>
 
 const commands = Compile(commandSchema)

@@ -37,6 +37,7 @@ export interface MembershipPort {
   full (id: string): void
 }
 
+/** Settings of a node's membership. */
 export interface MembershipOptions {
   /** Minimum time between heartbeats in milliseconds. */
   readonly heartbeatInterval: number

@@ -20,6 +20,7 @@ const messageSchema = Type.Union([
   Type.Object({ t: Type.Literal('answer'), id, value: Type.Optional(Type.Unknown()), error: Type.Optional(Type.String()) })
 ])
 
+/** A message from one node to another. */
 export type ClusterMessage = Static<typeof messageSchema>
 /** The kind of a question to a node. */
 export type QuestionKind = (ClusterMessage & { t: 'ask' })['kind']

@@ -13,6 +13,7 @@ export interface Dialect {
   readonly authStatusWithError: boolean
 }
 
+/** The dialect of each version of the protocol. */
 export const dialects: Readonly<Record<ProtocolVersion, Dialect>> = {
   1: { version: 1, ping: '#1', pong: '#2', handshakeNeedsCid: false, disconnectPacket: true, authStatusWithError: true },
   2: { version: 2, ping: '', pong: '', handshakeNeedsCid: true, disconnectPacket: false, authStatusWithError: false }

@@ -10,6 +10,7 @@ const localEvents = [
 ]
 const localEventSet: ReadonlySet<string> = new Set(localEvents.flatMap((name) => [name, `_${name}`]))
 
+/** Whether an event is local to a socket: clients can neither send nor receive it. */
 export function isLocalEvent (name: string): boolean {
   return localEventSet.has(name)
 }

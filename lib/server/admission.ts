@@ -3,6 +3,7 @@ import { TokenBucket } from '../socket/token-bucket.js'
 import { addressKey, isPrivate } from './address-key.js'
 import { RateKeys } from './rate-keys.js'
 
+/** The options that limit the number and the rate of connections. */
 export interface AdmissionLimits {
   readonly maxConnections: number
   readonly maxConnectionsPerIp: number

@@ -1,5 +1,6 @@
 import type { Session } from '../socket/session.js'
 
+/** How sockets are closed when the server stops. */
 export interface DrainOptions {
   readonly closeCode: number
   readonly closeReason: string

@@ -22,8 +22,10 @@ export interface RemoteBrokerOptions {
   maxRetryDelay?: number
 }
 
+/** The options with all defaults filled in. */
 export type ResolvedRemoteOptions = Required<RemoteBrokerOptions>
 
+/** The defaults of the options. */
 export const remoteDefaults: ResolvedRemoteOptions = {
   connect: 'required',
   connectTimeout: 5000,
