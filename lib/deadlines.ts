@@ -1,16 +1,16 @@
 import type { Guarded } from './barrier.js'
 
-/** Something that waits in a list of deadlines. */
+/** An entry of a list of deadlines. */
 export abstract class Timed implements Guarded {
   /** @internal */ expiresAt = 0
   /** @internal */ earlier: Timed | null = null
   /** @internal */ later: Timed | null = null
   /** @internal */ list: Deadlines | null = null
 
-  /** Called once, when the time is over and nobody cancelled. */
+  /** Called once when the deadline passes, unless it was cancelled. */
   abstract expire (): void
 
-  /** What `expire` threw. */
+  /** Handles an error of `expire`. */
   abstract fault (err: unknown): void
 
   cancel (): void {
@@ -19,15 +19,15 @@ export abstract class Timed implements Guarded {
 }
 
 /**
- * Deadlines of one duration. Since all wait equally long, they end in the order in which they began:
- * a linked list with a single timer serves any number of them, and adding and removing cost nothing to speak of.
+ * Deadlines of one duration. Since all have the same duration, they expire in the order in which they were added. A linked list
+ * with a single timer is enough for any number of them, and adding and removing take constant time.
  */
 export class Deadlines {
   #first: Timed | null = null
   #last: Timed | null = null
   #timer: NodeJS.Timeout | null = null
 
-  /** @param duration milliseconds; 0 means that nothing ever expires */
+  /** @param duration milliseconds; with 0 deadlines never expire */
   constructor (readonly duration: number) {}
 
   add (timed: Timed): void {
@@ -50,14 +50,14 @@ export class Deadlines {
     timed.earlier = timed.later = timed.list = null
   }
 
-  /** Forgets all of them without expiring any. */
+  /** Removes all deadlines without expiring them. */
   clear (): void {
     while (this.#first !== null) this.remove(this.#first)
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
   }
 
-  /** The time of all of them is over. */
+  /** Expires all deadlines immediately. */
   expireAll (): void {
     while (this.#first !== null) this.#expire(this.#first)
   }
@@ -72,7 +72,7 @@ export class Deadlines {
   }
 
   #arm (delay: number): void {
-    // The connections keep a process alive, not the waiting.
+    // Open connections keep the process alive; deadlines must not.
     this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(delay))).unref()
   }
 
@@ -80,12 +80,12 @@ export class Deadlines {
     this.#timer = null
     const now = performance.now()
     while (this.#first !== null && this.#first.expiresAt <= now) this.#expire(this.#first)
-    // The timer is not moved when the head is removed: it runs at most once too often per duration.
+    // The timer is not rescheduled when the head is removed: it fires at most once per duration without need.
     if (this.#first !== null && this.#timer === null) this.#arm(this.#first.expiresAt - now)
   }
 }
 
-/** The deadlines of a server: one list for each duration in use. */
+/** The deadlines of a server: one list per duration in use. */
 export class DeadlineSets {
   readonly acks: Deadlines
   readonly handshakes: Deadlines
@@ -100,7 +100,7 @@ export class DeadlineSets {
     this.handlers = this.of(options.handlerTimeout)
   }
 
-  /** The list for a duration in milliseconds. */
+  /** Returns the list of a duration in milliseconds. */
   of (duration: number): Deadlines {
     let deadlines = this.#byDuration.get(duration)
     if (deadlines === undefined) this.#byDuration.set(duration, deadlines = new Deadlines(duration))

@@ -1,10 +1,10 @@
 import { channel } from 'node:diagnostics_channel'
 import type { ScDiagnostics } from '../types/diagnostics.js'
 
-/** A diagnostics channel that knows what is published on it. */
+/** A diagnostics channel with typed messages. */
 interface Channel<Message> {
   readonly name: string
-  /** To be asked before a message is made. */
+  /** Check this before creating a message. */
   readonly hasSubscribers: boolean
   publish (message: Message): void
 }
@@ -14,8 +14,8 @@ function typed<Name extends keyof ScDiagnostics> (name: Name): Channel<ScDiagnos
 }
 
 /**
- * What happens, on `node:diagnostics_channel`, for metrics and tracing. Each publishes one object, and only while somebody
- * listens; `ScDiagnostics` says what is in it, `docs/robustness.md` too.
+ * The diagnostics channels of `node:diagnostics_channel`, for metrics and tracing. Each message is one object, and is published
+ * only while the channel has subscribers. `ScDiagnostics` and `docs/robustness.md` describe the messages.
  */
 export const diagnostics = {
   connect: typed('sc:socket:connect'),

@@ -5,15 +5,18 @@ import { memorySize } from './memory-size.js'
 import { type Stream, type StreamKeeper, StreamSet } from './streams.js'
 import { isInstance, read } from './untrusted.js'
 
-/** Counts what waits, for loops that have no socket in whose name it is held. */
+/** Measures waiting values for loops that do not belong to a socket. */
 export function memoryKeeper (behind: (err: Error) => void): StreamKeeper {
   return { countsBusy: false, hold: memorySize, release () {}, behind }
 }
 
-/** Of the arguments of an event those that are in memory because of it: text, bytes, plain data and errors. Sockets and servers live elsewhere. */
+/**
+ * Returns the arguments of an event that are in memory because of it: text, bytes, plain data and errors, but not sockets and
+ * servers.
+ */
 export function carried (args: unknown[]): unknown[] {
   const own = args.filter((arg) => typeof arg === 'string' || ArrayBuffer.isView(arg) || isInstance(arg, Error) || isPlain(arg))
-  // Of a token that was refused, which is no enumerable property.
+  // The `signedAuthToken` of a refused token is not enumerable.
   const signedAuthToken = read(own[0], 'signedAuthToken')
   if (typeof signedAuthToken === 'string') own.push(signedAuthToken)
   return own
@@ -25,7 +28,7 @@ function isPlain (value: unknown): boolean {
     const prototype: unknown = Object.getPrototypeOf(value)
     return prototype === Object.prototype || prototype === null
   } catch {
-    // An application's own: what cannot be looked at counts as the largest message there is.
+    // A value of the application that cannot be read counts as the largest possible message.
     return true
   }
 }
@@ -38,19 +41,19 @@ interface Entry {
 }
 
 /**
- * Listeners by event name, in a Map: names that clients choose can be any text. `Objects` says what the streams of its local
- * events give: one object for each, as in SocketCluster 15 and later.
- * A listener that throws or rejects never harms who emits: `onListenerError` gets the error.
+ * An event emitter with streams. Listeners are kept in a Map, because clients choose event names and any text is possible.
+ * `Objects` maps local events to the objects that their streams yield, as in SocketCluster 15 and later. Errors and rejections of
+ * a listener go to `onListenerError` and never reach the emitting code.
  */
 export abstract class Emitter<Objects extends object> {
-  // Most sockets listen to little; what is not used is not made.
+  // Created on first use, because most sockets have few listeners.
   #entries: Map<string, Entry[]> | null = null
   #streams: StreamSet<Objects> | null = null
 
-  /** Gets what a listener threw or rejected with. */
+  /** Handles an error or a rejection of a listener. */
   protected abstract onListenerError (err: unknown, event: string): void
 
-  /** Who listeners are called for: their `this`. */
+  /** The `this` of listeners. */
   protected get receiver (): unknown { return this }
 
   on (event: string, listener: AnyListener): this {
@@ -86,7 +89,7 @@ export abstract class Emitter<Objects extends object> {
     checkText('on', 'event', event)
     checkFunction('on', 'listener', fn)
     const entries = (this.#entries ??= new Map()).get(event)
-    // Copied, so that an emit under way goes on with the listeners it began with.
+    // Copied, so that a running emit continues with the listeners that it started with.
     this.#entries.set(event, entries === undefined ? [{ fn, once, called: false }] : [...entries, { fn, once, called: false }])
     return this
   }
@@ -100,7 +103,7 @@ export abstract class Emitter<Objects extends object> {
     else this.#entries!.set(event, entries.toSpliced(at, 1))
   }
 
-  /** Calls `visit` for each listener, after removing those that wanted to be called once. */
+  /** Calls `visit` for each listener. A listener of `once` is removed first. */
   protected forEachListener (event: string, visit: (listener: AnyListener) => void): void {
     const entries = this.#entries?.get(event)
     if (entries === undefined) return
@@ -114,27 +117,27 @@ export abstract class Emitter<Objects extends object> {
     }
   }
 
-  /** The streams of its local events, made on first use. */
+  /** The streams of the local events, created on first use. */
   protected get streams (): StreamSet<Objects> {
     return (this.#streams ??= new StreamSet(this.streamKeeper()))
   }
 
-  /** What counts the values that wait for slow loops. */
+  /** Creates the keeper that counts the values waiting for slow loops. */
   protected streamKeeper (): StreamKeeper {
     return memoryKeeper((err) => this.onListenerError(err, ''))
   }
 
-  /** The stream of an event, made on first use. */
+  /** Returns the stream of an event, creating it on first use. */
   protected stream<E extends keyof Objects & string> (event: E): Stream<Objects[E]> {
     return this.streams.of(event)
   }
 
-  /** The stream of an event if somebody reads it. */
+  /** Returns the stream of an event if a loop is reading it. */
   protected activeStream<E extends keyof Objects & string> (event: E): Stream<Objects[E]> | undefined {
     return this.#streams?.active(event)
   }
 
-  /** Ends the loops over one event at once. */
+  /** Ends the loops over one event immediately. */
   protected stopStream (event: keyof Objects & string): void {
     this.#streams?.stop(true, event)
   }

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { format } from 'node:util'
 
 /**
- * Every error the library makes: its code, the name that clients know it by, and its text.
- * `%s` is filled in where the error is made. Names are SocketCluster's wherever it has one.
+ * All errors of the library: code, name and message. `%s` is replaced by an argument. Names are those of SocketCluster where it
+ * has the same error.
  *
- * `wire` is what clients read instead, where the text may hold what a store, an engine, a codec or a key had to say; the
- * error has an `id` then, which is in the log line too.
+ * Clients receive `wire` instead of `message` when the message may contain text of a store, an engine, a codec or a key. Such an
+ * error has an `id`, which is also in the log line.
  */
 export const errorTable = {
   // Authentication
@@ -114,9 +114,12 @@ export const errorTable = {
 
 export type ScErrorCode = keyof typeof errorTable
 
-/** An error of the library. `name` is what clients see; `code` its row in the table, except where SocketCluster puts a close code there. */
+/**
+ * An error of the library. Clients receive its `name`. `code` is its key in `errorTable`, or a close code where SocketCluster
+ * uses one.
+ */
 export class ScError extends Error {
-  /** For errors that answer an HTTP request. */
+  /** The HTTP status, for errors that answer an HTTP request. */
   declare statusCode?: number
   declare code: ScErrorCode | number;
   [field: string]: unknown
@@ -130,7 +133,7 @@ export class ScError extends Error {
       this.#wire = format(row.wire, ...texts.slice(0, row.wire.split('%s').length - 1))
       this.id = randomUUID()
     }
-    // Own and enumerable, so that it travels: an error crosses the wire as its message and its own fields.
+    // The name must be an own enumerable property to be sent: on the wire an error is its message and its own fields.
     this.name = row.name
     this.code = code
     if (row.statusCode !== undefined) this.statusCode = row.statusCode
@@ -140,23 +143,23 @@ export class ScError extends Error {
     if (cause !== undefined) Object.defineProperty(this, 'cause', { value: cause, writable: true, configurable: true })
   }
 
-  /** The text that clients read. */
+  /** The message that clients receive. */
   get wireMessage (): string {
     return this.#wire ?? this.message
   }
 }
 
-/** What a `ScRefusal` has besides its message. All of it is told to the client, as far as it is plain data. */
+/** The fields of a `ScRefusal` besides its message. The client receives all fields that are plain data. */
 export interface ScRefusalFields {
-  /** What clients know the error by. @default 'RefusalError' */
+  /** The name of the error that the client receives. @default 'RefusalError' */
   name?: string
   code?: string | number
   [field: string]: unknown
 }
 
 /**
- * A refusal that is meant for the client: thrown by a handler, a hook, a policy or a middleware function, it reaches the
- * client with its message, name, code and further fields. Every other error that is thrown becomes `Internal error` there.
+ * An error that is meant for the client. When a handler, a hook, a policy or a middleware throws it, the client receives its
+ * message, name, code and other fields. The client receives any other thrown error as `Internal error`.
  *
  * @example
  * throw new ScRefusal('log in first', { name: 'NotLoggedInError', code: 401 })
@@ -177,12 +180,14 @@ export class ScRefusal extends Error {
   }
 }
 
-/** Makes the error of a row: `scError('SC_ERR_CHANNEL_LIMIT', [1000])`. */
+/** Creates an error of the table: `scError('SC_ERR_CHANNEL_LIMIT', [1000])`. */
 export function scError (code: ScErrorCode, args: unknown[] = [], fields?: Record<string, unknown>): ScError {
   return new ScError(code, args, fields)
 }
 
-/** Makes an error for a refusal: tens of thousands a second must cost little, and their stack would tell nothing. */
+/**
+ * Creates an error without a stack. Refusals can happen tens of thousands of times a second, and their stack has no information.
+ */
 export function withoutStack<E extends Error> (make: () => E): E {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 0
@@ -193,7 +198,7 @@ export function withoutStack<E extends Error> (make: () => E): E {
   }
 }
 
-/** What goes into a text: an argument that fails when it is made text is named by its type. */
+/** Prepares an argument for a message: a value that cannot be converted to text is replaced by the name of its type. */
 function printable (arg: unknown): unknown {
   if (typeof arg === 'string' || typeof arg === 'number') return arg
   try {
@@ -203,7 +208,7 @@ function printable (arg: unknown): unknown {
   }
 }
 
-/** Names a value's type for "expected X, got Y". Never throws. */
+/** Returns the name of a value's type, for messages such as "expected X, got Y". Never throws. */
 export function typeName (value: unknown): string {
   if (value === null) return 'null'
   try {

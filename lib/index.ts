@@ -22,11 +22,11 @@ export type * from '../types/validation.js'
 export type { ScChannelContext as ChannelContext } from '../types/contracts.js'
 export type { EventContext } from '../types/routes.js'
 
-/** One client's connection. */
+/** The server's side of a client's connection. */
 export interface ScServerSocket extends Socket {}
 
-/** The class of sockets, for its constants and for `instanceof`; sockets are made by the server. */
-// eslint-disable-next-line @typescript-eslint/no-redeclare -- a class is a type and a value, and so is this
+/** The class of sockets, for its constants and for `instanceof`. Only the server creates sockets. */
+// eslint-disable-next-line @typescript-eslint/no-redeclare -- like a class, this is a type and a value
 export const ScServerSocket: {
   new (...args: never): Socket
   readonly CONNECTING: 'connecting'
@@ -39,6 +39,6 @@ export const ScServerSocket: {
 export type { ScRefusalFields } from './errors.js'
 export { ScError, ScRefusal, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin }
 
-// `require('fastify-socketcluster')` gives the plugin itself; the other exports are its properties there.
+// `require('fastify-socketcluster')` returns the plugin itself, with the other exports as its properties.
 Object.assign(scPlugin, { ScError, ScRefusal, ScServerSocket, defaultOptions, defineChannels, defineEvents, errorTable, memoryBroker, scPlugin })
 export { scPlugin as default, scPlugin as 'module.exports' }

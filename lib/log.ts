@@ -4,31 +4,31 @@ import { ScError, ScRefusal } from './errors.js'
 import { isArray, isInstance, read } from './untrusted.js'
 
 /*
- * The one place that writes log lines. It never throws, whatever value an application or a client made: loggers and their
- * serializers, pino's and those of applications, only get text, numbers and errors that were read here, with an end.
+ * All log lines are written here. These functions never throw, whatever values an application or a client passes: loggers and
+ * serializers only receive text, numbers and error descriptions of bounded size that were read here.
  */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-/** What a line says besides its text. `err` may be any value; it is described. */
+/** The fields of a log line. `err` may be any value; `describeError` describes it. */
 export interface LogFields {
   readonly err?: unknown
   readonly [field: string]: unknown
 }
 
-/** Lines of the library in one second by one logger: that of a socket, of an upgrade's request, or of the server. */
+/** The maximum number of lines per second of one logger: that of a socket, of an upgrade request, or of the server. */
 const maxLinesPerSecond = 10
 
 const maxText = 1_000
 const maxStack = 4_000
 const maxCauses = 4
 
-/** How many lines a logger wrote in its second. Made with the first line: most sockets never log. */
+/** The lines that a logger wrote in the current second. Created with its first line, because most sockets never log. */
 interface Tally {
   second: number
   lines: number
   suppressed: number
-  /** Of the last line that has one. */
+  /** The error id of the last line that has one. */
   errorId: string
 }
 
@@ -41,14 +41,14 @@ function tallyOf (logger: FastifyBaseLogger): Tally {
 }
 
 /**
- * Writes a line, unless its level is off or the logger wrote too many in this second. Lines left out are counted; the next
- * line says how many they were, in `suppressed`.
+ * Writes a log line, unless its level is disabled or the logger wrote too many lines in this second. The field `suppressed` of
+ * the next line is the number of lines that were not written.
  */
 export function writeLine (logger: FastifyBaseLogger, level: LogLevel, message: string, fields: LogFields = {}): void {
   write(logger, level, message, fields, level === 'error')
 }
 
-/** @returns whether it was left out because there are too many lines */
+/** @returns whether the line was suppressed because the logger wrote too many */
 function write (logger: FastifyBaseLogger, level: LogLevel, message: string, fields: LogFields, withStack: boolean): boolean {
   try {
     if (!isEnabled(logger, level)) return false
@@ -73,7 +73,7 @@ function write (logger: FastifyBaseLogger, level: LogLevel, message: string, fie
     if (typeof fields.errorId === 'string') tally.errorId = fields.errorId
     emit(logger, level, plain, cut(message, maxText))
   } catch {
-    // What is going on must go on, even without a log.
+    // A logger that throws must not stop the action.
   }
   return false
 }
@@ -82,7 +82,7 @@ function emit (logger: FastifyBaseLogger, level: LogLevel, fields: Record<string
   try {
     logger[level](fields, message)
   } catch {
-    // A serializer of the application's own could not read a field.
+    // A serializer of the application threw: write the message without the fields.
     logger[level](message)
   }
 }
@@ -92,12 +92,12 @@ function isEnabled (logger: FastifyBaseLogger, level: LogLevel): boolean {
   return typeof isLevelEnabled !== 'function' || isLevelEnabled.call(logger, level)
 }
 
-/** Errors of the library that are the application's or the operator's to mend. */
+/** Library errors that the application's developer or the operator must fix. */
 const operatorErrors = new Set<unknown>(['SC_ERR_HOOK_TIMEOUT', 'SC_ERR_HANDLER_TIMEOUT', 'SC_ERR_NEXT_TWICE', 'SC_ERR_RESPONSE_SENT', 'SC_ERR_RESPONSE_INVALID',
   'SC_ERR_ENCODE', 'SC_ERR_EVENT_RESERVED', 'SC_ERR_CLOSE_CODE', 'SC_ERR_TOKEN_PAYLOAD', 'SC_ERR_TOKEN_ALGORITHM', 'SC_ERR_TOKEN_SIGNING',
   'SC_ERR_BROKER', 'SC_ERR_BROKER_DOWN', 'SC_ERR_BROKER_BUSY', 'SC_ERR_SUBSCRIBE', 'SC_ERR_BROKER_DROPPED', 'SC_ERR_CLUSTER', 'SC_ERR_TOKEN'])
 
-/** What a failure is: a client's mistake, the application's refusal, trouble of the operation, or a bug. */
+/** The kind of a failure: a client's mistake, a refusal of the application, an operational problem, or a bug. */
 export type FailureKind = 'mistake' | 'refusal' | 'trouble' | 'bug'
 
 const levels: Readonly<Record<FailureKind, LogLevel>> = { mistake: 'debug', refusal: 'info', trouble: 'warn', bug: 'error' }
@@ -113,8 +113,8 @@ function kindOf (err: unknown): FailureKind {
 }
 
 /**
- * Writes a failure, at the level that fits it: a mistake of the application is an `error`, with its stack; trouble that
- * somebody should look at a `warn`; a refusal `info`; what a client did wrong `debug`: clients do that all day.
+ * Logs a failure at the level of its kind: a bug of the application at `error`, with its stack; an operational problem at `warn`;
+ * a refusal at `info`; a client's mistake at `debug`, because clients make mistakes all the time.
  */
 export function logFailure (logger: FastifyBaseLogger, err: unknown, kind: FailureKind = kindOf(err)): void {
   if (!isInstance(err, ScError)) {
@@ -127,8 +127,8 @@ export function logFailure (logger: FastifyBaseLogger, err: unknown, kind: Failu
 }
 
 /**
- * Writes an error that a client is not told, under an id that it is told.
- * @returns the id; when there were too many lines that of the last one: it leads to the same socket and the same second
+ * Logs an error whose details are hidden from the client, with an id that the client receives.
+ * @returns the id; if the line was suppressed the id of the last written line, which is of the same socket and second
  */
 export function logHidden (logger: FastifyBaseLogger, err: unknown, fields: LogFields = {}): string {
   const errorId = randomUUID()
@@ -136,22 +136,22 @@ export function logHidden (logger: FastifyBaseLogger, err: unknown, fields: LogF
   return (leftOut && tallies.get(logger)?.errorId) || errorId
 }
 
-/** An error as it is logged. Loggers take it for an error, with `name` as its type. */
+/** A description of an error for the log. Loggers treat it as an error with `name` as its type. */
 export interface LoggedError {
   type: string
   name: string
   message: string
   code?: string | number
-  /** Empty where a stack tells nothing. */
+  /** The stack; empty when it has no information. */
   stack: string
   cause?: LoggedError
-  /** Of an `AggregateError`, the first few. */
+  /** The first few errors of an `AggregateError`. */
   errors?: LoggedError[]
 }
 
 const loggedErrorPrototype = Object.create(Error.prototype, { constructor: { value: undefined } }) as object
 
-/** What is known of a thrown value, in plain text of bounded size. Never throws: no getter, no proxy and no prototype of it can. */
+/** Describes a thrown value in plain text of bounded size. Never throws, even if the value has throwing getters or is a proxy. */
 export function describeError (err: unknown, withStack = true): LoggedError {
   return describe(err, withStack, maxCauses)
 }
@@ -181,7 +181,7 @@ function describe (err: unknown, withStack: boolean, causes: number): LoggedErro
   return logged
 }
 
-/** The name of its class. */
+/** Returns the name of the error's class. */
 function typeName (err: object): string | undefined {
   const made = read(err, 'constructor')
   const name = typeof made === 'function' ? read(made, 'name') : undefined
@@ -197,7 +197,7 @@ function firstOf (errors: unknown[]): unknown[] {
   return first
 }
 
-/** The text of what is no object; objects are only named, for they may hold anything. */
+/** Returns the text of a primitive value. Objects and functions are only named, because they may contain anything. */
 function textOf (value: unknown): string {
   return typeof value === 'object' || typeof value === 'function' ? `[${typeof value}]` : cut(String(value), maxText)
 }

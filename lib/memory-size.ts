@@ -1,30 +1,30 @@
-/** What a value takes in its container, or a number that is not small takes by itself. */
+/** The size of a value in its container, or of a number that is not a small integer. */
 const valueBytes = 24
-/** An object, an array or a string beside what is in it. */
+/** The size of an object, an array or a string without its contents. */
 const containerBytes = 40
-/** A character takes two bytes where a text has one that is not of Latin-1; nobody knows without looking. */
+/** The size of a character: two bytes if any character of the text is outside Latin-1, which is assumed instead of checked. */
 const characterBytes = 2
-/** What cannot be measured counts as the largest message there is by default. */
+/** The size of a value that cannot be measured: the default maximum of a message. */
 const unknownBytes = 65_536
-/** An error with its stack, and what it came from. What else it has may lead anywhere. */
+/** The size of an error with its stack and its cause. Its other fields are not measured, because they may refer to anything. */
 const errorBytes = 2_048
-/** Deeper than any limit that is on. */
+/** The maximum depth of the walk: deeper than any enabled limit allows. */
 const maxDepth = 1_000
 
-/** So many objects and arrays are counted without remembering which: more than messages have by default. */
+/** The number of objects and arrays to count without detecting duplicates: more than a message has by default. */
 const maxUnremembered = 20_000
 
-/** One look at a value. */
+/** The state of one measurement. */
 interface Walk {
-  /** Objects and arrays that may still come. */
+  /** The number of objects and arrays that may still be visited. */
   left: number
-  /** Those that were counted, where each counts once. */
+  /** The visited objects, if each one counts only once. */
   readonly counted: Set<object> | null
 }
 
 /**
- * Bytes of memory that data takes, at most about. A walk: only for what is kept. It takes no longer than there is data, also
- * where applications or their codecs made values that lead back to themselves.
+ * Estimates an upper bound of the bytes of memory that a value takes. It visits the whole value, so use it only for values that
+ * are kept. The time is proportional to the size of the data, even if a value of the application or its codec is circular.
  */
 export function memorySize (value: unknown): number {
   if (typeof value !== 'object' || value === null) return sizeOfOther(value)
@@ -33,7 +33,7 @@ export function memorySize (value: unknown): number {
     const bytes = sizeOf(value, maxDepth, walk)
     return walk.left >= 0 ? bytes : sizeOf(value, maxDepth, { left: Infinity, counted: new Set() })
   } catch {
-    // A codec of the application made something that cannot be looked at.
+    // The application's codec returned a value that cannot be read.
     return unknownBytes
   }
 }

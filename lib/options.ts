@@ -5,7 +5,7 @@ import { brokerKeys } from './broker/keys.js'
 import { scError } from './errors.js'
 import { withHidden } from './printing.js'
 
-/** The defaults of all options that have one. */
+/** The default values of all options that have one. */
 export const defaultOptions = {
   path: '/socketcluster/',
   protocolVersion: 'auto',
@@ -67,15 +67,15 @@ export const defaultOptions = {
 } satisfies Omit<ResolvedOptions, never>
 
 const milliseconds = Type.Integer({ minimum: 1, maximum: 0x7fffffff })
-/** A limit; 0 or false turns it off. */
+/** A limit; 0 or `false` disables it. */
 const limit = Type.Union([Type.Integer({ minimum: 0 }), Type.Literal(false)])
-/** Actions a second or a minute; 0 or false turns the limit off. */
+/** A rate per second or per minute; 0 or `false` disables it. */
 const rate = Type.Union([Type.Number({ minimum: 0 }), Type.Literal(false)])
 const key = Type.Unsafe<string | Buffer>({})
 const fn = Type.Unsafe<never>({})
 const object = Type.Object({}, { additionalProperties: true })
 
-/** What an option may be. Functions, keys and brokers are checked where they are used. */
+/** The schema of the options. Functions, keys and brokers are checked where they are used. */
 export const optionsSchema = Type.Object({
   path: Type.Optional(Type.String({ pattern: '^[^?#\\s]*$', maxLength: 1024 })),
   prefix: Type.Optional(Type.String({ pattern: '^[^?#\\s]*$', maxLength: 1024 })),
@@ -154,18 +154,19 @@ export const optionsSchema = Type.Object({
 
 const compiled = Compile(optionsSchema)
 
-/** Limits that 0 turns off, for the warning that goes with it. */
+/** The limits that 0 disables. A disabled limit is a warning in the log. */
 const limits = ['socketChannelLimit', 'maxBatchItems', 'maxDepth', 'maxNodes', 'maxKeys', 'hookTimeout', 'handlerTimeout', 'inboundRate', 'inboundByteRate', 'authenticateRate', 'inboundQueue', 'inboundQueueBytes',
   'maxConnections', 'maxConnectionsPerIp', 'maxPendingHandshakes', 'connectionRate', 'maxBufferedBytes', 'maxTotalBufferedBytes'] as const
 
-/** Options that Fastify itself puts among those of a plugin. */
+/** Options that Fastify itself adds to the options of a plugin. */
 const fastifyOptions = new Set(['logLevel', 'logSerializers'])
 
 /**
- * Checks the options and fills in the defaults.
- * @param contextPrefix the prefix of the context that registers the plugin; `path` comes out with it and with the option `prefix`
- * @returns the options, frozen, and what to warn of
- * @throws InvalidOptionsError that names the option, what it expects and what came
+ * Validates the options and adds the defaults.
+ * @param contextPrefix the prefix of the context that registers the plugin; the returned `path` includes it and the option
+ * `prefix`
+ * @returns the frozen options, and the warnings to log
+ * @throws InvalidOptionsError with the name of the option, the expected value and the given one
  */
 export function resolveOptions (raw: ScPluginOptions = {}, contextPrefix = ''): { options: ResolvedOptions, warnings: string[] } {
   const given: Record<string, unknown> = {}
@@ -185,15 +186,15 @@ export function resolveOptions (raw: ScPluginOptions = {}, contextPrefix = ''): 
   if (!options.pingTimeoutDisabled && options.pingTimeout <= options.pingInterval) {
     warnings.push(`pingTimeout (${options.pingTimeout} ms) should be longer than pingInterval (${options.pingInterval} ms), or idle clients are closed`)
   }
-  // Only what is the plugin's own is put in order: the prefix of the context counts as Fastify has it.
+  // Only the plugin's own options are normalized: the prefix of the context stays as Fastify has it.
   options.path = `${contextPrefix.replace(/\/$/, '')}/${[options.prefix ?? '', options.path].map((part) => part.replace(/^\/+|\/+$/g, '')).filter((part) => part !== '').join('/')}/`.replace(/\/\/$/, '/')
   return { options: Object.freeze(withoutSecrets(options)), warnings }
 }
 
-/** Options that are keys, or objects of the application's that may hold some. */
+/** Options that are keys, or objects of the application that may contain keys. */
 const secretOptions = ['authKey', 'authPrivateKey', 'authPublicKey', 'brokerKey', 'authEngine', 'codecEngine', 'broker'] as const
 
-/** The options with those that are secret readable by their name only: they are not enumerated, copied or printed. */
+/** Makes the secret options non-enumerable, so that they are readable by name but not copied or printed. */
 function withoutSecrets (options: ResolvedOptions): ResolvedOptions {
   const secrets: Record<string, unknown> = {}
   for (const name of secretOptions) {
@@ -213,7 +214,7 @@ function explain (given: Record<string, unknown>): string {
   } catch {
     value = typeof given[name]
   }
-  // Secrets do not belong in an error text.
+  // An error message must not contain secrets.
   if (name.startsWith('auth')) value = typeof given[name]
   const expected = (optionsSchema.properties as Record<string, object>)[name]
   return `Option ${name}: expected ${describe(expected as Shape)}, got ${value}`

@@ -16,7 +16,7 @@ import { addRoutes } from './server/routes.js'
 import { Upgrades } from './server/upgrades.js'
 import { createWebSocketServer } from './transport/websocket-server.js'
 
-/** Hooks that run before there is an event or a channel, so that only one context can have them. */
+/** Hooks that run before there is an event or a channel. Only the context that registers the plugin can have them. */
 const rootHooks: readonly HookName[] = ['handshakeSC', 'authenticate']
 
 async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions): Promise<void> {
@@ -48,12 +48,13 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     if (typeof hook !== 'function') throw scError('SC_ERR_HOOK_FUNCTION', [name, typeName(hook)])
     const scope = scopes.of(this)
     if (scope !== scopes.root && rootHooks.includes(name)) throw scError('SC_ERR_HOOK_SCOPE', [name])
-    // As late as Fastify adds hooks of its own, which makes the order the same. An error of a plugin goes on to the next handler.
+    // Fastify adds its own hooks in `after` too, so the order is the same. Fastify passes an error of a plugin to the next
+    // handler.
     this.after(() => { scope.add(name, hook) })
     return this
   } as FastifyInstance['scHook'])
 
-  // `this` is the parent, and the child's own code has not run yet.
+  // `this` is the parent context. The code of the child context has not run yet.
   fastify.addHook('onRegister', function (child) {
     scopes.addChild(child, this)
   })
@@ -77,15 +78,15 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     await core.start(keys)
   })
   fastify.addHook('onClose', async () => {
-    // A server that never got ready was not drained.
+    // A server that never became ready was not drained before.
     await core.drain()
     upgrades.leave()
   })
 }
 
-/** Whether a server takes websockets: over HTTP/2 they come in a way of their own, which neither Fastify nor ws has. */
+/** Whether a server accepts websockets over HTTP/1.1. Neither Fastify nor ws supports websockets over HTTP/2. */
 function speaksHttp1 ({ server, initialConfig: { https } }: FastifyInstance): boolean {
-  // Only servers of HTTP/2 have this method. It also finds one that the application made itself.
+  // Only HTTP/2 servers have this method, also those that the application created itself.
   if (typeof (server as { updateSettings?: unknown }).updateSettings !== 'function') return true
   return typeof https === 'object' && https.allowHTTP1 === true
 }

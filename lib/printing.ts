@@ -1,13 +1,13 @@
 import { inspect, type InspectOptions } from 'node:util'
 
 /**
- * Says what an object of a class looks like in a console, in a log line and as JSON: sockets and servers lead to keys, tokens
- * and headers, and are printed by accident in many ways. What must not be found by somebody who looks at the object's own
- * properties either belongs into private fields.
+ * Defines how objects of a class are printed by a console, a log line and as JSON. Sockets and servers refer to keys, tokens and
+ * headers, and are easily printed by accident. Data that must not be readable from the object's own properties belongs in private
+ * fields.
  */
 export function printAs<T extends object> (type: abstract new (...args: never) => T, name: string, summary: (value: T) => object): void {
   const toJSON = function (this: T): object {
-    // The prototype itself is looked at too, by who walks through everything.
+    // Code that inspects all properties also calls it on the prototype.
     return this === type.prototype ? {} : summary(this)
   }
   Object.defineProperty(type.prototype, 'toJSON', { value: toJSON, configurable: true, writable: true })
@@ -18,7 +18,7 @@ export function printAs<T extends object> (type: abstract new (...args: never) =
   })
 }
 
-/** Adds fields that can be read by name and that nothing prints or enumerates. */
+/** Adds non-enumerable fields, which are readable by name but not printed. */
 export function withHidden<T extends object, H extends object> (value: T, hidden: H): T & H {
   for (const name of Object.keys(hidden) as Array<keyof H & string>) {
     Object.defineProperty(value, name, { get: () => hidden[name], configurable: true })

@@ -2,13 +2,13 @@ import { types } from 'node:util'
 import { scError } from './errors.js'
 
 /**
- * A value as a promise, if it is one or behaves as one; `undefined` if not. Most results are not, and then nothing is awaited.
- * Never throws, whatever the value does when it is looked at: one that cannot be read counts as a plain value, and a `then`
- * that throws as a rejection.
+ * Returns a promise for a promise or thenable, `undefined` for other values. Most results are not promises, and nothing is
+ * awaited then. Never throws: a value that cannot be read counts as a plain value, and a `then` that throws counts as a
+ * rejection.
  */
 export function promiseOf<T = unknown> (value: unknown): Promise<T> | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  // Without a look at its fields, which may be getters.
+  // This check does not read the value's fields, which may be getters.
   if (types.isPromise(value) && isPlainPromise(value)) return value as Promise<T>
   try {
     if (typeof (value as { then?: unknown }).then !== 'function') return undefined
@@ -23,8 +23,8 @@ function isPlainPromise (promise: Promise<unknown>): boolean {
 }
 
 /**
- * The answer of a function of the application's that must not be async. A promise is refused, and its rejection, which nobody
- * would await, is nobody's unhandled one.
+ * Returns the result of an application's function that must not be async. The rejection of a refused promise is handled, so that
+ * it does not become an unhandled rejection.
  * @throws InvalidArgumentsError for a promise
  */
 export function atOnce<T> (who: string, answer: T): T {
@@ -34,15 +34,15 @@ export function atOnce<T> (who: string, answer: T): T {
   throw scError('SC_ERR_ARGUMENT', ['The server', `${who} to answer at once`, 'a promise'])
 }
 
-/** The promise of work that is already done; shared, so that a synchronous publish allocates none. */
+/** A resolved promise. It is shared, so that a synchronous publish allocates no promise. */
 export const done: Promise<void> = Promise.resolve()
 
-/** Tells of it when what an application's function returned is a promise, or behaves as one, and rejects. */
+/** Calls `tell` if the return value of an application's function is a promise or thenable that rejects. */
 export function ifRejects (returned: unknown, tell: (err: unknown) => void): void {
   promiseOf(returned)?.then(undefined, tell)
 }
 
-/** Marks a promise as handled: its owner may await it, but need not. */
+/** Marks a promise as handled: the caller may await it, but does not have to. */
 export function handled<T> (promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise

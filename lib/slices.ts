@@ -1,6 +1,6 @@
 import type { Guarded } from './barrier.js'
 
-/** Milliseconds of one turn of the event loop that such work may take altogether. */
+/** The milliseconds that all sliced work together may take in one turn of the event loop. */
 export const sliceTime = 4
 
 interface Job {
@@ -9,8 +9,8 @@ interface Job {
 }
 
 /**
- * Work of many short steps, in slices: when they took their time the rest waits for the next turn of the event loop. What fits
- * into the slice is done at once, so that little work stays synchronous.
+ * Runs work of many short steps in slices: when the time of a slice is used up, the rest continues in the next turn of the event
+ * loop. Work that fits into the current slice runs synchronously.
  */
 export class Slices {
   #jobs: Job[] = []
@@ -19,19 +19,22 @@ export class Slices {
   #running = false
   #turn: NodeJS.Immediate | null = null
 
-  /** @param step does a little and returns whether there is more to do; what it throws is a fault of `guarded` */
+  /**
+   * Runs work now, as far as the slice has time left.
+   * @param step does a small part and returns whether there is more to do; its error is a fault of `guarded`
+   */
   run (guarded: Guarded, step: () => boolean): void {
     this.#jobs.push({ guarded, step })
     if (!this.#running) this.#work()
   }
 
-  /** The same for work that had its share of this turn already. */
+  /** Runs work in the next turn, for work that already used its share of this turn. */
   later (guarded: Guarded, step: () => boolean): void {
     this.#jobs.push({ guarded, step })
     this.#beginTurn()
   }
 
-  /** Does all of it now; nothing where it is called by a step. */
+  /** Completes all work now. Does nothing when a step calls it. */
   finish (): void {
     if (!this.#running) this.#work(Infinity)
   }
@@ -65,5 +68,5 @@ export class Slices {
   }
 }
 
-/** There is one event loop. */
+/** The slices of this process. They are shared because there is one event loop. */
 export const slices = new Slices()

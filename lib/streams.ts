@@ -3,64 +3,64 @@ import { checkTimeout } from './arguments.js'
 import { scError } from './errors.js'
 import { handled } from './promises.js'
 
-/** How far a loop may be behind: values that wait for it, and bytes of them. Beyond that the oldest are dropped. */
+/** The maximum number and bytes of values that may wait for a loop. Above either limit the oldest values are dropped. */
 const maxValues = 10_000
 const maxBytes = 16_777_216
 
-/** Told of what loops keep: the values that wait because a loop is slow, and the one that it is busy with. */
+/** Counts the values that loops keep in memory: those that wait for a slow loop, and the one that a loop is processing. */
 export interface StreamKeeper {
-  /** Whether it is told of the value that a loop is busy with, too. Who limits only what waits need not look at it. */
+  /** Whether to also count the value that a loop is processing. Not needed by a keeper that only limits waiting values. */
   readonly countsBusy: boolean
-  /** A value is kept. @param data what of it is in memory @returns its bytes, for `release` */
+  /** Counts a value. @param data the part of it that is in memory @returns its bytes, for `release` */
   hold (data: unknown): number
   release (bytes: number): void
-  /** A loop is so far behind that the oldest values are dropped. Said once until it has read everything. */
+  /** Reports that a loop exceeded a limit and its oldest values are dropped. Called once until the loop has read all values. */
   behind (err: Error): void
 }
 
-/** What a loop over a stream tells of itself. */
+/** The statistics of a loop over a stream. */
 export interface ConsumerStats {
   readonly id: number
-  /** Values that wait for it. */
+  /** The number of values that wait for the loop. */
   readonly backpressure: number
   readonly stream: string
 }
 
 /**
- * Values as async iterators. Each `for await` loop gets what is written after it started, in order;
- * what is written while nobody listens is gone.
+ * A stream of values for async iteration. Each `for await` loop receives the values that are written after it started, in order.
+ * Values that are written while no loop is reading are lost.
  */
 export class Stream<T> implements ScStream<T> {
   readonly #consumers = new Set<Consumer<T>>()
-  /** Those that get nothing more, but have not read what waits for them. */
+  /** Ended loops that have not yet read all waiting values. */
   #closing: Set<Consumer<T>> | null = null
   readonly #keeper: StreamKeeper
   readonly #nextId: () => number
   #closed = false
 
-  /** @param name for errors @param nextId gives its loops their ids */
+  /** @param name the name in errors @param nextId returns the ids of the stream's loops */
   constructor (readonly name: string, keeper: StreamKeeper, nextId: () => number = () => 1) {
     this.#keeper = keeper
     this.#nextId = nextId
   }
 
-  /** Whether anybody is reading. */
+  /** Whether any loop is reading. */
   get active (): boolean {
     return this.#consumers.size !== 0
   }
 
-  /** @param data what the value keeps in memory, as far as it counts */
+  /** Writes a value for all loops. @param data the part of the value that counts as memory */
   write (value: T, data: unknown): void {
     for (const consumer of this.#consumers) consumer.push(value, data)
   }
 
-  /** Ends all loops once they have read what is queued, and those that start later. */
+  /** Ends all loops after they have read the queued values. Loops that start later end immediately. */
   close (): void {
     this.#closed = true
     this.#endAll(false)
   }
 
-  /** Ends the loops that are under way at once, or once they have read what is queued. */
+  /** Ends the current loops, with `kill` immediately, else after they have read the queued values. */
   stop (kill: boolean): void {
     this.#endAll(kill)
   }
@@ -85,7 +85,7 @@ export class Stream<T> implements ScStream<T> {
     return this.#all.map(({ id, backpressure }) => ({ id, backpressure, stream: this.name }))
   }
 
-  /** How many values wait for the slowest loop. */
+  /** Returns the number of values that wait for the slowest loop. */
   getBackpressure (): number {
     let most = 0
     for (const consumer of this.#all) most = Math.max(most, consumer.backpressure)
@@ -102,7 +102,7 @@ export class Stream<T> implements ScStream<T> {
     return consumer
   }
 
-  /** The next value. The promise may be left alone: its `TimeoutError` is nobody's unhandled rejection. */
+  /** Resolves with the next value. Its `TimeoutError` never becomes an unhandled rejection. */
   once (timeout?: number): Promise<T> {
     checkTimeout('once', timeout)
     return handled(this.#once(timeout))
@@ -118,7 +118,7 @@ export class Stream<T> implements ScStream<T> {
         : await Promise.race([next, new Promise<never>((_resolve, reject) => {
           timer = setTimeout(() => reject(scError('SC_ERR_STREAM_TIMEOUT', [timeout])), timeout)
         })])
-      // A stream that ends without a value never fulfils, as in SocketCluster: its socket is gone.
+      // When the stream ends without a value the promise stays pending, as in SocketCluster: the socket is closed.
       return result.done === true ? await new Promise<T>(() => {}) : result.value
     } finally {
       clearTimeout(timer)
@@ -133,10 +133,10 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   readonly #keeper: StreamKeeper
   readonly #onEnd: () => void
   #queue: T[] = []
-  /** What each of them counts for. */
+  /** The bytes of each queued value. */
   #sizes: number[] = []
   #bytes = 0
-  /** What the value counts for that the loop is busy with: it asks for the next one when it is done. */
+  /** The bytes of the value that the loop is processing. The loop requests the next value when it is done. */
   #busyBytes = 0
   #behind = false
   #waiting: Array<(result: IteratorResult<T, undefined>) => void> = []
@@ -183,7 +183,7 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
     if (bytes !== 0) this.#keeper.release(bytes)
   }
 
-  /** It ends when it has read what is queued. @param kill drops that */
+  /** Ends the loop after it has read the queued values. @param kill drops the queued values */
   stop (kill: boolean): void {
     if (kill) this.#drop()
     this.#ended = true
@@ -223,7 +223,9 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 }
 
-/** The streams of one kind, by name, with what SocketCluster tells of them. `Values` says what the stream of a name gives. */
+/**
+ * The streams of one kind by name, with SocketCluster's statistics of them. `Values` maps names to the values of their streams.
+ */
 export class StreamSet<Values extends object> {
   readonly #streams = new Map<string, Stream<unknown>>()
   readonly #keeper: StreamKeeper
@@ -234,20 +236,20 @@ export class StreamSet<Values extends object> {
     this.#keeper = keeper
   }
 
-  /** Made on first use. */
+  /** Returns the stream of a name, creating it on first use. */
   of<Name extends keyof Values & string> (name: Name): Stream<Values[Name]> {
     let stream = this.#streams.get(name)
     if (stream === undefined) this.#streams.set(name, stream = new Stream(name, this.#keeper, this.#nextId))
     return stream as Stream<Values[Name]>
   }
 
-  /** The stream of a name if somebody reads it. */
+  /** Returns the stream of a name if a loop is reading it. */
   active<Name extends keyof Values & string> (name: Name): Stream<Values[Name]> | undefined {
     const stream = this.#streams.get(name)
     return stream?.active === true ? stream as Stream<Values[Name]> : undefined
   }
 
-  /** Ends all loops, and those that start later. */
+  /** Ends all loops, and closes the streams for loops that start later. */
   end (kill: boolean): void {
     for (const stream of this.#streams.values()) {
       if (kill) stream.stop(true)
@@ -255,7 +257,7 @@ export class StreamSet<Values extends object> {
     }
   }
 
-  /** @param name of one stream; without it, all */
+  /** Ends the current loops over one stream, or over all streams without `name`. */
   stop (kill: boolean, name?: string): void {
     if (name !== undefined) this.#streams.get(name)?.stop(kill)
     else for (const stream of this.#streams.values()) stream.stop(kill)
@@ -286,7 +288,7 @@ export class StreamSet<Values extends object> {
     return [...this.#streams.values()].flatMap((stream) => stream.consumerStats())
   }
 
-  /** How many values wait for the slowest loop: over one stream, or over any. */
+  /** Returns the number of values that wait for the slowest loop over one stream, or over any stream without `name`. */
   backpressure (name?: string): number {
     if (name !== undefined) return this.#streams.get(name)?.getBackpressure() ?? 0
     let most = 0

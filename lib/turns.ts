@@ -6,7 +6,9 @@ function end (): void {
   turn = (turn + 1) & 0x3fffffff
 }
 
-/** The number of this turn of the event loop: all that is read in it, from whichever connection, gets the same. */
+/**
+ * Returns the number of the current turn of the event loop. All data read in one turn, from any connection, gets the same number.
+ */
 export function currentTurn (): number {
   if (!counting) {
     counting = true

@@ -2,11 +2,11 @@ import { types } from 'node:util'
 import { ScError } from './errors.js'
 
 /*
- * How to look at a value that an application threw, returned or passed: a getter of it may throw, a proxy may be revoked, and
- * even `instanceof` may run code. Nothing here throws.
+ * Safe access to values that an application threw, returned or passed: a getter may throw, a proxy may be revoked, and even
+ * `instanceof` may run code. The functions here never throw.
  */
 
-/** A property of any value; `undefined` when there is none, or when it cannot be read. */
+/** Reads a property of any value; returns `undefined` if it does not exist or cannot be read. */
 export function read (value: unknown, key: PropertyKey): unknown {
   if (value === null || value === undefined) return undefined
   try {
@@ -16,7 +16,7 @@ export function read (value: unknown, key: PropertyKey): unknown {
   }
 }
 
-/** `instanceof`. */
+/** A safe `instanceof`. */
 export function isInstance<T> (value: unknown, type: abstract new (...args: never[]) => T): value is T {
   try {
     return value instanceof type
@@ -25,7 +25,7 @@ export function isInstance<T> (value: unknown, type: abstract new (...args: neve
   }
 }
 
-/** `Array.isArray`. */
+/** A safe `Array.isArray`. */
 export function isArray (value: unknown): value is unknown[] {
   try {
     return Array.isArray(value)
@@ -34,7 +34,7 @@ export function isArray (value: unknown): value is unknown[] {
   }
 }
 
-/** The message of a thrown value, or a text that stands for it. */
+/** Returns the message of a thrown value, or a text that describes it. */
 export function messageOf (thrown: unknown): string {
   if (typeof thrown === 'string') return thrown
   const message = read(thrown, 'message')
@@ -42,18 +42,19 @@ export function messageOf (thrown: unknown): string {
   return typeof thrown === 'object' || typeof thrown === 'function' ? `a thrown ${thrown === null ? 'null' : typeof thrown}` : String(thrown)
 }
 
-/** What was thrown if it is an error that can be read, else an error that says what could be read of it. */
+/** Returns a thrown value if it is a readable error, else an error that describes it. */
 export function asError (thrown: unknown): Error {
   const error = readable(thrown)
   return isInstance(error, Error) ? error : new Error(messageOf(error))
 }
 
-/** Fields that some part of the library, or who listens to its errors, looks for. */
+/** The fields that parts of the library, or listeners for its errors, read. */
 const readFields = ['code', 'statusCode', 'expose', 'silent', 'isBadToken', 'syscall', 'errno', 'cause', 'constructor']
 
 /**
- * What was thrown, if reading it throws nothing; else an error that stands for it, so that whoever is handed it can look at it
- * without care. Names and messages that are no text do not count as readable either: joined to a text they throw.
+ * Returns a thrown value if all its fields can be read safely, else an error that replaces it, so that receivers can read the
+ * result without precautions. A name or message that is not a string also counts as unreadable, because converting it to text may
+ * throw.
  */
 export function readable (thrown: unknown): unknown {
   if ((typeof thrown !== 'object' && typeof thrown !== 'function') || thrown === null) return thrown
