@@ -4,10 +4,10 @@ import { parameter } from '../contracts/fill-pattern.js'
 import { Keys, reference } from './keys.js'
 import { Schemas, holdsReference } from './schemas.js'
 
-/** What the document needs to know of the server. */
+/** The properties of the server that the document uses. */
 export interface ServerFacts {
   readonly path: string
-  /** Host and port of where the application listens. */
+  /** The host and port where the application listens. */
   readonly host: string
   readonly secure: boolean
   /** The server's option `allowClientPublish`. */
@@ -23,12 +23,12 @@ const jwtScheme = {
 
 const protocolDescription = 'SocketCluster over WebSocket: socketcluster-client 14 to 20.'
 
-/** Builds the document of an application, seen from the server: it receives what clients send. */
+/** Builds the document of an application from the server's perspective: the server receives the events of clients. */
 export function buildDocument (declarations: ScDeclarations, options: ScAsyncApiOptions, facts: ServerFacts): AsyncApiDocument {
   return new DocumentBuilder(options, facts).build(declarations)
 }
 
-/** What is read of the schema of a parameter. */
+/** The keywords of a parameter's schema that the document uses. */
 interface ParameterSchema {
   description?: unknown
   enum?: unknown
@@ -90,7 +90,7 @@ class DocumentBuilder {
       [name, { ...server, protocol, pathname, description, ...(security.length === 0 ? {} : { security }) }]))
   }
 
-  /** An event of clients: an operation that receives it, and answers where there is an answer. */
+  /** Adds an event: an operation that receives it, with a reply if the event has an answer. */
   #addEvent ({ name, contract, instance }: DeclaredEvent): void {
     const channelKey = this.#channelKeys.make(name)
     const messages: Record<string, unknown> = {}
@@ -127,7 +127,7 @@ class DocumentBuilder {
 
     const tags = tagsOf(contract)
     this.#channels[channelKey] = {
-      // Braces would make parameters of it, and a query or a fragment are not allowed there.
+      // Braces would be parameters, and an address must not have a query or a fragment.
       address: /[{}?#]/.test(name) ? null : name,
       title: name,
       ...documentation(contract),
@@ -147,7 +147,7 @@ class DocumentBuilder {
     }
   }
 
-  /** A channel: operations for what clients may publish and what subscribers get. */
+  /** Adds a channel: operations for the messages that clients publish and that subscribers receive. */
   #addChannel ({ pattern, contract, instance }: DeclaredChannel): void {
     const channelKey = this.#channelKeys.make(pattern.replaceAll('*', 'wildcard'))
     const messageKey = this.#messageKeys.make(`${pattern.replaceAll('*', 'wildcard')}.message`)
@@ -185,7 +185,10 @@ class DocumentBuilder {
     if (contract.clientSubscribe ?? true) operation('send', 'subscribe')
   }
 
-  /** AsyncAPI's parameters are text with at most a list of values, so the rest of a schema goes without. */
+  /**
+   * Converts a parameter's schema. AsyncAPI's parameters are strings with an optional list of values, so other keywords are
+   * dropped.
+   */
   #parameter (pattern: string, name: string, schema: unknown): object {
     if (schema === undefined) return {}
     const json = this.#schemas.toJson(schema, { kind: 'channel', name: pattern, part: 'params' }) as { properties?: Record<string, ParameterSchema> }
@@ -231,7 +234,7 @@ function tagsOf ({ tags }: ScDocumentation): { tags?: Array<{ name: string }> } 
   return tags === undefined || tags.length === 0 ? {} : { tags: tags.map((name) => ({ name })) }
 }
 
-// AsyncAPI has no field for it on operations.
+// AsyncAPI has no `deprecated` field on operations.
 function deprecation ({ deprecated }: ScDocumentation): { 'x-deprecated'?: true } {
   return deprecated === true ? { 'x-deprecated': true } : {}
 }
@@ -245,7 +248,10 @@ function errorSchema (name: string): object {
   return { type: 'object', properties: { name: { const: name }, message: { type: 'string' } }, required: ['name', 'message'] }
 }
 
-/** A pattern as an address with `{parameters}`, and their names there by those of the pattern. The wildcard needs one of letters. */
+/**
+ * Converts a pattern to an address with `{parameters}`. `names` maps the pattern's names to those of the address: `*` needs
+ * another one.
+ */
 function addressOf (pattern: string): { address: string | null, names: Record<string, string> } {
   const names: Record<string, string> = {}
   let text = pattern.replace(parameter, (match, name: string) => {

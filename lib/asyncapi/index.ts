@@ -26,7 +26,7 @@ async function asyncapiFn (fastify: FastifyInstance, options: ScAsyncApiOptions)
   fastify.decorate('asyncapi', asyncapi as FastifyInstance['asyncapi'])
   fastify.addHook('onReady', async () => {
     declarations = fastify.scDeclarations()
-    // What cannot be documented stops the start, and not the first reader.
+    // A declaration that cannot be documented must fail the start of the application, not the first request.
     buildDocument(declarations, options, facts(fastify))
   })
   await addPage(fastify, options, () => facts(fastify).host)
@@ -40,8 +40,9 @@ function facts ({ scServer, server }: FastifyInstance): ServerFacts {
 }
 
 /**
- * Documents the declared events and channels as AsyncAPI 3.1: `app.asyncapi()`, `/asyncapi.json`, `/asyncapi.yaml` and a page at
- * `/asyncapi`. Register it after `fastify-socketcluster`; the page needs `@asyncapi/react-component` and `@fastify/static`.
+ * A plugin that documents the declared events and channels as AsyncAPI 3.1: `app.asyncapi()`, `/asyncapi.json`, `/asyncapi.yaml`,
+ * and a page at `/asyncapi`. Register it after `fastify-socketcluster`. The page needs `@asyncapi/react-component` and
+ * `@fastify/static`.
  *
  * ```ts
  * await app.register(scPlugin)

@@ -1,23 +1,23 @@
-/** Keys of a document's objects: made of names, in the letters that AsyncAPI allows, and each only once. */
+/** Creates unique keys for a document's objects from names, with the characters that AsyncAPI allows. */
 export class Keys {
   readonly #taken = new Set<string>()
 
   make (name: string): string {
     const base = name.replace(/[^A-Za-z0-9_.-]+/g, '.').replace(/^\.+|\.+$/g, '') || 'unnamed'
     let key = base
-    // Names that every object has count as taken: one of them would make no key, and tools trip over others.
+    // Names of `Object.prototype` count as taken: `__proto__` would not become a key, and tools may fail on the others.
     for (let i = 2; this.#taken.has(key) || key in Object.prototype; i++) key = `${base}-${i}`
     this.#taken.add(key)
     return key
   }
 }
 
-/** A `$ref` inside the document. */
+/** Returns a `$ref` into the document. */
 export function reference (...path: string[]): { $ref: string } {
   return { $ref: pointer(...path) }
 }
 
-/** A JSON pointer, as a URI fragment. */
+/** Returns a JSON pointer as a URI fragment. */
 export function pointer (...path: string[]): string {
   return '#/' + path.map((part) => part.replaceAll('~', '~0').replaceAll('/', '~1').replaceAll('%', '%25')).join('/')
 }

@@ -18,10 +18,10 @@ const checks: { readonly [Name in keyof Required<ScAsyncApiOptions>]: Check } = 
   hideUntagged: ['a boolean', (value) => typeof value === 'boolean']
 }
 
-/** Options that Fastify itself puts among those of a plugin. */
+/** Options that Fastify itself adds to the options of a plugin. */
 const fastifyOptions = new Set(['prefix', 'logLevel', 'logSerializers'])
 
-/** @throws InvalidOptionsError that names the option, what it expects and what came */
+/** Validates the options. @throws InvalidOptionsError with the name of the option, the expected value and the given one */
 export function checkOptions (options: ScAsyncApiOptions): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || fastifyOptions.has(name)) continue

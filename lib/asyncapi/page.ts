@@ -8,12 +8,14 @@ import { SentText } from './texts.js'
 
 const require = createRequire(import.meta.url)
 
-/** The viewer's parser compiles schemas to code; nothing comes from other hosts. */
+/**
+ * The Content-Security-Policy. `unsafe-eval`: the viewer's parser compiles schemas to code. Nothing is loaded from other hosts.
+ */
 const policy = "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 /**
- * Adds the document's routes and, if wanted, the page. They are hidden from documents of the HTTP routes.
- * @param version of what the document says: when it changes the document is written again
+ * Adds the routes of the document and, depending on `exposeRoute`, of the page. They are hidden from OpenAPI documents.
+ * @param version returns the version of the document's content: when it changes the document is serialized again
  */
 export async function addPage (fastify: FastifyInstance, { routePrefix = '/asyncapi', exposeRoute = true, hooks = {}, info }: ScAsyncApiOptions, version: () => string): Promise<void> {
   if (exposeRoute === false) return
@@ -31,7 +33,7 @@ export async function addPage (fastify: FastifyInstance, { routePrefix = '/async
   const { default: fastifyStatic } = await import('@fastify/static')
 
   await fastify.register(async (page) => {
-    // It decorates replies once for all contexts below; the application may have done so already.
+    // @fastify/static can decorate replies only once; the application may have registered it already.
     if (!page.hasReplyDecorator('sendFile')) await page.register(fastifyStatic, { root: dirname(script), serve: false })
     const send = (reply: FastifyReply, root: string, file: string): FastifyReply => reply.sendFile(file, root, { maxAge: '1d' })
 
@@ -56,7 +58,7 @@ function find (file: string): string {
   }
 }
 
-/** Where the page is follows from the base, so that it works behind a proxy that adds a prefix. */
+/** Returns the HTML of the page. Its links are relative, so that it works behind a proxy that adds a prefix. */
 function pageHtml (title: string, path: string): string {
   const base = path.slice(path.lastIndexOf('/') + 1)
   return `<!doctype html>

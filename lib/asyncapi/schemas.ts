@@ -5,14 +5,14 @@ import { type Keys, pointer, reference } from './keys.js'
 
 type Json = Record<string, unknown>
 
-/** Keywords whose value is data, in which `$ref` and `$id` mean nothing. */
+/** Keywords with data as their value, where `$ref` and `$id` have no special meaning. */
 const dataKeywords = new Set(['const', 'enum', 'default', 'examples', 'example'])
-/** Keywords whose value has names of the author's as keys. */
+/** Keywords with an object as their value that maps names to schemas. */
 const tableKeywords = new Set(['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas', 'dependencies'])
 
 /**
- * The schemas of a document, below `components/schemas`. A schema that is used twice is there once. References, to ids of
- * `addSchema`, to parts of the schema or to itself, become pointers into the document.
+ * The schemas of a document, in `components/schemas`. A schema that is used several times is added once. References to ids of
+ * `addSchema`, to parts of the schema and to the schema itself become pointers into the document.
  */
 export class Schemas {
   readonly components: Record<string, unknown> = {}
@@ -25,12 +25,12 @@ export class Schemas {
     this.#transform = transform
   }
 
-  /** Adds a schema of a declaration and gives what refers to it. `instance` knows the shared schemas it may use. */
+  /** Adds a schema of a declaration and returns a reference to it. `instance` has the shared schemas that it may refer to. */
   add (name: string, schema: unknown, instance: FastifyInstance, place: AsyncApiPlace): { $ref: string } {
     return reference('components', 'schemas', this.#add(name, this.toJson(schema, place), instance, place))
   }
 
-  /** A schema as plain JSON Schema. */
+  /** Converts a schema to plain JSON Schema. */
   toJson (schema: unknown, place: AsyncApiPlace): unknown {
     const json = this.#transform === undefined ? schema : this.#transform(schema, place)
     const standard = (json as { '~standard'?: { jsonSchema?: { input: (options: object) => unknown, output: (options: object) => unknown } } } | null)?.['~standard']?.jsonSchema
@@ -42,13 +42,13 @@ export class Schemas {
   #add (name: string, schema: unknown, instance: FastifyInstance, place: AsyncApiPlace): string {
     const known = typeof schema === 'object' && schema !== null ? this.#known.get(schema) : undefined
     if (known !== undefined) return known
-    // Functions, symbols and what else is not JSON has no place in a document.
-    // AsyncAPI allows booleans inside of schemas, but not as a whole payload.
+    // Drops functions, symbols and other values that are not JSON.
+    // AsyncAPI allows boolean schemas inside of a schema, but not as the whole payload.
     const copy: unknown = schema === true ? {} : schema === false ? { not: {} } : JSON.parse(JSON.stringify(schema))
     const key = this.#keys.make(idOf(copy) ?? name)
-    // Before its contents, which may refer to it.
+    // Set before the contents are converted, because they may refer to this schema.
     if (typeof schema === 'object' && schema !== null) this.#known.set(schema, key)
-    // Holds the place, so that shared schemas it uses come after it.
+    // Reserves the position, so that shared schemas that this one uses come after it.
     this.components[key] = undefined
     const ids = new Map<string, string[]>()
     collectIds(copy, [], ids)
@@ -56,7 +56,7 @@ export class Schemas {
     return key
   }
 
-  /** Makes every `$ref` a pointer into the document, and drops the ids, which are of no more use. */
+  /** Converts every `$ref` to a pointer into the document, and removes the ids, which are no longer needed. */
   #rewrite (value: unknown, key: string, ids: Map<string, string[]>, instance: FastifyInstance, place: AsyncApiPlace): unknown {
     if (Array.isArray(value)) return value.map((item) => this.#rewrite(item, key, ids, instance, place))
     if (typeof value !== 'object' || value === null) return value
@@ -76,7 +76,7 @@ export class Schemas {
     }
     if (target === undefined) return result
     if (Object.keys(result).length === 0) return target
-    // Tools do not read what stands beside a $ref.
+    // Tools ignore keywords beside a $ref.
     return { ...result, allOf: [target, ...(result.allOf as unknown[] | undefined ?? [])] }
   }
 
@@ -98,7 +98,7 @@ export class Schemas {
   }
 }
 
-/** Whether data has a `$ref` in it. Tools follow it even there, so such data cannot be in a document. */
+/** Whether data contains a `$ref`. Tools resolve references even in data, so a document must not contain such data. */
 export function holdsReference (data: unknown): boolean {
   if (typeof data !== 'object' || data === null) return false
   return '$ref' in data || Object.values(data).some(holdsReference)
@@ -113,7 +113,7 @@ function idOf (schema: unknown): string | undefined {
   return typeof id === 'string' ? id : undefined
 }
 
-/** Where in a schema its ids and anchors are. */
+/** Collects the paths of all ids and anchors of a schema. */
 function collectIds (value: unknown, path: string[], ids: Map<string, string[]>): void {
   if (typeof value !== 'object' || value === null) return
   if (!Array.isArray(value)) {

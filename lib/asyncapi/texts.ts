@@ -7,14 +7,14 @@ interface Text {
   readonly etag: string
 }
 
-/** A document as it is sent: written once, since that takes much longer than asking for it. */
+/** The text of a document for responses. It is cached, because serializing takes much longer than a request. */
 export class SentText {
   readonly #type: string
   readonly #write: () => string
   readonly #version: () => string
   #text: Text | null = null
 
-  /** @param version when it is another one the text is written again: the address of a server is not known before it listens */
+  /** @param version when its result changes the text is serialized again: the server's address is unknown until it listens */
   constructor (type: string, write: () => string, version: () => string) {
     this.#type = type
     this.#write = write
@@ -34,7 +34,7 @@ export class SentText {
   }
 }
 
-/** Whether the client has it already (RFC 9110, section 13.1.2). */
+/** Whether an `If-None-Match` header contains the ETag, so that the client has the current text (RFC 9110, section 13.1.2). */
 function knows (header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
   return header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)

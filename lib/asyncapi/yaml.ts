@@ -1,7 +1,7 @@
 import { scError } from '../errors.js'
 
 /**
- * What writes YAML, with the optional package `yaml`. Without it the document is there as JSON alone.
+ * Loads the YAML serializer of the optional package `yaml`. Without the package the document is only available as JSON.
  * @returns a function that throws SC_ERR_PACKAGE when the package is not installed
  */
 export async function loadYaml (): Promise<(document: object) => string> {

@@ -8,14 +8,14 @@ export { defineChannels, defineEvents } from '../contracts/define.js'
 
 type Params = Readonly<Record<string, unknown>>
 
-/** What this file uses of a channel of socketcluster-client 15 to 20. */
+/** The part of a channel of socketcluster-client 15 to 20 that this file uses. */
 interface StreamChannel extends AsyncIterable<unknown> {
   readonly name: string
   readonly state: ScClientChannel<unknown>['state']
   listener (event: string): { once (): Promise<UserData> }
 }
 
-/** What this file uses of a socket of socketcluster-client 15 to 20. */
+/** The part of a socket of socketcluster-client 15 to 20 that this file uses. */
 export interface StreamSocket {
   invoke (event: string, data?: unknown, options?: unknown): Promise<UserData>
   transmit (event: string, data?: unknown, options?: unknown): Promise<UserData> | void
@@ -25,7 +25,7 @@ export interface StreamSocket {
   channel (channel: string): UserData
 }
 
-/** What this file uses of a channel of socketcluster-client 14. */
+/** The part of a channel of socketcluster-client 14 that this file uses. */
 interface CallbackChannel {
   readonly name: string
   readonly state: ScClientChannel<unknown>['state']
@@ -35,7 +35,7 @@ interface CallbackChannel {
   unwatch (handler: (data: unknown) => void): void
 }
 
-/** What this file uses of a socket of socketcluster-client 14. */
+/** The part of a socket of socketcluster-client 14 that this file uses. */
 export interface CallbackSocket {
   emit (event: string, data?: unknown, callback?: (err: UserData, data: UserData) => void): void
   publish (channel: string, data?: unknown, callback?: (err: UserData, data: UserData) => void): void
@@ -44,7 +44,7 @@ export interface CallbackSocket {
   channel (channel: string): UserData
 }
 
-/** A client whose names and data are any: the contract is known to the compiler only, through the signatures of `typedClient`. */
+/** The untyped client. Only the signatures of `typedClient` know the contract, so it exists at compile time only. */
 interface Client {
   readonly socket: StreamSocket | CallbackSocket
   invoke (event: string, data?: unknown, options?: ScCallOptions): Promise<unknown>
@@ -55,7 +55,7 @@ interface Client {
   publish (pattern: string, ...args: unknown[]): Promise<void>
 }
 
-/** What differs between the clients. */
+/** The calls that differ between the client versions. */
 interface Calls {
   invoke (event: string, data: unknown, options?: ScCallOptions): Promise<unknown>
   transmit (event: string, data: unknown): void
@@ -64,7 +64,7 @@ interface Calls {
 }
 
 /**
- * Gives a socket of socketcluster-client the types of a contract. Nothing is checked here at run time: the server does that.
+ * Wraps a socketcluster-client socket with the types of a contract. It does not validate data at run time: the server does.
  *
  * ```ts
  * import { create } from 'socketcluster-client'
@@ -75,7 +75,8 @@ interface Calls {
  * for await (const message of client.subscribe('room/:id', { id: '7' })) show(message.text)
  * ```
  *
- * @param socket of socketcluster-client 15 to 20, or 14. To keep its own type in `socket`, give that as the second type argument
+ * @param socket a socket of socketcluster-client 15 to 20, or 14. Pass its type as the second type argument to keep it in
+ * `socket`
  */
 export function typedClient<C extends ScContracts> (socket: StreamSocket): ScTypedClient<C, StreamSocket>
 export function typedClient<C extends ScContracts> (socket: CallbackSocket): ScTypedClient<C, CallbackSocket>
@@ -117,7 +118,7 @@ function streamCalls (socket: StreamSocket): Calls {
   const calls: Calls = {
     invoke: (event, data, options) => socket.invoke(event, data, options),
     transmit (event, data) {
-      // It only settles once the message is on its way; a closed connection is the socket's own concern.
+      // The promise only settles when the message was sent. The socket itself reports a closed connection.
       Promise.resolve(socket.transmit(event, data)).catch(() => {})
     },
     async publish (channel, message) {
@@ -213,7 +214,7 @@ function report (err: unknown): void {
   console.error(err)
 }
 
-/** The messages of a client 14 channel as an iterator; ends when the channel is unsubscribed. */
+/** Returns the messages of a client 14 channel as an iterator, which ends when the channel is unsubscribed. */
 function iterate (channel: CallbackChannel): AsyncIterator<unknown> {
   const queue: unknown[] = []
   let wake: (() => void) | null = null

@@ -3,24 +3,24 @@ import { randomBytes } from 'node:crypto'
 import type { Broker } from '../../types/broker.js'
 import { SuiteNode } from './suite-node.js'
 
-/** What the suite needs to know of the broker that it proves. */
+/** Options of `brokerSuite`. */
 export interface BrokerSuiteOptions {
-  /** Makes a broker that is not started. All brokers of one suite use the same engine. */
+  /** Creates a broker that is not started. All brokers of a suite must use the same engine. */
   create (): Broker | Promise<Broker>
-  /** Takes the engine down and brings it back empty. Without it, the cases of an outage are left out. */
+  /** Stops the engine, and restarts it empty. Without it, the cases of outages are skipped. */
   outage?: { down (): Promise<void>, up (): Promise<void> }
-  /** Milliseconds that anything may take to arrive. @default 5000 */
+  /** Milliseconds to wait for each expected event. @default 5000 */
   patience?: number
 }
 
-/** A case of the suite, for any test runner: `for (const { name, run } of brokerSuite(…)) test(name, run)`. */
+/** A test case of the suite, for any test runner: `for (const { name, run } of brokerSuite(…)) test(name, run)`. */
 export interface BrokerCase {
   readonly name: string
-  /** Rejects with an `AssertionError` when the broker breaks a rule. */
+  /** Runs the case. Rejects with an `AssertionError` when the broker violates a rule. */
   readonly run: () => Promise<void>
 }
 
-/** Names that mean something to an engine, a language or a protocol; to a broker they are names. */
+/** Channel names with a special meaning for an engine, a language or a protocol. A broker must treat them like any other name. */
 export const hostileChannelNames: readonly string[] = [
   'a.b', 'a.*', 'a.>', '*', '>', '$SYS.x', '_INBOX.x', '.', '..', 'a..b', ' ', 'a b', 'a\tb', '__proto__', 'constructor', 'toString',
   'hasOwnProperty', 'a/b', 'a:b', 'a=b', 'a=2E', '=2E', 'a[b', 'a?b', 'h?llo', 'a\\b', 'a%b', 'a"b', "a'b", '{a}', '{a}b', '{}', 'A', 'a', '0', '-1',
@@ -28,7 +28,7 @@ export const hostileChannelNames: readonly string[] = [
 ]
 
 /**
- * The rules of a broker as test cases. Run them over a broker of your own to know that the server can rely on it.
+ * Returns the rules of a broker as test cases. Run them for your own broker to verify that the server can rely on it.
  *
  * @example
  * for (const { name, run } of brokerSuite({ create: () => myBroker() })) test(name, run)
@@ -44,7 +44,7 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
     }
   }
 
-  /** Runs a case with started nodes, one when the broker is not shared, and stops them whatever happens. */
+  /** Runs a case with started nodes (one if the broker is not shared), and always stops them. */
   const withNodes = async (count: number, run: (nodes: SuiteNode[], prefix: string) => Promise<void>): Promise<void> => {
     const prefix = `t${randomBytes(6).toString('hex')}`
     const nodes: SuiteNode[] = []
@@ -62,7 +62,7 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
     }
   }
 
-  /** Everything published before has arrived once this has: nothing overtakes it on its channel. */
+  /** Waits until all earlier publications on a channel have arrived: publishes a marker, which must not overtake them. */
   const arrived = async (nodes: SuiteNode[], channel: string): Promise<void> => {
     const mark = `"${randomBytes(6).toString('hex')}"`
     await nodes[0]!.broker.publish(channel, mark)

@@ -7,12 +7,12 @@ interface Call {
   abort (err: Error): void
 }
 
-/** The calls of a test's client that have no answer yet. */
+/** The unanswered calls of a test client. */
 export class Calls {
   readonly #open = new Map<number, Call>()
   #lastCid = 0
 
-  /** @param send sends the packet with its call id */
+  /** Sends a call and waits for its answer. @param send sends the packet with the call id */
   open (event: string, timeout: number, send: (cid: number) => void): Promise<unknown> {
     const cid = ++this.#lastCid
     return new Promise((resolve, reject) => {
@@ -37,21 +37,21 @@ export class Calls {
     })
   }
 
-  /** The answer to one came. */
+  /** Settles a call with the received answer. */
   settle (cid: number, error: unknown, data: unknown): void {
     const call = this.#open.get(cid)
     this.#open.delete(cid)
     call?.settle(error, data)
   }
 
-  /** The connection is gone. */
+  /** Rejects all calls, because the connection has ended. */
   abort (): void {
     for (const { event, abort } of this.#open.values()) abort(abortedCall(event))
     this.#open.clear()
   }
 }
 
-/** Nothing can be asked on a connection that is closed. */
+/** Creates the error of a call on a closed connection. */
 export function abortedCall (event: string): Error {
   return scError('SC_ERR_BAD_CONNECTION', [event])
 }

@@ -1,12 +1,12 @@
 import type { ScTestChannel } from '../../types/testing.js'
 import type { Mailbox } from './mailbox.js'
 
-/** What a channel needs of its client. */
+/** The part of a client that its channels use. */
 export interface ChannelPort {
   call (event: string, data: unknown): Promise<unknown>
 }
 
-/** A client's subscription. */
+/** A subscribed channel of a test client. */
 export class TestChannel implements ScTestChannel<unknown> {
   state: ScTestChannel<unknown>['state'] = 'subscribed'
   kicked: string | undefined

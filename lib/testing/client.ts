@@ -13,10 +13,10 @@ import { Mailbox } from './mailbox.js'
 
 export interface ClientOptions {
   protocol: ProtocolVersion
-  /** Milliseconds. */
+  /** Milliseconds to wait for the handshake, an answer, or the next message. */
   timeout: number
   pong: boolean
-  /** Whether channels are named by a pattern and its parameters. */
+  /** Whether channels are given as a pattern with parameters. */
   patterns: boolean
   sign: (claims: ScAuthToken) => Promise<string>
 }
@@ -28,7 +28,7 @@ interface Status {
   authError?: unknown
 }
 
-/** What the server sends, as far as it is looked at. */
+/** The fields of the server's packets that the client reads. */
 interface Packet {
   rid?: unknown
   error?: unknown
@@ -37,7 +37,7 @@ interface Packet {
   cid?: unknown
 }
 
-/** The data of the protocol's own events. */
+/** The data of the protocol's reserved events. */
 interface ProtocolData {
   channel: string
   data: unknown
@@ -45,7 +45,7 @@ interface ProtocolData {
   token: string
 }
 
-/** A client of either protocol over a websocket, without reconnects: what happens is what the test made happen. */
+/** A client of either protocol version over a websocket. It does not reconnect, so that tests control everything that happens. */
 export class TestClient implements ScTestClient<UserData> {
   readonly protocol: ProtocolVersion
   readonly raw: Mailbox<string>
@@ -79,7 +79,7 @@ export class TestClient implements ScTestClient<UserData> {
     })
   }
 
-  /** The first packet of a connection. @throws what the server refuses it with */
+  /** Sends the handshake, the first packet of a connection. @throws the server's error when the server refuses it */
   async handshake (signedToken: string | null): Promise<void> {
     this.signedAuthToken = signedToken
     const status = await this.call('#handshake', { authToken: signedToken }) as Status
@@ -122,7 +122,7 @@ export class TestClient implements ScTestClient<UserData> {
     return this
   }
 
-  /** Sends an event that asks for an answer. */
+  /** Sends an event and waits for the answer. */
   call (event: string, data: unknown, timeout: number = this.#options.timeout): Promise<unknown> {
     if (this.state === 'closed') return Promise.reject(abortedCall(event))
     return this.#calls.open(event, timeout, (cid) => this.#packet({ event, data, cid }))
@@ -133,7 +133,7 @@ export class TestClient implements ScTestClient<UserData> {
   async subscribe (pattern: string, ...args: unknown[]): Promise<TestChannel> {
     const name = this.#nameOf(pattern, args)
     const options: ScTestSubscribeOptions = args[0] ?? {}
-    // A message may be right behind the answer.
+    // The first message may arrive directly after the answer.
     const messages = this.#mailboxOf(name)
     messages.reopen()
     await this.call('#subscribe', { channel: name, ...options })
@@ -222,7 +222,7 @@ export class TestClient implements ScTestClient<UserData> {
   }
 
   #onMessage (text: string): void {
-    // Until the server knows the version it sends both pings; the other one is no packet, as with the real clients.
+    // Until the server knows the version it sends both kinds of pings. As in real clients, the other one is not a packet.
     const { ping, pong } = dialects[this.protocol]
     if (text === ping) {
       if (this.#options.pong) this.#ws.send(pong)

@@ -11,8 +11,8 @@ import { upgrade } from './upgrade.js'
 const optionNames = ['protocol', 'headers', 'token', 'path', 'remoteAddress', 'contract', 'timeout', 'pong']
 
 /**
- * A connected client without a network: what Fastify's `inject` is for requests. The application need not listen. Upgrade,
- * hooks, handshake, validation and close are the real ones; `app.close()` ends the client too.
+ * Connects a client without a network, like Fastify's `inject` for requests. The application does not have to listen. Upgrade,
+ * hooks, handshake, validation and close are the real ones. `app.close()` also closes the client.
  *
  * ```ts
  * const client = await injectSC(app, { token: { sub: 'ada' }, contract: { events, channels } })
@@ -22,7 +22,7 @@ const optionNames = ['protocol', 'headers', 'token', 'path', 'remoteAddress', 'c
  * ```
  *
  * @throws SC_ERR_UPGRADE_REFUSED with `statusCode`, `headers` and `body` when a hook, the origin check or a limit refuses the upgrade
- * @throws the server's error when a `handshakeSC` hook refuses; its `data.code` is the close code
+ * @throws the server's error when a `handshakeSC` hook refuses the handshake; its `data.code` is the close code
  */
 export async function injectSC<const C extends ScTestContract | undefined = undefined> (app: FastifyInstance, options: InjectOptions<C> = {}): Promise<ScTestClient<C>> {
   const { protocol = 2, headers = {}, token, remoteAddress = '127.0.0.1', contract, timeout = 5_000, pong = true } = options
@@ -30,7 +30,7 @@ export async function injectSC<const C extends ScTestContract | undefined = unde
     if (!optionNames.includes(name)) throw scError('SC_ERR_OPTIONS', [`injectSC has no option "${name}"; expected some of ${optionNames.join(', ')}`])
   }
   if (protocol !== 1 && protocol !== 2) throw scError('SC_ERR_OPTIONS', [`Option protocol: expected 1 or 2, got ${JSON.stringify(protocol)}`])
-  // A context within the application can no longer be asked to get ready once it is.
+  // `ready()` of a child context cannot be called once the application is ready.
   if ((app.scServer as ScServer | undefined)?.isReady !== true) await app.ready()
   if (!app.hasDecorator('scServer')) throw scError('SC_ERR_OPTIONS', ['injectSC expects an application with fastify-socketcluster registered'])
 
@@ -41,7 +41,7 @@ export async function injectSC<const C extends ScTestContract | undefined = unde
     headers,
     remoteAddress,
     timeout,
-    // The first messages may come with the upgrade.
+    // The first messages may arrive together with the upgrade's response.
     onSocket (ws: WebSocket) {
       client = new TestClient(ws, {
         protocol,
@@ -61,12 +61,12 @@ export async function injectSC<const C extends ScTestContract | undefined = unde
   return client as ScTestClient<C>
 }
 
-/** A token as the server itself would give it. */
+/** Signs a token as the server itself would. */
 async function sign ({ scServer }: FastifyInstance, claims: ScAuthToken): Promise<string> {
   const { auth, signatureKey, options } = scServer
   return await new Promise((resolve, reject) => {
     const lifetime = claims.exp === undefined ? { expiresIn: options.authDefaultExpiry } : {}
-    // A token that a test gives another purpose keeps it.
+    // An audience in the test's claims is kept.
     const purpose = typeof options.authAudience === 'string' ? { aud: options.authAudience } : {}
     const returned = auth.signToken({ ...purpose, ...claims }, signatureKey, { async: options.authSignAsync, ...lifetime }, (err, signed) => {
       if (err !== null) reject(err)

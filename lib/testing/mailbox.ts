@@ -5,7 +5,7 @@ interface Waiting<T> {
   settle (result: IteratorResult<T, undefined>): void
 }
 
-/** Keeps what came until it is read. */
+/** Keeps received items until they are read. */
 export class Mailbox<T> implements ScMailbox<T> {
   readonly #all: T[] = []
   readonly #what: string
@@ -15,8 +15,8 @@ export class Mailbox<T> implements ScMailbox<T> {
   #ended = false
 
   /**
-   * @param what named in errors
-   * @param timeout milliseconds that `next` waits by default
+   * @param what the name of the items in errors
+   * @param timeout the default timeout of `next`, in milliseconds
    */
   constructor (what: string, timeout: number) {
     this.#what = what
@@ -36,14 +36,14 @@ export class Mailbox<T> implements ScMailbox<T> {
     waiting.settle({ done: false, value })
   }
 
-  /** Nothing comes any more; what is there can still be read. */
+  /** Ends the mailbox. Items that it already has can still be read. */
   end (): void {
     this.#ended = true
     for (const waiting of this.#waiting) waiting.settle({ done: true, value: undefined })
     this.#waiting = []
   }
 
-  /** It may get more again. */
+  /** Opens an ended mailbox again for new items. */
   reopen (): void {
     this.#ended = false
   }
@@ -69,7 +69,7 @@ export class Mailbox<T> implements ScMailbox<T> {
     }
   }
 
-  /** Settles at once if it can. */
+  /** Settles immediately if an item is available or the mailbox has ended. */
   #take (settle: Waiting<T>['settle']): Waiting<T> | null {
     if (this.#read < this.#all.length) {
       settle({ done: false, value: this.#all[this.#read++] as T })

@@ -1,10 +1,10 @@
 import type { Broker, BrokerSink, BrokerState } from '../../types/broker.js'
 
-/** A node of the suite: a started broker and what it said. */
+/** A node of the suite: a started broker, and everything that it passed to its sink. */
 export class SuiteNode {
   readonly publications: Array<[channel: string, data: string]> = []
   readonly controls: Array<[message: string, fromNode: string]> = []
-  /** States and gaps in their order. */
+  /** States and gaps, in order. */
   readonly events: string[] = []
   onPublication: ((channel: string, data: string) => void) | null = null
   state: BrokerState = 'down'

@@ -9,26 +9,26 @@ export interface UpgradeOptions {
   path: string
   headers: Record<string, string>
   remoteAddress: string
-  /** Milliseconds. */
+  /** Milliseconds to wait for the upgrade. */
   timeout: number
-  /** Called before anything can come. */
+  /** Called before the server can send anything. */
   onSocket: (ws: WebSocket) => void
 }
 
-/** Of an answer that is no upgrade, so much is read for the error. */
+/** The maximum size of the response body that an error contains when the server refuses the upgrade. */
 const maxBody = 65_536
 
 /**
- * A websocket through the application's own HTTP server, which takes any stream for a connection: its parser, Fastify's routing
- * and hooks, and the upgrade are the real ones.
+ * Opens a websocket through the application's own HTTP server, which accepts any stream as a connection. The HTTP parser,
+ * Fastify's routing and hooks, and the upgrade are the real ones.
  *
  * @throws SC_ERR_UPGRADE_REFUSED with `statusCode`, `headers` and `body` when the server answers with anything but an upgrade
  */
 export async function upgrade (app: FastifyInstance, { path, headers, remoteAddress, timeout, onSocket }: UpgradeOptions): Promise<WebSocket> {
   const wire = createWire(app.server, { remoteAddress, remotePort: 49_152, remoteFamily: remoteAddress.includes(':') ? 'IPv6' : 'IPv4' })
-  // A TLS server hands the decrypted connection to its HTTP part by this event.
+  // A TLS server passes the decrypted connection to its HTTP part through this event.
   app.server.emit((app.server as unknown) instanceof TlsServer ? 'secureConnection' : 'connection', wire.server)
-  // `Host` is the one that clients of this machine send, so that `origins: 'same-host'` counts as usual.
+  // The `Host` is `localhost`, as from clients on this machine, so that `origins: 'same-host'` works as usual.
   const ws = new WebSocket(`ws://localhost${path.startsWith('/') ? path : `/${path}`}`, {
     createConnection: () => wire.client as never,
     headers,
@@ -41,7 +41,7 @@ export async function upgrade (app: FastifyInstance, { path, headers, remoteAddr
       timer = setTimeout(() => reject(scError('SC_ERR_NOTHING_CAME', ['answer to the upgrade', timeout])), timeout)
       ws.once('open', () => resolve(ws))
       ws.once('unexpected-response', (_request, response) => { refusal(response).then(reject, reject) })
-      // It stays: what ends the connection later is told by its close.
+      // The listener stays, so that a later error does not throw; the `close` event reports the end.
       ws.on('error', reject)
     })
   } catch (err) {

@@ -1,21 +1,21 @@
 import { Duplex } from 'node:stream'
 
-/** What a server can ask a connection. */
+/** The address of a connection that the server reads. */
 export interface WireAddress {
   remoteAddress: string
   remotePort: number
   remoteFamily: 'IPv4' | 'IPv6'
 }
 
-/** One end of a connection inside the process. As on a network, the other end gets what is written in a later turn. */
+/** One end of a connection inside the process. As on a network, the other end receives written data in a later turn. */
 class Wire extends Duplex {
   peer!: Wire
   #ended = false
-  // An open connection keeps a process alive. In milliseconds; it never matters when it runs.
+  // Keeps the process alive while the connection is open. The interval has no other effect.
   readonly #alive = setInterval(() => {}, 0x7fffffff)
 
   constructor () {
-    // As sockets of an HTTP server: when the other end is done, so is this one.
+    // As with sockets of an HTTP server, this end closes when the other end closes.
     super({ allowHalfOpen: false })
   }
 
@@ -32,7 +32,7 @@ class Wire extends Duplex {
     })
   }
 
-  /** All at once, so that what was written before a `destroy()` is on its way, as it is on a network. */
+  /** Writes all chunks at once, so that data written before a `destroy()` still arrives, as on a network. */
   override _writev (chunks: Array<{ chunk: Buffer }>, callback: (err?: Error | null) => void): void {
     this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'buffer' as BufferEncoding, callback)
   }
@@ -57,10 +57,10 @@ class Wire extends Duplex {
   }
 }
 
-/** A connection: its two ends, of which the server's has an address. */
+/** Creates a connection and returns its two ends. The server's end has an address. */
 export function createWire (httpServer: object, address: WireAddress): { client: Duplex, server: Duplex } {
   const client = new Wire()
-  // A server that speaks HTTP/2 too asks what was agreed on: nothing, so it is HTTP/1.1.
+  // A server with HTTP/2 reads the negotiated protocol; `false` means none, so it uses HTTP/1.1.
   const server = Object.assign(new Wire(), address, { server: httpServer, alpnProtocol: false })
   client.peer = server
   server.peer = client
