@@ -163,6 +163,7 @@ t.test('it is quiet when no action waits and no answer is owed', async (t) => {
   activity.endOwing()
   await again
   const other = activity.beginWaiting(null)
+  t.equal(activity.isQuiet, false, 'an action waits')
   const last = activity.whenQuiet()
   activity.endWaiting(other)
   await last
