@@ -28,17 +28,18 @@ export function sourcesOf (folder) {
 }
 
 /**
- * The files of tests of a folder. Those without a server come first: they notice most changes in milliseconds, where those with one
- * may wait for what never comes.
+ * The files of tests of a folder. Those without an application come first, then those without a port: they notice most changes in
+ * milliseconds, where the others may wait for what never comes.
  */
 export function testsOf (folder) {
   const own = `test/${folder}`
   const files = [...(existsSync(`${root}${own}`) ? filesOf(own, '.test.ts').filter((file) => !slow.has(file) && staysHere(file)) : []), ...folders[folder]]
-  return [...files.filter((file) => !hasServer(file)), ...files.filter(hasServer)]
+  return files.map((file) => ({ file, cost: cost(file) })).sort((a, b) => a.cost - b.cost).map(({ file }) => file)
 }
 
-function hasServer (file) {
-  return /helpers\/(serve|app)\.js/.test(readFileSync(`${root}${file}`, 'utf8'))
+function cost (file) {
+  const text = readFileSync(`${root}${file}`, 'utf8')
+  return /helpers\/(serve|app)\.js/.test(text) ? 2 : /helpers\/jwt-engine\.js/.test(text) ? 1 : 0
 }
 
 /** Whether a test runs the code in its own process: the one that is attacked has no mutants. */

@@ -14,6 +14,13 @@ register('./tap-of-run.js', import.meta.url)
 
 // Tests may have a clock of their own.
 const now = performance.now.bind(performance)
+const { setTimeout, clearTimeout } = globalThis
+
+/**
+ * Milliseconds for a test that waits for what a change keeps from coming. It fails before Stryker's own limit, so that the process
+ * can go on: a new one takes longer than most tests.
+ */
+const patience = 3_000
 
 /** What the instrumented code and Stryker share. */
 const shared = globalThis.__stryker__ ??= {}
@@ -47,12 +54,12 @@ class InProcessRunner {
     shared.hitCount = hitLimit === undefined ? undefined : 0
     const activate = () => { shared.activeMutant = activeMutant.id }
     if (mutantActivation === 'static') activate()
-    const result = await this.#run({ disableBail, activate, testFilter })
+    const result = await this.#run({ disableBail, activate, testFilter, limit: patience })
     return toMutantRunResult(determineHitLimitReached(shared.hitCount, hitLimit) ?? result)
   }
 
   /** @param activate called when the files are loaded, before their tests run */
-  async #run ({ disableBail, activate = () => {}, testFilter }) {
+  async #run ({ disableBail, activate = () => {}, testFilter, limit }) {
     const run = this.#runs++
     const wanted = testFilter === undefined ? null : new Set(testFilter)
     const results = []
@@ -90,7 +97,7 @@ class InProcessRunner {
           began = now()
           onFault = (err) => t.fail(err)
           shared.currentTestId = id
-          await body(t)
+          await inTime(body(t), limit)
         }).then(({ ok, failures }) => {
           if (began !== undefined) report(id, file, began, ok ? undefined : describe(failures))
         })
@@ -113,6 +120,18 @@ class InProcessRunner {
       if (fault !== undefined) report(file, file, began, fault)
     }
     return { status: DryRunStatus.Complete, tests: results }
+  }
+}
+
+/** @param limit milliseconds; none where nothing is changed */
+async function inTime (running, limit) {
+  if (limit === undefined) return running
+  let timer
+  const late = new Promise((resolve, reject) => { timer = setTimeout(() => reject(new Error(`took more than ${limit} ms`)), limit) })
+  try {
+    await Promise.race([running, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 
