@@ -7,11 +7,11 @@ import { type Cleanup, Inbox } from './raw.js'
 import { type Served, serve } from './serve.js'
 
 export interface App extends Served {
-  /** What was logged, a line each. */
+  /** The log lines. */
   logs: any[]
 }
 
-/** An application with the plugin on a free port, and what it logs. */
+/** Starts an application with the plugin on a free port and records its log. */
 export async function startApp (t: Cleanup, options: ScPluginOptions = {}, setUp?: (app: FastifyInstance) => unknown, fastifyOptions: FastifyServerOptions = {}): Promise<App> {
   const logs: any[] = []
   const stream = new Writable({
@@ -24,7 +24,7 @@ export async function startApp (t: Cleanup, options: ScPluginOptions = {}, setUp
   return Object.assign(served, { logs })
 }
 
-/** One face over both generations of clients, as far as tests need it. `raw` is the client itself. */
+/** A common interface of both generations of clients. `raw` is the client itself. */
 export interface Client {
   readonly generation: 14 | 20
   readonly raw: any
@@ -33,16 +33,19 @@ export interface Client {
   readonly state: string
   call (event: string, data?: unknown): Promise<any>
   emit (event: string, data?: unknown): void
-  /** Listens to an application's event; `answer(data, res)` gets an answerer with two arguments. */
+  /** Listens to an event of the application. The handler answers with `res(err, data)`. */
   on (event: string, handler: (data: any, res: (err?: unknown, data?: unknown) => void) => void): void
-  /** Settles when the subscription holds, rejects when it failed. Messages are kept from then on. */
+  /**
+   * Subscribes to a channel. Settles when the server accepted the subscription, rejects when it failed. Messages are queued from
+   * then on.
+   */
   subscribe (channel: string, options?: object): Promise<void>
   unsubscribe (channel: string): void
   isSubscribed (channel: string): boolean
   publish (channel: string, data?: unknown): Promise<any>
-  /** The next message of a channel. */
+  /** Resolves with the next message of a channel. */
   next (channel: string): Promise<any>
-  /** The next event of the client's own, as the list of the values it carries. Listens from the connect on. */
+  /** Resolves with the arguments of the client's next local event, as an array. Events are queued from the connect on. */
   nextEvent (name: 'error' | 'connect' | 'disconnect' | 'connectAbort' | 'authenticate' | 'deauthenticate' | 'kickOut' | 'raw' | 'subscribeFail' | 'subscribe'): Promise<any>
   authenticate (signed: string | null): Promise<any>
   deauthenticate (): Promise<void>
@@ -77,7 +80,7 @@ function common (raw: any, generation: 14 | 20, inboxes: Map<string, Inbox<any>>
 
 const defaults = { hostname: '127.0.0.1', autoReconnect: false, multiplex: false, authTokenName: 'sc' }
 
-/** A client of generation 14; settles when it is connected, or with `{ wait: false }` at once. */
+/** Creates a client of generation 14. Settles when it is connected, or immediately with `{ wait: false }`. */
 export const connect14: Connect = async (t, app, { wait = true, ...options } = {}) => {
   const raw = client14.create({ ...defaults, port: app.port, autoConnect: false, ...ownStore(), ...options })
   const face = common(raw, 14, new Map())
@@ -110,7 +113,7 @@ export const connect14: Connect = async (t, app, { wait = true, ...options } = {
   return client
 }
 
-/** A client of generation 20; settles when it is connected, or with `{ wait: false }` at once. */
+/** Creates a client of generation 20. Settles when it is connected, or immediately with `{ wait: false }`. */
 export const connect20: Connect = async (t, app, { wait = true, ...options } = {}) => {
   const raw = client20.create({ ...defaults, port: app.port, autoConnect: false, ...ownStore(), ...options })
   const face = common(raw, 20, new Map())
@@ -153,14 +156,14 @@ export const connect20: Connect = async (t, app, { wait = true, ...options } = {
   return client
 }
 
-/** Both generations, for tests that run over each. */
+/** Both generations, for tests that run with each of them. */
 export const generations: ReadonlyArray<[generation: 14 | 20, connect: Connect]> = [[14, connect14], [20, connect20]]
 
 async function follow (stream: AsyncIterable<any>, each: (value: any) => void): Promise<void> {
   for await (const value of stream) each(value)
 }
 
-/** Clients of one process share a store for their tokens unless each has its own. */
+/** Returns a token store of its own for a client. By default all clients of a process share one. */
 export function ownStore (): { authEngine: object } {
   const tokens = new Map<string, string>()
   return {

@@ -1,4 +1,4 @@
-// Hostile input against a process of its own: after each attack it must be alive, unpolluted, and count right.
+// Attacks a server process with hostile input. After each attack it must be alive, have clean prototypes and correct counters.
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -12,12 +12,15 @@ import { bestOf } from './waiting.js'
 type Version = 1 | 2
 export type Test = Cleanup & typeof t
 
-/** How long a fresh client may take to shake hands and get an echo; `tolerance` times as long on a machine that is busy with other tests, not counting when this process could not run. */
+/**
+ * Milliseconds within which a new client must complete its handshake and get an echo. On a machine that is busy with other tests
+ * `tolerance` times as long, without the time in which this process could not run.
+ */
 const aliveWithin = 200
-/** How many times as long as on a quiet machine something may take. */
+/** The factor by which operations may be slower than on an idle machine. */
 export const tolerance = 5
 
-/** The attacked process, with all of its servers. */
+/** The attacked process with all its servers. */
 export class Attacked {
   readonly child: ChildProcess
   ports!: Record<ServerName, number>
@@ -27,7 +30,7 @@ export class Attacked {
     this.child = fork(fileURLToPath(new URL('attacked-servers.ts', import.meta.url)), { execArgv: [...process.execArgv, '--expose-gc'] })
   }
 
-  /** Settles when its servers listen. */
+  /** Starts the process. Settles when its servers listen. */
   static async start (t: Cleanup): Promise<Attacked> {
     const attacked = new Attacked()
     t.teardown(() => attacked.child.kill('SIGKILL'))
@@ -58,13 +61,16 @@ export class Attacked {
     return (await this.report()).stats[server]
   }
 
-  /** Megabytes of memory over what there was; what the system and the collector are late with is waited for. */
+  /**
+   * Resolves with the growth of memory in megabytes, after waiting for the operating system and the garbage collector to release
+   * it.
+   */
   grownBy (before: number, limit: number): Promise<number> {
     return bestOf(5, async () => ((await this.ask({ ask: 'collect' })).rss - before) / 1024 / 1024, (grown) => grown < limit)
   }
 }
 
-/** Makes clients of one version. */
+/** Creates clients of one protocol version. */
 export class Clients {
   constructor (readonly t: Cleanup, readonly attacked: Attacked, readonly version: Version) {}
 
@@ -72,7 +78,7 @@ export class Clients {
     return RawClient.open(this.t, this.attacked.ports[server], { version: this.version, ...options })
   }
 
-  /** A client whose version the server knows. */
+  /** Connects a client and waits until the server knows its protocol version. */
   async connect (server: ServerName = 'main', options: RawOptions & { authToken?: unknown } = {}): Promise<RawClient> {
     const client = await RawClient.connect(this.t, this.attacked.ports[server], { version: this.version, ...options })
     client.send(this.version === 1 ? '#2' : '')
@@ -90,12 +96,12 @@ export class Clients {
 
 export interface Attack {
   what: string
-  /** Versions it is made in; both unless it makes no difference. */
+  /** The protocol versions to run the attack with. Default: both. */
   versions?: readonly Version[]
   run (t: Test, clients: Clients): Promise<void>
 }
 
-/** Tests of attacks, one after the other, and of what is left of them in the end. */
+/** Runs attacks as tests, one after the other, and checks at the end that nothing of them is left. */
 export function attack (test: typeof t, attacked: Attacked, attacks: Attack[]): void {
   const times: string[] = []
 
@@ -106,7 +112,7 @@ export function attack (test: typeof t, attacked: Attacked, attacks: Attack[]): 
         await run(t as Test, new Clients(t, attacked, version))
         const took = Date.now() - start
 
-        // Alive: a fresh client shakes hands and gets an echo.
+        // The process is alive if a new client completes its handshake and gets an echo.
         let echoed: unknown
         const alive = await bestOf(5, async () => {
           const watch = new Stopwatch()
@@ -145,7 +151,7 @@ export function attack (test: typeof t, attacked: Attacked, attacks: Attack[]): 
 
 export const publish = (channel: string, data: unknown = 1): object => ({ event: '#publish', data: { channel, data } })
 
-/** Sends messages, each of which may end its connection. @returns how it ended, or the answer to the call `x` */
+/** Sends a message that may end its connection. @returns how the connection ended, or the answer to the call `x` */
 export async function outcome (clients: Clients, server: ServerName, message: string | Buffer): Promise<any> {
   const client = await clients.connect(server)
   client.ws.send(message, () => {})

@@ -1,4 +1,4 @@
-// The process that the hostile clients attack: servers with different options, and a reporter over IPC.
+// The process that hostile clients attack: servers with different options. It reports its state over IPC.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { ScRefusal, memoryBroker, type Broker, type ScPluginOptions, type ScStats } from '../../lib/index.js'
@@ -8,22 +8,22 @@ import { serve, type Served } from './serve.js'
 export const serverNames = ['main', 'open', 'deflate', 'impatient', 'full', 'budget', 'slow', 'origin'] as const
 export type ServerName = typeof serverNames[number]
 
-/** What the process says about itself. */
+/** The state of the process. */
 export interface Report {
   uncaught: string[]
-  /** Keys that somebody left on `Object.prototype`. */
+  /** Keys that were added to `Object.prototype`. */
   polluted: string[]
-  /** Resident and heap bytes. */
+  /** Resident memory in bytes; `heap` is the heap in bytes. */
   rss: number
   heap: number
-  /** Microseconds of CPU so far. */
+  /** The CPU time so far in microseconds. */
   cpu: number
-  /** Sockets of each server whose count and map differ. */
+  /** The servers with a socket count that differs from their map of sockets. */
   miscounted: string[]
-  /** How often the broker of `open` was asked to subscribe a channel that it delivered already. */
+  /** The number of subscribe calls to the broker of `open` for a channel that it already delivered. */
   doubleSubscribes: number
   stats: Record<ServerName, ScStats>
-  /** Errors that were kept from clients and written to the log. */
+  /** Errors that were hidden from clients and logged. */
   logged: string[]
 }
 
@@ -40,7 +40,7 @@ let doubleSubscribes = 0
 let stopping = false
 let inject: (channel: string, text: string) => void = () => {}
 
-/** Counts what the broker is asked for. */
+/** Creates a broker that counts the calls of its methods. */
 function countingBroker (delay: number): Broker {
   const memory = memoryBroker()
   const subscribed = new Set<string>()
@@ -48,7 +48,7 @@ function countingBroker (delay: number): Broker {
     name: memory.name,
     shared: false,
     start (sink, node) {
-      // The broker of `open`: it has no delay.
+      // Only the broker of `open` has no delay.
       if (delay === 0) inject = (channel, text) => sink.publication(channel, text)
       return memory.start(sink, node)
     },
@@ -106,7 +106,7 @@ await start('slow', { hookTimeout: 250, handlerTimeout: 250, inboundRate: 0, aut
   const misbehave = ({ data }: { data?: any }): void | Promise<void> => {
     const mistake = data?.mistake as string | undefined
     if (mistake === undefined) return wait()
-    // What hooks may do wrong is what handlers may do wrong, without an answer.
+    // Hooks make the same mistakes as handlers, without an answer.
     return mistakes[mistake]!(undefined, () => {}) as void
   }
   for (const line of ['subscribe', 'publishIn', 'emit'] as const) app.scHook(line, misbehave)
@@ -114,7 +114,7 @@ await start('slow', { hookTimeout: 250, handlerTimeout: 250, inboundRate: 0, aut
 })
 await start('origin', { origins: 'https://good.example' })
 
-// Nobody is left to attack it; when it was asked to stop it has to end by itself.
+// Exit when the test process is gone. After a request to stop, the process must end by itself.
 process.on('disconnect', () => { if (!stopping) process.exit(1) })
 process.on('message', (question: Question & { id: number }) => {
   answer(question).then((result) => process.send!({ id: question.id, result }), (err: unknown) => process.send!({ id: question.id, error: String(err) }))
@@ -126,7 +126,7 @@ async function answer (question: Question): Promise<unknown> {
     case 'report':
       return report()
     case 'collect':
-      // What the helper collected is not the server's.
+      // The warnings that the helper collected are not memory of the server.
       for (const { warnings } of Object.values(servers)) warnings.length = 0
       globalThis.gc?.()
       return report()

@@ -8,17 +8,17 @@ interface Cleanup {
   teardown (fn: () => Promise<void> | void): void
 }
 
-/** A user of a browser of their own, as far as storage goes. */
+/** Opens a browser context with its own storage, like a separate user. */
 export type OpenBrowser = (options?: BrowserContextOptions) => Promise<BrowserContext>
 
-/** A headless Chromium, or `null` when the machine has none. `SC_CHROMIUM` names one that is not in its usual place. */
+/** Starts a headless Chromium; `null` if none is installed. `SC_CHROMIUM` is the path of one outside the usual places. */
 export async function startChromium (t: Cleanup): Promise<OpenBrowser | null> {
   const executablePath = [process.env.SC_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(isExecutable)
   if (executablePath === undefined) {
     if (process.env.SC_REQUIRE_SERVERS === '1') throw new Error('expected a Chromium, got none at its usual places; name it by SC_CHROMIUM')
     return null
   }
-  // Without these it looks up hosts of its makers with every start.
+  // Without these arguments Chromium looks up hosts of its vendor at every start.
   const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage']
   const browser = await chromium.launch({ executablePath, args })
   t.teardown(() => browser.close())
@@ -29,7 +29,7 @@ export async function startChromium (t: Cleanup): Promise<OpenBrowser | null> {
   }
 }
 
-/** A folder for a test's files. `SC_SCREENSHOTS` names one that is kept. */
+/** Returns a folder for a test's files. `SC_SCREENSHOTS` is the path of a folder to keep. */
 export async function screenshotFolder (t: Cleanup): Promise<string> {
   const kept = process.env.SC_SCREENSHOTS
   if (kept !== undefined) return kept

@@ -7,7 +7,7 @@ interface FakeTimer {
   unref (): FakeTimer
 }
 
-/** `setTimeout`, `setInterval` and `performance.now()` that go on only when a test says so, until it ends. */
+/** Replaces `setTimeout`, `setInterval` and `performance.now()` until the test ends. Time only advances when the test says so. */
 export class Clock {
   now = 10_000
   readonly #timers = new Set<FakeTimer>()
@@ -33,10 +33,10 @@ export class Clock {
     })
   }
 
-  /** Timers that are armed. */
+  /** The number of active timers. */
   get armed (): number { return this.#timers.size }
 
-  /** Goes on, timer by timer; what waits for promises goes on after each. */
+  /** Advances the time, timer by timer. Pending promise callbacks run after each timer. */
   async advance (milliseconds: number): Promise<void> {
     for (const end = this.now + milliseconds; ;) {
       const next = [...this.#timers].filter(({ due }) => due <= end).sort((a, b) => a.due - b.due)[0]
@@ -47,7 +47,7 @@ export class Clock {
     }
   }
 
-  /** The process is busy for so long: each timer that is due runs once, late. */
+  /** Simulates a blocked event loop: afterwards each due timer runs once, late. */
   async stall (milliseconds: number): Promise<void> {
     this.now += milliseconds
     for (const timer of [...this.#timers]) if (timer.due <= this.now) this.#fire(timer)

@@ -1,4 +1,4 @@
-// Serves all kinds of clients, closes, and ends by itself when nothing is left that keeps a process alive.
+// Serves all kinds of clients, closes, and exits by itself when nothing keeps the process alive any more.
 import { once } from 'node:events'
 import { RawClient, NetClient } from './raw.js'
 import { serve } from './serve.js'
@@ -23,8 +23,8 @@ const watch = new Stopwatch()
 await app.close()
 const took = watch.stop()
 await client.closed
-// The event loop closes handles in the turn after.
+// The event loop closes handles in the next turn.
 for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
-// Timers and sockets only: the pipes of a child process stay.
+// Only timers and sockets count: the pipes of a child process stay open.
 const left = process.getActiveResourcesInfo().filter((name) => !/Pipe|TTY|Immediate|FSReqPromise|FSReqCallback|MessagePort|CloseReq|WriteWrap|ShutdownWrap/.test(name))
 process.stdout.write(JSON.stringify({ left, took, clients: sc.clientsCount, pending: sc.pendingClientsCount }) + '\n')

@@ -1,4 +1,4 @@
-// The default auth engine in an application of its own, with what tokens are made of.
+// The default auth engine in an application of its own, and helpers to create tokens.
 import { createHmac } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -12,7 +12,7 @@ export const SECRET = 'a secret of more than thirty-two bytes'
 
 export interface LogLine { level: number, msg: string, [field: string]: unknown }
 
-/** An application whose log lines are kept. */
+/** Creates an application that records its log lines. */
 export function newApp (t: Test): { app: FastifyInstance, warnings: () => LogLine[] } {
   const lines: LogLine[] = []
   const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
@@ -20,7 +20,7 @@ export function newApp (t: Test): { app: FastifyInstance, warnings: () => LogLin
   return { app, warnings: () => lines.filter((line) => line.level === 40) }
 }
 
-/** Registers the engine as the plugin does: in the context of the application, decided at `onReady`. */
+/** Registers the engine like the plugin: in the context of the application; the keys are resolved in `onReady`. */
 export function sc (app: FastifyInstance, options: ScPluginOptions, set: (engine: JwtEngine) => void): void {
   app.register(fp(async (instance) => {
     const engine = await createJwtEngine(instance, options)
@@ -54,7 +54,7 @@ export function outcome<R> (fn: () => R): { value?: R, error?: { name: string, m
 }
 
 export const b64 = (value: unknown) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
-/** A token with any header and payload, and a signature that is right. */
+/** Creates a token with any header and payload and a valid signature. */
 export function forge (header: unknown, payload: unknown, secret: string = SECRET): string {
   const input = `${b64(header)}.${b64(payload)}`
   return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`

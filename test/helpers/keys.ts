@@ -1,4 +1,4 @@
-// Key pairs as PEM, made once: an RSA key takes up to a second.
+// Key pairs in PEM format. They are generated once, because an RSA key takes up to a second.
 import { generateKeyPairSync, type KeyPairKeyObjectResult } from 'node:crypto'
 
 export interface PemPair {
@@ -20,7 +20,7 @@ const ec384 = ec('P-384')
 const ec512 = ec('P-521')
 export const ed25519 = pem(generateKeyPairSync('ed25519'))
 
-/** A pair for each algorithm that needs one. */
+/** A key pair for each asymmetric algorithm. */
 export const pairs: Readonly<Record<string, PemPair>> = Object.fromEntries([
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'].map((algorithm) => [algorithm, rsa]), ['ES256', ec256], ['ES384', ec384], ['ES512', ec512]
 ])

@@ -6,7 +6,7 @@ function circular (): Error {
   return error
 }
 
-/** Everything that a handler may do wrong, by event name. */
+/** The mistakes that a handler can make, by event name. */
 export const mistakes: Record<string, (data: any, res: (err?: unknown, data?: unknown) => void) => unknown> = {
   throws: () => { throw new Error('password=hunter2 in /srv/app.js') },
   rejects: async () => { throw new Error('password=hunter2') },

@@ -6,16 +6,16 @@ interface Cleanup {
   teardown (fn: () => Promise<void> | void): void
 }
 
-/** A program that was started, and the line of its output that was waited for. */
+/** A started program, and the line of its output that the start waited for. */
 export interface Program {
   line: RegExpMatchArray
-  /** Asks it to end. @returns its exit code */
+  /** Asks the program to exit. @returns its exit code */
   stop (): Promise<number | null>
 }
 
-/** Starts a Node.js program and waits until a line of its output fits. What it says is in the error when it ends before. */
+/** Starts a Node.js program and waits for a matching line of its output. If it exits before, the error contains its output. */
 export async function startProgram (t: Cleanup, args: string[], fits: RegExp, env: NodeJS.ProcessEnv = {}): Promise<Program> {
-  // The test's own loader and coverage are not for it.
+  // The program must not use the test's loader and coverage.
   const { NODE_OPTIONS, NODE_V8_COVERAGE, TAP, ...rest } = process.env
   const child = spawn(process.execPath, args, { env: { ...rest, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const exit = once(child, 'exit')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
-/** A TCP proxy whose connections a test can cut, or let fall silent. */
+/** A TCP proxy. Tests can reset its connections or make them silent. */
 export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<[near: Socket, far: Socket]>()
@@ -20,7 +20,7 @@ export class TcpProxy {
     return this
   }
 
-  /** Resets every connection. New ones work. */
+  /** Resets all connections. New connections work. */
   cut (): void {
     for (const [near, far] of this.#pairs) {
       near.resetAndDestroy()
@@ -28,13 +28,13 @@ export class TcpProxy {
     }
   }
 
-  /** Nothing passes any more in any direction, and nobody is told; new connections are taken and stay silent too. */
+  /** Stops forwarding in both directions without closing anything. New connections are accepted and stay silent too. */
   blackHole (): void {
     this.#silent = true
     this.silence(...Array(this.#pairs.size).keys())
   }
 
-  /** The same for some connections only, by the order in which they were made; new ones work. */
+  /** Stops forwarding for some connections only, given by the order in which they were opened. New connections work. */
   silence (...which: number[]): void {
     const pairs = [...this.#pairs]
     for (const [near, far] of which.map((index) => pairs[index]!)) {
@@ -45,7 +45,7 @@ export class TcpProxy {
     }
   }
 
-  /** Ends every connection, and new ones at once. */
+  /** Closes all connections, and new ones immediately. */
   block (): void {
     this.#blocked = true
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
@@ -55,7 +55,7 @@ export class TcpProxy {
     this.#blocked = false
   }
 
-  /** Ends the silence: old connections are reset, as a firewall that forgot them would; new ones work. */
+  /** Works again: old connections are reset, as by a firewall that forgot them. New connections work. */
   heal (): void {
     this.#silent = false
     this.cut()
@@ -81,7 +81,7 @@ export class TcpProxy {
       socket.on('error', () => {})
       socket.on('close', () => {
         this.#pairs.delete(pair)
-        // The silence includes the end of a connection.
+        // While silent, the end of a connection is not forwarded either.
         if (!this.#silent) for (const other of pair) other.destroy()
       })
     }

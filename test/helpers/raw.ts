@@ -4,7 +4,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { WebSocket, type ClientOptions } from 'ws'
 import { patience } from './waiting.js'
 
-/** What a test is, to these helpers: somebody to clean up after. */
+/** The part of a test that these helpers use: it registers clean-up functions. */
 export interface Cleanup {
   teardown (fn: () => unknown): void
 }
@@ -14,7 +14,7 @@ export interface Closed {
   reason: string
 }
 
-/** A queue that can be waited at. What arrives is taken out by who asks for it first. */
+/** A queue of received items. Each item is taken by the first caller that waits for it. */
 export class Inbox<T> {
   readonly items: T[] = []
   readonly #waiters = new Set<() => void>()
@@ -25,13 +25,13 @@ export class Inbox<T> {
     for (const waiter of [...this.#waiters]) waiter()
   }
 
-  /** Those who wait fail, and so does who asks later for what is not there. */
+  /** Ends the queue: waiting calls reject, and later calls reject unless a matching item is already queued. */
   end (reason: Error): void {
     this.#ended ??= reason
     for (const waiter of [...this.#waiters]) waiter()
   }
 
-  /** Takes the first item that fits; rejects when the time is over, or nothing can come any more. */
+  /** Takes the first matching item. Rejects after the timeout, or when no item can arrive any more. */
   take (fits: (item: T) => boolean, what: string, timeout = patience): Promise<T> {
     return new Promise((resolve, reject) => {
       const done = (): void => {
@@ -60,13 +60,13 @@ export class Inbox<T> {
 
 export interface RawOptions extends ClientOptions {
   path?: string
-  /** How pings are answered; `null` for not at all. */
+  /** The protocol version in which pings are answered; `null` to not answer them. */
   version?: 1 | 2 | null
-  /** Over TLS, whoever signed the certificate. */
+  /** Connect over TLS, with any certificate. */
   secure?: boolean
 }
 
-/** A client that says exactly what it is told to: packets over `ws`, without any of SocketCluster's client. */
+/** A client that sends exactly the given packets over `ws`, without the SocketCluster client. */
 export class RawClient {
   readonly inbox = new Inbox<any>()
   readonly pings: string[] = []
@@ -100,7 +100,7 @@ export class RawClient {
     })
   }
 
-  /** Connects, without a handshake of SocketCluster. Rejects with the HTTP status when the upgrade is refused. */
+  /** Opens a connection without the SocketCluster handshake. Rejects with the HTTP status when the upgrade is refused. */
   static async open (t: Cleanup | null, port: number, options: RawOptions = {}): Promise<RawClient> {
     const { path = '/socketcluster/', version = 2, secure = false, ...rest } = options
     const ws = new WebSocket(`${secure ? 'wss' : 'ws'}://127.0.0.1:${port}${path}`, { rejectUnauthorized: !secure, ...rest })
@@ -113,7 +113,7 @@ export class RawClient {
     return client
   }
 
-  /** Connects and shakes hands. */
+  /** Opens a connection and completes the handshake. */
   static async connect (t: Cleanup | null, port: number, options: RawOptions & { authToken?: unknown } = {}): Promise<RawClient> {
     const { authToken, ...rest } = options
     const client = await RawClient.open(t, port, rest)
@@ -121,18 +121,18 @@ export class RawClient {
     return client
   }
 
-  /** The data of the handshake's ack. */
+  /** Sends the handshake and resolves with the data of the answer. */
   async handshake (authToken?: unknown): Promise<any> {
     const { data } = await this.call('#handshake', authToken === undefined ? {} : { authToken })
     return data
   }
 
-  /** Text and buffers go out as they are, everything else as JSON. */
+  /** Sends text and buffers unchanged, and other values as JSON. */
   send (message: unknown): void {
     this.ws.send(typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message))
   }
 
-  /** Sends a call and gives the whole packet that answers it. */
+  /** Sends a call and resolves with the packet of the answer. */
   call (event: string, data?: unknown): Promise<any> {
     const cid = ++this.#lastCid
     this.send({ event, data, cid })
@@ -143,18 +143,18 @@ export class RawClient {
     return this.inbox.take((packet) => packet?.rid === rid, `the answer to ${String(rid)}`)
   }
 
-  /** The next packet of an event. */
+  /** Resolves with the next packet of an event. */
   event (event: string): Promise<any> {
     return this.inbox.take((packet) => packet?.event === event, `the event ${event}`)
   }
 
-  /** The next publication on a channel. */
+  /** Resolves with the data of the next publication on a channel. */
   async publication (channel: string): Promise<unknown> {
     const packet = await this.inbox.take((packet) => packet?.event === '#publish' && packet.data.channel === channel, `a publication on ${channel}`)
     return packet.data.data
   }
 
-  /** Settles when the server has read everything that was sent before, and all that it answered at once is here. */
+  /** Settles when the server has read everything that was sent before, and its immediate answers have arrived. */
   async barrier (): Promise<void> {
     const cid = `barrier ${++this.#lastCid}`
     this.send({ event: 'barrier', cid })
@@ -173,7 +173,7 @@ export interface Frame {
   opcode: number
   masked: boolean
   payload: Buffer
-  /** Bytes of the header, so that its form can be checked. */
+  /** The length of the frame header in bytes, to check its form. */
   headerLength: number
 }
 
@@ -182,11 +182,11 @@ export interface FrameForm {
   fin?: boolean
   rsv?: number
   masked?: boolean
-  /** A length that is a lie. */
+  /** A false payload length to write into the header. */
   length?: bigint
 }
 
-/** One frame as a client writes it. */
+/** Encodes a frame like a client. */
 export function frame (payload: string | Buffer, { opcode = 1, fin = true, rsv = 0, masked = true, length }: FrameForm = {}): Buffer {
   const body = Buffer.from(payload as string)
   const size = length ?? BigInt(body.length)
@@ -213,10 +213,10 @@ export function closeFrame (code: number, reason = ''): Buffer {
   return frame(Buffer.concat([payload, Buffer.from(reason)]), { opcode: 8 })
 }
 
-/** A websocket connection made of bytes: it sees and sends frames as they are, and answers nothing by itself. */
+/** A websocket client on a TCP socket. It sends and receives raw frames, and answers nothing by itself. */
 export class NetClient {
   readonly frames = new Inbox<Frame>()
-  /** What the operating system handed over, piece by piece, after the upgrade. */
+  /** The chunks that were read from the TCP socket after the upgrade. */
   readonly chunks: Buffer[] = []
   readonly closed: Promise<void>
   headers = ''
@@ -234,7 +234,7 @@ export class NetClient {
     })
   }
 
-  /** Connects and upgrades. */
+  /** Opens a connection and upgrades it. */
   static async open (t: Cleanup | null, port: number, { path = '/socketcluster/', headers = [] }: { path?: string, headers?: string[] } = {}): Promise<NetClient> {
     const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true })
     t?.teardown(() => socket.destroy())
@@ -261,7 +261,7 @@ export class NetClient {
     this.socket.write(frame(JSON.stringify(packet)))
   }
 
-  /** The next frame with a packet that fits. */
+  /** Resolves with the next frame that contains a matching packet. */
   async packetFrame (fits: (packet: any) => boolean): Promise<any> {
     const found = await this.frames.take(({ opcode, payload }) => {
       if (opcode !== 1) return false
@@ -274,7 +274,7 @@ export class NetClient {
     return JSON.parse(found.payload.toString())
   }
 
-  /** The code and the reason of the server's close frame. */
+  /** Resolves with the code and the reason of the server's close frame. */
   async closeFrame (): Promise<Closed> {
     const { payload } = await this.frames.take(({ opcode }) => opcode === 8, 'a close frame')
     return { code: payload.length < 2 ? 1005 : payload.readUInt16BE(), reason: payload.subarray(2).toString() }

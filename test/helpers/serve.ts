@@ -8,15 +8,15 @@ export interface Served {
   app: FastifyInstance
   sc: ScServer
   port: number
-  /** What the server warned of so far. */
+  /** The warnings that the server emitted so far. */
   warnings: any[]
-  /** The server's side of the connection that is made next, when its handshake is done. */
+  /** Resolves with the server's socket of the next connection, when its handshake is complete. */
   nextSocket (): Promise<ScServerSocket>
 }
 
 export const authKey = 'a secret of tests that has more than thirty-two bytes'
 
-/** An application with the plugin, on a free port. */
+/** Starts an application with the plugin on a free port. */
 export async function serve (t: Cleanup | null, options: ScPluginOptions = {}, setUp?: (app: FastifyInstance) => unknown, fastifyOptions: FastifyServerOptions = {}): Promise<Served> {
   const app = Fastify(fastifyOptions)
   await app.register(scPlugin, { authKey, ...options })

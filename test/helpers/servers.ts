@@ -7,12 +7,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 
-/** What the helpers need of a test: to clean up after it, and to leave it out. */
+/** The part of a test that these helpers use: it registers clean-up functions. */
 interface Cleanup {
   teardown (fn: () => Promise<void> | void): void
 }
 
-/** A real server on a free port of this machine. */
+/** A real server process on a free port of this machine. */
 export class TestServer {
   child: ChildProcess
 
@@ -20,7 +20,7 @@ export class TestServer {
     this.child = spawnAgain(port)
   }
 
-  /** Waits until the port takes connections. */
+  /** Waits until the port accepts connections. */
   async ready (): Promise<void> {
     for (let attempt = 0; attempt < 500; attempt++) {
       if (this.child.exitCode !== null) throw new Error(`the server ended with exit code ${this.child.exitCode}`)
@@ -30,7 +30,7 @@ export class TestServer {
     throw new Error(`nothing took connections on port ${this.port} within 10 s`)
   }
 
-  /** Ends the process at once, as a crash would. */
+  /** Kills the process, like a crash. */
   async kill (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const exit = once(this.child, 'exit')
@@ -39,7 +39,7 @@ export class TestServer {
     await exit
   }
 
-  /** Starts it again on the same port, empty. */
+  /** Restarts the server on the same port, without data. */
   async restart (): Promise<void> {
     this.child = this.spawnAgain(this.port)
     await this.ready()
@@ -54,17 +54,17 @@ export class TestServer {
   }
 }
 
-/** A real redis-server, or `null` when the machine has none. Arguments are added to its command line. */
+/** Starts a real redis-server; `null` if it is not installed. `args` are added to its command line. */
 export function startRedis (t: Cleanup, args: string[] = [], port?: number): Promise<TestServer | null> {
   return startServer(t, port, (port) => start('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', '/tmp', ...args]))
 }
 
-/** A real nats-server, or `null` when the machine has none. */
+/** Starts a real nats-server; `null` if it is not installed. */
 export function startNats (t: Cleanup, args: string[] = [], port?: number): Promise<TestServer | null> {
   return startServer(t, port, (port) => start('nats-server', ['--addr', '127.0.0.1', '--port', String(port), ...args]))
 }
 
-/** A Redis Cluster of masters that serves all slots, or `null`. */
+/** Starts a Redis Cluster of masters that serves all slots; `null` if redis-server is not installed. */
 export async function startRedisCluster (t: Cleanup, masters: number): Promise<TestServer[] | null> {
   const dir = await mkdtemp(join(tmpdir(), 'sc-cluster-'))
   const nodes: TestServer[] = []
@@ -82,7 +82,7 @@ export async function startRedisCluster (t: Cleanup, masters: number): Promise<T
     await Promise.all(clients.map((client) => client.connect()))
     for (const [i, client] of clients.entries()) {
       await client.cluster('ADDSLOTSRANGE', Math.floor(i * 16_384 / masters), Math.floor((i + 1) * 16_384 / masters) - 1)
-      // Configuration epochs that differ from the start save the nodes a quarrel.
+      // Different configuration epochs from the start avoid conflicts between the nodes.
       await client.call('CLUSTER', 'SET-CONFIG-EPOCH', i + 1)
     }
     for (const client of clients.slice(1)) await client.call('CLUSTER', 'MEET', '127.0.0.1', nodes[0]!.port, busPort(nodes[0]!.port))
@@ -98,12 +98,12 @@ export async function startRedisCluster (t: Cleanup, masters: number): Promise<T
   return nodes
 }
 
-/** The bus of a cluster node: by default 10,000 above its port, which may be beyond the last one. */
+/** Returns the bus port of a cluster node. The default, 10,000 above the node's port, may exceed the highest port. */
 function busPort (port: number): number {
   return port > 40_000 ? port - 10_000 : port + 10_000
 }
 
-/** A sentinel that alone decides on a failover, after a second. */
+/** Starts a sentinel that decides on a failover alone, after one second. */
 export async function startSentinel (t: Cleanup, name: string, masterPort: number): Promise<TestServer | null> {
   const dir = await mkdtemp(join(tmpdir(), 'sc-sentinel-'))
   t.teardown(() => rm(dir, { recursive: true, force: true }))
@@ -112,7 +112,7 @@ export async function startSentinel (t: Cleanup, name: string, masterPort: numbe
   return startServer(t, undefined, (port) => start('redis-server', [file, '--sentinel', '--port', String(port), '--bind', '127.0.0.1', '--dir', dir]))
 }
 
-/** A port that was free a moment ago. */
+/** Returns a port that was free a moment ago. */
 export async function freePort (): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -135,7 +135,7 @@ async function startServer (t: Cleanup, fixedPort: number | undefined, spawnOn: 
     try {
       await server.ready()
     } catch (err) {
-      // Somebody else may have taken the port.
+      // Another process may have taken the port.
       if (attempt < 3 && fixedPort === undefined) continue
       throw err
     }

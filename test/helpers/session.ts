@@ -25,7 +25,7 @@ const defaults = {
   maxEventNameLength: 20
 }
 
-/** A session and its socket without a server and a connection: what it asks of these is written down in order. */
+/** Creates a session and its socket without a server and a connection, and records its calls to them in order. */
 export function lonelySession (options: Record<string, unknown> = {}, { open = true, codec = jsonCodec, request = {} }: { open?: boolean, codec?: typeof jsonCodec, request?: object } = {}) {
   const log: unknown[] = []
   const sent: any[] = []
@@ -86,7 +86,7 @@ export function lonelySession (options: Record<string, unknown> = {}, { open = t
     warnings,
     children,
     take: () => log.splice(0),
-    /** What was sent since, as packets. */
+    /** Returns the packets sent since the last call. */
     packets: () => sent.splice(0).map((data) => JSON.parse(String(data)))
   }
 }

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { memoryBroker, type Broker } from '../../lib/index.js'
 
-/** A promise and the function that settles it. */
+/** Returns a promise and the function that resolves it. */
 export function gate (): { opened: Promise<void>, open: () => void } {
   let open!: () => void
   const opened = new Promise<void>((resolve) => { open = resolve })
   return { opened, open }
 }
 
-/** A broker that answers later, in the order of `release()` calls, or fails. */
+/** A memory broker with an asynchronous `subscribe`: it waits for `hold`, and fails once for channels in `failNext`. */
 export function slowBroker (): Broker & { failNext: string[], hold: Promise<void> | null } {
   const memory = memoryBroker()
   return {
@@ -28,7 +28,7 @@ export function slowBroker (): Broker & { failNext: string[], hold: Promise<void
   }
 }
 
-/** The functions of a broker, to be replaced one by one. */
+/** Returns the bound methods of a broker as an object, so that tests can replace single methods. */
 export function bound (broker: Broker): Broker {
   return {
     name: broker.name,

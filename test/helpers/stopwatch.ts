@@ -1,8 +1,8 @@
 /**
- * Measures how long something took, for limits that must hold on a machine that is busy with other work too.
+ * Measures durations for limits that must also hold on a busy machine.
  *
- * `own` leaves out the time in which this process was kept from running. Time in which it waits counts, and time in
- * which it computes counts: a server that is slow by itself is found out.
+ * `own` excludes the time in which this process could not run because of others. Waiting and computing time count, so that a
+ * server that is slow by itself is detected.
  */
 export class Stopwatch {
   readonly #interval = 5
@@ -18,30 +18,33 @@ export class Stopwatch {
     this.#timer.unref()
   }
 
-  /** Milliseconds by the clock. */
+  /** The elapsed wall-clock time in milliseconds. */
   get wall (): number {
     return performance.now() - this.#from
   }
 
-  /** Milliseconds without those in which others had the processor. */
+  /** The elapsed time in milliseconds, without the time in which other processes used the CPU. */
   get own (): number {
     this.#tick()
     return this.#own
   }
 
-  /** The longest that this process was held up at once, by others or by itself, in milliseconds. */
+  /** The longest single delay of this process in milliseconds, caused by other processes or by itself. */
   get longest (): number {
     this.#tick()
     return this.#longest
   }
 
-  /** How long this process was held up in all, by others or by itself, in milliseconds: what was due then comes later, and at once. */
+  /**
+   * The total delay of this process in milliseconds, caused by other processes or by itself. Events due in this time arrive late
+   * and together.
+   */
   get heldUp (): number {
     this.#tick()
     return this.#heldUp
   }
 
-  /** @returns `own`; it runs no more. */
+  /** Stops the stopwatch. @returns `own` */
   stop (): number {
     clearInterval(this.#timer)
     return this.own
@@ -51,7 +54,7 @@ export class Stopwatch {
     const now = performance.now()
     const { user, system } = process.cpuUsage(this.#cpu)
     const passed = now - this.#at
-    // A timer that is late by its own interval is ordinary.
+    // A timer may be late by its own interval without any load.
     this.#own += Math.min(passed, 2 * this.#interval + (user + system) / 1_000)
     this.#longest = Math.max(this.#longest, passed - this.#interval)
     if (passed > 2 * this.#interval) this.#heldUp += passed - this.#interval

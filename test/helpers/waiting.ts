@@ -1,14 +1,14 @@
 import type { EventEmitter } from 'node:events'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 
-/** How long anything that is waited for may take, in milliseconds: long, because only what is broken takes it, or a machine that is very busy. */
+/** The timeout of all waits, in milliseconds. It is long, because only a defect or a very busy machine uses it up. */
 export const patience = 20_000
 
 /**
- * Waits until something is so, and looks again and again: for what no event tells. It fails when it is not so for all of
- * {@link patience}. A wait that may be over too early on a slow machine belongs here, not into a `sleep()`.
+ * Waits until a condition holds, by polling: for conditions without an event. Rejects if it does not hold within {@link
+ * patience}. Use it instead of a `sleep()` that may be too short on a slow machine.
  *
- * @param what for the error: what was expected
+ * @param what the expectation, for the error
  */
 export async function until (what: string | (() => string), met: () => boolean | Promise<boolean>): Promise<void> {
   for (const from = performance.now(); !await met(); await sleep(5)) {
@@ -17,11 +17,11 @@ export async function until (what: string | (() => string), met: () => boolean |
 }
 
 /**
- * Waits until a number does not change any more: for "everything that can come has come". Between two looks the event loop has
- * polled, also when this process was kept from running, so that what waited to be read is read.
+ * Waits until a number no longer changes, for "everything that can arrive has arrived". The event loop polls between two reads,
+ * even if this process could not run meanwhile, so that waiting data is read.
  *
- * @param looks how many in a row must see the same
- * @param every milliseconds between two looks
+ * @param looks the number of consecutive reads that must return the same number
+ * @param every milliseconds between two reads
  */
 export async function atRest (number: () => number | Promise<number>, looks = 5, every = 20): Promise<void> {
   for (let before = NaN, same = 0; same < looks;) {
@@ -35,9 +35,9 @@ export async function atRest (number: () => number | Promise<number>, looks = 5,
 }
 
 /**
- * Measures until a limit holds, and gives what was measured last. It is for measures that other work on the machine can only make
- * worse, never better: one good attempt shows that the limit can be kept, and what is really too slow, or too large, fails all.
- * What is right or wrong whatever the machine does is asserted inside of `measure`.
+ * Repeats a measurement until a limit holds, and returns the last result. Use it for values that other load on the machine can
+ * only make worse: one good attempt shows that the limit can be met, and code that is too slow or too large fails all attempts.
+ * Assertions that do not depend on the load belong inside `measure`.
  */
 export async function bestOf<T> (attempts: number, measure: () => Promise<T>, holds: (measured: T) => boolean): Promise<T> {
   for (let left = attempts; ; left--) {
@@ -46,7 +46,9 @@ export async function bestOf<T> (attempts: number, measure: () => Promise<T>, ho
   }
 }
 
-/** Waits until a connection or a server is closed, however it ends: a reset is an end, too, where `once()` of `node:events` would reject. */
+/**
+ * Waits until a connection or a server is closed. A reset counts as an end too, whereas `once()` of `node:events` would reject.
+ */
 export async function closed (what: EventEmitter): Promise<void> {
   what.on('error', () => {})
   await new Promise<void>((resolve) => { what.once('close', () => resolve()) })
