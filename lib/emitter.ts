@@ -36,7 +36,7 @@ function isPlain (value: unknown): boolean {
 interface Entry {
   readonly fn: AnyListener
   readonly once: boolean
-  /** One that wanted to be called once was, perhaps by an emit within an emit. */
+  /** Whether a listener of `once` was already called, possibly by a nested emit. */
   called: boolean
 }
 

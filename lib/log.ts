@@ -128,7 +128,7 @@ export function logFailure (logger: FastifyBaseLogger, err: unknown, kind: Failu
 
 /**
  * Logs an error whose details are hidden from the client, with an id that the client receives.
- * @returns the id; if the line was suppressed the id of the last written line, which is of the same socket and second
+ * @returns the id; if the line was suppressed the last id that was logged, which leads to the same socket and second
  */
 export function logHidden (logger: FastifyBaseLogger, err: unknown, fields: LogFields = {}): string {
   const errorId = randomUUID()

@@ -48,8 +48,7 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
     if (typeof hook !== 'function') throw scError('SC_ERR_HOOK_FUNCTION', [name, typeName(hook)])
     const scope = scopes.of(this)
     if (scope !== scopes.root && rootHooks.includes(name)) throw scError('SC_ERR_HOOK_SCOPE', [name])
-    // Fastify adds its own hooks in `after` too, so the order is the same. Fastify passes an error of a plugin to the next
-    // handler.
+    // Fastify adds its own hooks in `after` too, so the order is the same. An error of a plugin goes to the next handler.
     this.after(() => { scope.add(name, hook) })
     return this
   } as FastifyInstance['scHook'])

@@ -75,9 +75,9 @@ type DataArgument<Data, Rest extends unknown[]> = undefined extends Data ? [data
 export interface ScTypedClient<C extends ScContracts, Socket> {
   /** The wrapped socketcluster-client socket. */
   readonly socket: Socket
-  /** Sends an event and waits for the answer. Rejects with an `ScCallError`. */
+  /** Sends an event and waits for the answer. Rejects with a `ScCallError`. */
   invoke<Name extends keyof EventsOf<C> & string> (event: Name, ...args: DataArgument<DataOf<EventsOf<C>[Name]>, [options?: ScCallOptions]>): Promise<ResponseOf<EventsOf<C>[Name]>>
-  /** Like `invoke`, but resolves with an `ScResult` instead of rejecting, so that errors are typed. */
+  /** Like `invoke`, but resolves with a `ScResult` instead of rejecting, so that errors are typed. */
   tryInvoke<Name extends keyof EventsOf<C> & string> (event: Name, ...args: DataArgument<DataOf<EventsOf<C>[Name]>, [options?: ScCallOptions]>): Promise<ScResult<EventsOf<C>[Name]>>
   /** Sends an event without waiting for an answer. */
   transmit<Name extends keyof EventsOf<C> & string> (event: Name, ...args: DataArgument<DataOf<EventsOf<C>[Name]>, []>): void

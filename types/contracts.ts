@@ -27,7 +27,8 @@ export interface ScEventContract extends ScDocumentation {
   /** The schema of the answer. It serializes the answer, so fields that it does not name are left out. */
   response?: unknown
   /**
-   * The errors that the handler may throw: a schema of the fields, by error name. Clients receive these errors with their fields.
+   * The errors that the handler may throw: a schema of the fields, by error name. Clients receive these errors with the fields of
+   * the schema.
    */
   errors?: Readonly<Record<string, unknown>>
   /** Hooks that run after the context's `preHandler` hooks, with validated data. A hook that throws refuses the call. */
@@ -63,7 +64,7 @@ export type CheckedChannel<Shape> = ScChannelShape & Only<Shape, ScChannelShape>
 export interface ScChannelContext<Data = UserData, Params = Readonly<Record<string, string>>> extends ChannelRequest<ScServerSocket, Data, Params> {
   /** The message. For the `subscribe` policy the data that the client sent with its subscription. */
   data: Data
-  /** `true` when an existing subscription is checked again because the socket's token changed. */
+  /** `true` when an existing subscription is checked again because the socket's token was changed or removed. */
   readonly revalidation?: boolean
 }
 

@@ -40,7 +40,7 @@ export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
   data: UserData
   /** Present when the socket's token expired before this action. */
   readonly authTokenExpiredError?: Error
-  /** `true` when an existing subscription is checked again because the socket's token changed. */
+  /** `true` when an existing subscription is checked again because the socket's token was changed or removed. */
   readonly revalidation: boolean
 }
 
@@ -67,7 +67,8 @@ export interface EmitRequest<Socket> {
   readonly socket: Socket
   readonly event: string
   /**
-   * The event's data. Assign to it to replace it; `undefined` keeps the old value. The event's schema validates it afterwards.
+   * The event's data. Assign to it to replace it; `undefined` keeps the old value. It is validated afterwards if the event has a
+   * schema.
    */
   data: UserData
   readonly authTokenExpiredError?: Error
