@@ -60,6 +60,7 @@ export interface ScSignOptions {
 /** A key of an auth engine: a secret as text or Buffer, or a key in PEM format. */
 export type AuthKey = string | Buffer
 
+/** Options of `AuthEngine.verifyToken`. */
 export interface VerifyTokenOptions {
   /** The server's option `authVerifyAsync`. */
   async: boolean
@@ -69,6 +70,7 @@ export interface VerifyTokenOptions {
   socket?: unknown
 }
 
+/** Options of `AuthEngine.signToken`. */
 export interface SignTokenOptions extends ScSignOptions {
   expiresIn?: number | string
   /** The server's option `authSignAsync`. */
@@ -77,6 +79,7 @@ export interface SignTokenOptions extends ScSignOptions {
   mutatePayload?: boolean
 }
 
+/** The callback of an auth engine. */
 export type AuthCallback<T> = (err: Error | null, result?: T) => void
 
 /**
@@ -87,6 +90,8 @@ export type AuthCallback<T> = (err: Error | null, result?: T) => void
  * `NotBeforeError` (with `date`) become SocketCluster's errors. Any other error becomes an `AuthTokenError`.
  */
 export interface AuthEngine {
+  /** Verifies a signed token and returns its claims. */
   verifyToken (signedToken: string | null, key: AuthKey | null, options: VerifyTokenOptions, callback: AuthCallback<ScAuthToken>): Promise<ScAuthToken> | void
+  /** Signs claims and returns the token. */
   signToken (token: ScAuthToken, key: AuthKey | null, options: SignTokenOptions, callback: AuthCallback<string>): Promise<string> | void
 }

@@ -34,6 +34,7 @@ export type ScLibraryErrorName =
   'InvalidActionError' | 'InvalidArgumentsError' | 'InvalidMessageError' | 'BadConnectionError' | 'TimeoutError' | 'SocketProtocolError' | 'ServerProtocolError' |
   'RateLimitError' | 'ResourceLimitError' | 'BrokerError'
 
+/** An error of the library. */
 export type ScLibraryError = { [Name in ScLibraryErrorName]: Error & { name: Name, code?: string | number } }[ScLibraryErrorName]
 
 /** An error whose details the server hides, or that has no name of its own. */
@@ -57,11 +58,13 @@ export type ScResult<Event> =
 type DataOf<Event> = Event extends { data: infer Data } ? Data : never
 type ResponseOf<Event> = Event extends { response: infer Response } ? Response : never
 
+/** Options of `invoke` and `tryInvoke`. */
 export interface ScCallOptions {
   /** Milliseconds to wait for the answer. socketcluster-client 14 has one timeout for all calls and ignores this option. */
   ackTimeout?: number
 }
 
+/** Options of `subscribe`. */
 export interface ScSubscribeOptions {
   /** Subscribe only while the socket is authenticated. */
   waitForAuth?: boolean
@@ -103,6 +106,8 @@ export interface ScClientChannel<Message> extends AsyncIterable<Message> {
    * @returns a function that stops it
    */
   watch (handler: (message: Message) => unknown, onError?: (err: unknown) => void): () => void
+  /** Publishes a message. Settles when the server accepted it. */
   publish (message: Message): Promise<void>
+  /** Ends the subscription. */
   unsubscribe (): void
 }

@@ -3,17 +3,22 @@ import type { AnyListener, UserData } from './user-data.js'
 /** The state of a server-side channel object. */
 export type ScChannelState = 'subscribed' | 'pending' | 'unsubscribed'
 
+/** A handler of a channel's messages. */
 export type ScWatcher = (data: UserData) => void | Promise<void>
 
 /** The events of the exchange with the arguments of their listeners. */
 export interface ExchangeEvents {
+  /** The server subscribed to a channel. */
   subscribe: [channel: string]
+  /** A subscription of the server ended. */
   unsubscribe: [channel: string]
+  /** A subscription of the server failed. */
   subscribeFail: [err: Error, channel: string]
 }
 
 /** The events of a channel with the arguments of their listeners. */
 export interface ChannelEvents extends ExchangeEvents {
+  /** The state of the channel changed. */
   subscribeStateChange: [change: ChannelEventObjects['subscribeStateChange']]
   /** Messages of the channel may have been lost. */
   dropOut: [channel: string]
@@ -65,20 +70,27 @@ export interface ScExchange {
   transmitPublish (channel: string, data?: unknown): void
   /** Subscribes the server to a channel. The channel's `watch` handlers receive its messages from then on. */
   subscribe (channel: string): ScChannel
+  /** Ends the server's subscription to a channel. */
   unsubscribe (channel: string): void
   /** Returns the channel object without subscribing. It is created on first use. */
   channel (channel: string): ScChannel
   /** Unsubscribes from a channel and removes its watchers. */
   destroyChannel (channel: string): void
+  /** Returns the names of the channels that the server is subscribed to, with `includePending` also pending ones. */
   subscriptions (includePending?: boolean): string[]
+  /** Whether the server is subscribed to a channel, with `includePending` also if it is pending. */
   isSubscribed (channel: string, includePending?: boolean): boolean
   /** Calls `handler(data)` for each message while the exchange is subscribed to the channel. */
   watch (channel: string, handler: ScWatcher): void
   /** Removes one handler of a channel, or all of them. */
   unwatch (channel: string, handler?: ScWatcher): void
+  /** Returns the handlers of a channel. */
   watchers (channel: string): ScWatcher[]
+  /** Adds a listener of an event. */
   on<E extends keyof ExchangeEvents> (event: E, listener: (...args: ExchangeEvents[E]) => unknown): this
+  /** Adds a listener that is called once. */
   once<E extends keyof ExchangeEvents> (event: E, listener: (...args: ExchangeEvents[E]) => unknown): this
+  /** Removes one listener of an event, all listeners of an event, or all listeners. */
   off (event?: string, listener?: AnyListener): this
   /** Removes one listener, like `off`. `once` of `node:events` needs this method. */
   removeListener (event: string, listener: AnyListener): this
@@ -92,26 +104,41 @@ export interface ScExchange {
 /** A channel of the exchange. A `for await` loop receives its messages. */
 export interface ScChannel extends AsyncIterable<UserData> {
   readonly name: string
+  /** `'pending'` until the broker confirmed the subscription. */
   readonly state: ScChannelState
   readonly PENDING: 'pending'
   readonly SUBSCRIBED: 'subscribed'
   readonly UNSUBSCRIBED: 'unsubscribed'
+  /** Returns `state`. */
   getState (): ScChannelState
+  /** Subscribes the server to the channel. */
   subscribe (): void
+  /** Ends the server's subscription. */
   unsubscribe (): void
+  /** Whether the server is subscribed, with `includePending` also if the subscription is pending. */
   isSubscribed (includePending?: boolean): boolean
+  /** Publishes a message, like `exchange.publish`. */
   publish (data?: unknown, callback?: (err: Error | null) => void): Promise<void>
+  /** Same as `publish`, with the name of SocketCluster 15 and later. */
   invokePublish (data?: unknown): Promise<void>
+  /** Publishes a message without waiting for the broker. */
   transmitPublish (data?: unknown): void
+  /** Calls `handler(data)` for each message while the server is subscribed. */
   watch (handler: ScWatcher): void
+  /** Removes one handler, or all of them. */
   unwatch (handler?: ScWatcher): void
+  /** Returns the handlers. */
   watchers (): ScWatcher[]
+  /** Unsubscribes from the channel and removes its handlers. */
   destroy (): void
   /** Resolves with the next message. Rejects with a `TimeoutError` after `timeout` milliseconds, if given. */
   once (timeout?: OnceTimeout): Promise<UserData>
+  /** Adds a listener of an event. */
   on<E extends keyof ChannelEvents> (event: E, listener: (...args: ChannelEvents[E]) => unknown): this
+  /** Removes one listener of an event, all listeners of an event, or all listeners. */
   off (event?: string, listener?: AnyListener): this
   /** Removes one listener, like `off`. `once` of `node:events` needs this method. */
   removeListener (event: string, listener: AnyListener): this
+  /** Returns an event as a stream of objects, as in SocketCluster 15 and later. */
   listener<E extends keyof ChannelEventObjects> (event: E): ScStream<ChannelEventObjects[E]>
 }

@@ -17,6 +17,7 @@ export interface HandshakeScRequest<Socket> {
   readonly socket: Socket
 }
 
+/** The argument of `authenticate` hooks. */
 export interface AuthenticateRequest<Socket> {
   /** The socket. Its own `authToken` changes only after all hooks have passed. */
   readonly socket: Socket
@@ -34,7 +35,9 @@ export interface ChannelRequest<Socket, Data = UserData, Params = Readonly<Recor
   data: Data
 }
 
+/** The argument of `subscribe` hooks. */
 export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
+  /** Whether the client subscribes only while it is authenticated. */
   readonly waitForAuth: boolean | undefined
   /** The subscription's data. Assign to it to replace it; `undefined` keeps the old value. */
   data: UserData
@@ -44,6 +47,7 @@ export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
   readonly revalidation: boolean
 }
 
+/** The argument of `publishIn` hooks. */
 export interface PublishInRequest<Socket> extends ChannelRequest<Socket> {
   /** Assign to it to publish on another channel, if all rules of that channel allow it for the client. */
   channel: string
@@ -51,9 +55,11 @@ export interface PublishInRequest<Socket> extends ChannelRequest<Socket> {
   data: UserData
   /** Data for the publisher, sent with the acknowledgement. */
   ackData?: UserData
+  /** Present when the socket's token expired before this action. */
   readonly authTokenExpiredError?: Error
 }
 
+/** The argument of `publishOut` hooks, which run for each recipient. */
 export interface PublishOutRequest<Socket> extends ChannelRequest<Socket> {
   /** The receiving socket. */
   readonly socket: Socket
@@ -63,6 +69,7 @@ export interface PublishOutRequest<Socket> extends ChannelRequest<Socket> {
   useCache?: boolean
 }
 
+/** The argument of `emit` hooks. */
 export interface EmitRequest<Socket> {
   readonly socket: Socket
   readonly event: string
@@ -71,6 +78,7 @@ export interface EmitRequest<Socket> {
    * schema.
    */
   data: UserData
+  /** Present when the socket's token expired before this action. */
   readonly authTokenExpiredError?: Error
 }
 
@@ -86,9 +94,11 @@ export interface EventRequest<Socket> {
   response?: unknown
   /** The error that was thrown; for `onError` only. */
   error?: unknown
+  /** Present when the socket's token expired before this action. */
   readonly authTokenExpiredError?: Error
 }
 
+/** The arguments of hooks, by hook name. */
 export interface HookRequests<Socket> {
   handshakeSC: HandshakeScRequest<Socket>
   authenticate: AuthenticateRequest<Socket>

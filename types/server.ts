@@ -11,7 +11,9 @@ import type { CodecEngine, ProtocolVersion } from './protocol.js'
 import type { ScStats } from './stats.js'
 import type { AnyListener, UserData } from './user-data.js'
 
+/** The state of a socket: before the handshake, after it, and after the connection has ended. */
 export type SocketState = 'connecting' | 'open' | 'closed'
+/** Whether a socket is authenticated. */
 export type AuthState = 'authenticated' | 'unauthenticated'
 
 /** The result of a handshake. On the server `authError` is an Error, on the client plain data. */
@@ -23,12 +25,15 @@ export interface ConnectStatus {
   authError?: Error
 }
 
+/** A change of a socket's `authState`. */
 export interface AuthStateChange {
   oldState: AuthState
   newState: AuthState
+  /** The claims; present when the new state is `'authenticated'`. */
   authToken?: ScAuthToken
 }
 
+/** A token that was refused, with the reason. */
 export interface BadAuthToken {
   authError: Error
   signedAuthToken: string | null
@@ -37,7 +42,9 @@ export interface BadAuthToken {
 /** The options that a client sent with its subscription. */
 export interface SubscriptionOptions {
   channel: string
+  /** Subscribe only while the socket is authenticated. */
   waitForAuth?: boolean
+  /** Data for the hooks and policies of the channel. */
   data?: UserData
   batch?: boolean
 }
@@ -57,26 +64,41 @@ export interface DeauthenticateOptions {
   rejectOnFailedDelivery?: boolean
 }
 
-/** A handler of a client's event. If it returns a promise and `res` was not used, the promise's result is the answer. */
+/**
+ * A handler of a client's event. If it returns a promise and did not call `res`, the promise's result is the answer. A handler
+ * that takes `res` may resolve with `undefined` and call `res` later.
+ */
 export type EventListener = (data: UserData, res: Respond) => unknown
 
 /** The local events of a socket with the arguments of their listeners. */
 export interface SocketEvents {
+  /** An error of this socket. It is also a `warning` of the server. */
   error: [err: Error]
   /** A message that is not a packet. */
   raw: [message: string | Buffer]
   /** Every message, before it is decoded. A Buffer if the frame was binary. */
   message: [message: string | Buffer]
+  /** The handshake is complete. Only listeners added in the server's `handshake` event receive it. */
   connect: [status: ConnectStatus]
+  /** The connection ended after the handshake. */
   disconnect: [code: number, data: unknown]
+  /** The connection ended before the handshake was complete. */
   connectAbort: [code: number, data: unknown]
+  /** The connection ended, before or after the handshake. */
   close: [code: number, data: unknown]
+  /** The socket subscribed to a channel. */
   subscribe: [channel: string, options: SubscriptionOptions]
+  /** A subscription ended: by the client, by `kickOut`, or because the socket closed. */
   unsubscribe: [channel: string]
+  /** The server refused a token and told the client to remove it. */
   badAuthToken: [status: BadAuthToken]
+  /** The socket received a token, or another one. */
   authenticate: [authToken: ScAuthToken]
+  /** The socket lost its token. */
   deauthenticate: [oldToken: ScAuthToken | null]
+  /** The `authState` of the socket changed. */
   authStateChange: [change: AuthStateChange]
+  /** `setAuthToken` signed a token. */
   authTokenSigned: [signedAuthToken: string]
 }
 
@@ -101,9 +123,12 @@ export interface SocketEventObjects {
 /** A call of a client, as yielded by the streams of `socket.procedure(name)`. */
 export interface ScProcedureRequest {
   readonly socket: ScServerSocket
+  /** The call id. */
   readonly id: string | number
+  /** The event of the call. */
   readonly procedure: string
   readonly data: UserData
+  /** Whether the call was answered. */
   readonly sent: boolean
   /** Answers the call with data. A second answer throws an `InvalidActionError`. */
   end (data?: unknown): void
@@ -127,58 +152,87 @@ export interface ScConsumerStats {
 export interface ScSocketStreams {
   /** Ends the loops over a local event after they have read all waiting values. */
   closeListener (event: string): void
+  /** Ends the loops over all local events after they have read all waiting values. */
   closeAllListeners (): void
   /** Ends the loops over a local event immediately. */
   killListener (event: string): void
+  /** Ends the loops over all local events immediately. */
   killAllListeners (): void
   /** Ends one loop over a local event immediately. */
   killListenerConsumer (consumerId: number): void
+  /** Returns the statistics of one loop over a local event. */
   getListenerConsumerStats (consumerId: number): ScConsumerStats | undefined
+  /** Returns the statistics of all loops over a local event. */
   getListenerConsumerStatsList (event: string): ScConsumerStats[]
+  /** Returns the statistics of the loops over all local events. */
   getAllListenersConsumerStatsList (): ScConsumerStats[]
+  /** Returns the number of loops over a local event. */
   getListenerConsumerCount (event: string): number
+  /** Returns the number of loops over all local events. */
   getAllListenersConsumerCount (): number
   /** Returns the number of values that wait for the slowest loop over a local event. */
   getListenerBackpressure (event: string): number
+  /** Returns the number of values that wait for the slowest loop over any local event. */
   getAllListenersBackpressure (): number
+  /** Returns the number of values that wait for one loop over a local event. */
   getListenerConsumerBackpressure (consumerId: number): number
+  /** Whether a local event has a loop with this id. */
   hasListenerConsumer (event: string, consumerId: number): boolean
+  /** Whether any local event has a loop with this id. */
   hasAnyListenerConsumer (consumerId: number): boolean
 
   /** Ends the loops over events that the client transmits, after they have read all waiting values. */
   closeReceiver (event: string): void
+  /** Ends the loops over all transmitted events after they have read all waiting values. */
   closeAllReceivers (): void
   /** Ends the loops over events that the client transmits immediately. */
   killReceiver (event: string): void
+  /** Ends the loops over all transmitted events immediately. */
   killAllReceivers (): void
   /** Ends one loop over transmitted events immediately. */
   killReceiverConsumer (consumerId: number): void
+  /** Returns the statistics of one loop over a transmitted event. */
   getReceiverConsumerStats (consumerId: number): ScConsumerStats | undefined
+  /** Returns the statistics of all loops over a transmitted event. */
   getReceiverConsumerStatsList (event: string): ScConsumerStats[]
+  /** Returns the statistics of the loops over all transmitted events. */
   getAllReceiversConsumerStatsList (): ScConsumerStats[]
   /** Returns the number of values that wait for the slowest loop over events that the client transmits. */
   getReceiverBackpressure (event: string): number
+  /** Returns the number of values that wait for the slowest loop over any transmitted event. */
   getAllReceiversBackpressure (): number
+  /** Returns the number of values that wait for one loop over a transmitted event. */
   getReceiverConsumerBackpressure (consumerId: number): number
+  /** Whether a transmitted event has a loop with this id. */
   hasReceiverConsumer (event: string, consumerId: number): boolean
+  /** Whether any transmitted event has a loop with this id. */
   hasAnyReceiverConsumer (consumerId: number): boolean
 
   /** Ends the loops over calls of the client after they have read all waiting values. */
   closeProcedure (event: string): void
+  /** Ends the loops over calls of all events after they have read all waiting values. */
   closeAllProcedures (): void
   /** Ends the loops over calls of the client immediately. */
   killProcedure (event: string): void
+  /** Ends the loops over calls of all events immediately. */
   killAllProcedures (): void
   /** Ends one loop over calls immediately. */
   killProcedureConsumer (consumerId: number): void
+  /** Returns the statistics of one loop over calls. */
   getProcedureConsumerStats (consumerId: number): ScConsumerStats | undefined
+  /** Returns the statistics of all loops over calls of an event. */
   getProcedureConsumerStatsList (event: string): ScConsumerStats[]
+  /** Returns the statistics of the loops over calls of all events. */
   getAllProceduresConsumerStatsList (): ScConsumerStats[]
   /** Returns the number of values that wait for the slowest loop over calls of the client. */
   getProcedureBackpressure (event: string): number
+  /** Returns the number of values that wait for the slowest loop over calls of any event. */
   getAllProceduresBackpressure (): number
+  /** Returns the number of values that wait for one loop over calls. */
   getProcedureConsumerBackpressure (consumerId: number): number
+  /** Whether calls of an event have a loop with this id. */
   hasProcedureConsumer (event: string, consumerId: number): boolean
+  /** Whether calls of any event have a loop with this id. */
   hasAnyProcedureConsumer (consumerId: number): boolean
 }
 
@@ -206,15 +260,21 @@ export interface ScServerSocket extends ScSocketStreams {
    * sets it.
    */
   readonly forwardedForAddress: string | undefined
+  /** The exchange of the server. */
   readonly exchange: ScExchange
+  /** The server of the socket. */
   readonly server: ScServer
+  /** `'connecting'` before the handshake, then `'open'`, then `'closed'`. */
   readonly state: SocketState
+  /** `'authenticated'` while the socket has a token. */
   readonly authState: AuthState
   /** The claims of the socket's token, or `null` while the socket is not authenticated. */
   readonly authToken: ScAuthToken | null
+  /** The signed token, or `null`. It is also `null` when a Fastify hook of the upgrade authenticated the socket. */
   readonly signedAuthToken: string | null
   /** The socket's subscriptions by channel name. The object has no prototype. */
   readonly channelSubscriptions: Readonly<Record<string, true>>
+  /** The number of the socket's subscriptions. */
   readonly channelSubscriptionsCount: number
   /** `false` after `destroy()`. */
   readonly active: boolean
@@ -225,11 +285,12 @@ export interface ScServerSocket extends ScSocketStreams {
   /** Data of the application. */
   data: UserData
 
+  /** Returns `state`. */
   getState (): SocketState
   /**
    * Closes the connection.
-   * @param code 1000 (the default), or 3000 to 4999. 4100 to 4499 are recommended: stock clients do not reconnect after 1000, or
-   * after 4500 and higher. Any other code emits an `InvalidArgumentsError` and closes with 1000.
+   * @param code 1000 (the default), 1001, or 3000 to 4999. 4100 to 4499 are recommended: stock clients do not reconnect after
+   * 1000, or after 4500 and higher. Any other code emits an `InvalidArgumentsError` and closes with 1000.
    * @param data The reason, as text or as an object. Version 2 clients receive at most 123 bytes of it.
    */
   disconnect (code?: number, data?: unknown): void
@@ -247,15 +308,19 @@ export interface ScServerSocket extends ScSocketStreams {
   invoke (event: string, data?: unknown, options?: { /** Milliseconds; default `ackTimeout`. */ timeout?: number }): Promise<UserData>
   /** Sends an event like `emit` without waiting for an answer. */
   transmit (event: string, data?: unknown): void
+  /** Adds a listener of a local event, or a handler of an event that the client sends. */
   on<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
   on (event: string, listener: EventListener): this
+  /** Adds a listener or a handler that is called once. */
   once<E extends keyof SocketEvents> (event: E, listener: (...args: SocketEvents[E]) => unknown): this
   once (event: string, listener: EventListener): this
   /** Removes one listener of an event, all listeners of an event, or all listeners of the application. */
   off (event?: string, listener?: AnyListener): this
   /** Removes one listener, like `off`. `once(socket, 'disconnect')` of `node:events` needs this method. */
   removeListener (event: string, listener: AnyListener): this
+  /** Returns the listeners or handlers of an event. */
   listeners (event: string): AnyListener[]
+  /** Whether an event has listeners or handlers. */
   hasListeners (event: string): boolean
   /**
    * Returns a local event as a stream of objects, as in SocketCluster 15 and later: `for await (const { code } of
@@ -272,6 +337,7 @@ export interface ScServerSocket extends ScSocketStreams {
    * @throws InvalidArgumentsError for data of any other type, such as an object
    */
   send (data: string | number | RawBytes, options?: { binary?: boolean }): void
+  /** Returns `authToken`. */
   getAuthToken (): ScAuthToken | null
   /**
    * Authenticates the socket: signs a token with `claims` and sends it to the client. `authState` changes and the events are
@@ -293,7 +359,9 @@ export interface ScServerSocket extends ScSocketStreams {
    * subscription.
    */
   kickOut (channel?: string | null, message?: string, callback?: (err: Error | null) => void): Promise<void>
+  /** Returns the names of the channels that the socket is subscribed to. */
   subscriptions (): string[]
+  /** Whether the socket is subscribed to a channel. */
   isSubscribed (channel: string): boolean
   /** Encodes a packet with the server's codec. */
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array
@@ -320,25 +388,39 @@ export interface RevokeFilter {
   user?: string | number
   /** The `jti` claim. A number and its text are equal. */
   jti?: string | number
+  /** The id of one socket. */
   socketId?: string
 }
 
 /** The events of the server with the arguments of their listeners. */
 export interface ServerEvents {
+  /** The application is ready. */
   ready: []
+  /** Reserved for errors of the server itself. Clients cannot cause it. */
   error: [err: Error]
+  /** An error of one socket, a blocked action, an error of a handler, or another event worth attention. */
   warning: [err: unknown]
   /** A connection was upgraded and its socket object exists. */
   handshake: [socket: ScServerSocket]
+  /** A handshake is complete. */
   connection: [socket: ScServerSocket, status: ConnectStatus]
+  /** A connection ended before its handshake was complete. */
   connectionAbort: [socket: ScServerSocket, code: number, data: unknown]
+  /** A connection ended after its handshake. */
   disconnection: [socket: ScServerSocket, code: number, data: unknown]
+  /** A connection ended, before or after its handshake. */
   closure: [socket: ScServerSocket, code: number, data: unknown]
+  /** A socket subscribed to a channel. */
   subscription: [socket: ScServerSocket, channel: string, options: SubscriptionOptions]
+  /** A subscription of a socket ended. */
   unsubscription: [socket: ScServerSocket, channel: string]
+  /** A socket received a token, or another one. */
   authentication: [socket: ScServerSocket, authToken: ScAuthToken]
+  /** A socket lost its token. */
   deauthentication: [socket: ScServerSocket, oldToken: ScAuthToken | null]
+  /** The `authState` of a socket changed. */
   authenticationStateChange: [socket: ScServerSocket, change: AuthStateChange]
+  /** A token of a socket was refused. */
   badSocketAuthToken: [socket: ScServerSocket, status: BadAuthToken]
   /** The backlog of a socket exceeded its limit. */
   slowConsumer: [socket: ScServerSocket, info: { bufferedBytes: number, policy: string }]
@@ -392,35 +474,48 @@ export interface ScServer extends EventEmitter {
   readonly MIDDLEWARE_PUBLISH: 'publishIn'
   /** All options with their values, frozen. Keys, engines and the broker are not enumerable, so they are not printed. */
   readonly options: Readonly<ResolvedOptions>
+  /** Publishes and subscribes on behalf of the server. */
   readonly exchange: ScExchange
   /** The open sockets by id. The object has no prototype. */
   readonly clients: Readonly<Record<string, ScServerSocket>>
+  /** The number of open sockets. */
   readonly clientsCount: number
   /** The sockets whose handshake is not complete, by id. The object has no prototype. */
   readonly pendingClients: Readonly<Record<string, ScServerSocket>>
+  /** The number of sockets whose handshake is not complete. */
   readonly pendingClientsCount: number
+  /** Whether the server accepts connections. */
   readonly isReady: boolean
   /** `true` from the moment when the server begins to close. */
   readonly draining: boolean
+  /** Whether the broker can reach its engine. */
   readonly brokerState: BrokerState
   /** The key that signs tokens. Can be set at run time. `null` while the server uses the application's own @fastify/jwt. */
   signatureKey: AuthKey | null
   /** The key that verifies tokens. Can be set at run time. `null` while the server uses the application's own @fastify/jwt. */
   verificationKey: AuthKey | null
+  /** The auth engine. */
   readonly auth: AuthEngine
+  /** The codec engine. */
   readonly codec: CodecEngine
 
   /** Adds a middleware function, at any time. @throws InvalidArgumentsError for an unknown line */
   addMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void
+  /** Removes a middleware function. */
   removeMiddleware<L extends MiddlewareLine> (line: L, fn: Middleware<L, ScServerSocket, IncomingMessage>): void
+  /** Replaces the auth engine. */
   setAuthEngine (engine: AuthEngine): void
+  /** Replaces the codec engine. */
   setCodecEngine (codec: CodecEngine): void
   /**
    * Closes all connections, including pending ones. The HTTP server keeps running. `fastify.close()` calls this method itself.
    */
   close (callback?: () => void): Promise<void>
+  /** Returns the full path of the websocket route including prefixes: the option `path` of clients. */
   getPath (): string
+  /** Returns a new id in the format of socket ids. */
   generateId (): string
+  /** Whether the `exp` claim of a token has passed. */
   isAuthTokenExpired (token: ScAuthToken | null): boolean
   /**
    * Removes the token of all matching sockets, on all nodes, and refuses the token when it is presented again. The subscriptions
@@ -447,6 +542,7 @@ export interface ScServer extends EventEmitter {
   listener<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]>
   /** Returns the number of values that wait for the slowest loop over an event. */
   getListenerBackpressure (event: keyof ServerEvents): number
+  /** Returns the number of values that wait for the slowest loop over any event. */
   getAllListenersBackpressure (): number
 
   on<E extends keyof ServerEvents> (event: E, listener: (...args: ServerEvents[E]) => unknown): this

@@ -2,6 +2,7 @@ import type { BrokerCounters, BrokerState } from './broker.js'
 
 /** The statistics of the broker. The counters of `BrokerCounters` are present when the broker connects several processes. */
 export interface ScBrokerStats extends Partial<BrokerCounters> {
+  /** Whether the broker can reach its engine. */
   state: BrokerState
   /** Publications that the engine has not confirmed yet. */
   inFlight: number
@@ -26,14 +27,19 @@ export interface ScStats {
    * Limited by `maxTotalBufferedBytes`.
    */
   heldBytes: number
+  /** Completed handshakes. */
   connects: number
   /** Connections refused by a limit or by the connection rate. */
   refusedConnections: number
   /** Closed connections by close code. */
   closes: Record<string, number>
+  /** Messages received from clients. */
   inboundMessages: number
+  /** Bytes of the messages received from clients. */
   inboundBytes: number
+  /** Messages sent to clients. */
   outboundMessages: number
+  /** Bytes sent to clients. */
   outboundBytes: number
   /** Publications accepted from clients and from the server itself. */
   publishes: number
@@ -43,6 +49,7 @@ export interface ScStats {
   blocked: number
   /** Messages that could not be decoded or violated the protocol. */
   invalid: number
+  /** Messages above a rate limit. */
   rateLimited: number
   /**
    * Sockets closed with 1011 because code that ran for them threw an error that nothing else catches. 0 unless there is a bug.
@@ -50,7 +57,9 @@ export interface ScStats {
   faults: number
   /** Publications dropped or replaced by a newer one because a socket was too slow. */
   dropped: number
+  /** Times when the backlog of a socket exceeded its limit. */
   slowConsumers: number
+  /** The statistics of the broker. */
   broker: ScBrokerStats
   /** The delay of the event loop since the last call of `stats()`, in milliseconds. */
   eventLoopDelay: { mean: number, p99: number, max: number }

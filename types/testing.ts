@@ -54,6 +54,7 @@ export interface ScTestChannel<Message> extends ScMailbox<Message> {
   readonly kicked: string | undefined
   /** Publishes a message. Settles when the server accepted it, and rejects when the server refused it. */
   publish (message: Message): Promise<void>
+  /** Ends the subscription. Settles when the server confirmed it. */
   unsubscribe (): Promise<void>
 }
 
@@ -65,6 +66,7 @@ export interface ScTestClosed {
   data?: unknown
 }
 
+/** Options of a test client's `subscribe`. */
 export interface ScTestSubscribeOptions {
   /**
    * Sent with the subscription. Real clients delay such a subscription until they are authenticated; the test client sends it at
@@ -75,6 +77,7 @@ export interface ScTestSubscribeOptions {
   data?: unknown
 }
 
+/** Options of a test client's `invoke`. */
 export interface ScTestCallOptions {
   /** Milliseconds to wait for the answer. Default: the client's `timeout`. */
   timeout?: number
