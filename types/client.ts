@@ -1,5 +1,7 @@
 import type { ChannelContracts, EventContracts, InferChannels, InferEvents, ParamsArgument, ScDefaultTypeProvider, ScEventTypes } from './contracts.js'
 import type { FastifySchemaValidationError } from 'fastify'
+import type { ScHistoryGap } from './history.js'
+import type { UserData } from './user-data.js'
 
 /**
  * The type of the contract objects that a server and its clients share: `{ events: typeof events, channels: typeof channels }`.
@@ -110,4 +112,21 @@ export interface ScClientChannel<Message> extends AsyncIterable<Message> {
   publish (message: Message): Promise<void>
   /** Ends the subscription. */
   unsubscribe (): void
+}
+
+/** A codec of socketcluster-client: its option `codecEngine`. */
+export interface ScClientCodec {
+  encode (object: unknown): UserData
+  decode (message: UserData): unknown
+}
+
+/** What a client that uses `recovering()` is told when it subscribed again: the data of the event `recovery`. */
+export interface ScRecoveryEvent {
+  readonly channel: string
+  /** True when every message that was missed follows, each once, in order, before all new ones. */
+  readonly recovered: boolean
+  /** The number of messages that follow. */
+  readonly count: number
+  /** Why messages may be missing. Load the channel's state anew then. */
+  readonly reason?: ScHistoryGap
 }

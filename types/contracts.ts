@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ScChannel } from './exchange.js'
+import type { ScHistoryLimits, ScRecoveryLimits } from './history.js'
 import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
@@ -82,7 +83,14 @@ export interface ScChannelShape extends ScDocumentation {
   maxMessageBytes?: number
   /** What happens when a subscriber's backlog is full. Default: the option `slowConsumerPolicy`. */
   slowConsumerPolicy?: SlowConsumerPolicy
-  /** A value for the application's own use. */
+  /** What is kept of the messages, for `exchange.history` and for `recover`. The broker must be one that keeps messages. Default: nothing. */
+  history?: ScHistoryLimits
+  /**
+   * Whether clients that come back get what they missed. They use `recovering()` of `fastify-socketcluster/client`; other clients
+   * notice nothing. It needs `history`. @default false
+   */
+  recover?: boolean | ScRecoveryLimits
+  /** Yours. */
   config?: unknown
   /** Examples of messages. */
   examples?: readonly unknown[]

@@ -1,3 +1,4 @@
+import type { ScHistory, ScHistoryQuery } from './history.js'
 import type { AnyListener, UserData } from './user-data.js'
 
 /** The state of a server-side channel object. */
@@ -64,7 +65,13 @@ export interface ScExchange {
    * A rejection without a handler becomes a `warning` of the server, never an unhandled rejection.
    */
   publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void>
-  /** Same as `publish`, with the name of SocketCluster 15 and later. */
+  /**
+   * Reads what a channel remembers that was declared with `history`.
+   * Rejects with an InvalidActionError where the channel has no history, an InvalidArgumentsError for a wrong query, and a
+   * `BrokerError` when the broker fails.
+   */
+  history (channel: string, query?: ScHistoryQuery): Promise<ScHistory>
+  /** `publish` under the name of SocketCluster 15 and later. */
   invokePublish (channel: string, data?: unknown): Promise<void>
   /** Publishes a message without waiting for the broker. */
   transmitPublish (channel: string, data?: unknown): void

@@ -287,3 +287,9 @@ type Optional = 'prefix' | 'hosts' | 'authAudience' | 'authKey' | 'authPrivateKe
 
 /** The type of `scServer.options`: all options with their values. */
 export type ResolvedOptions = Required<Omit<ScPluginOptions, Optional>> & Pick<ScPluginOptions, Optional>
+
+/** Options of `memoryBroker`. */
+export interface MemoryBrokerOptions {
+  /** Bytes of memory for the histories of all channels together. Over it, whole channels are forgotten, those first to which nothing was published for the longest time. @default 67108864 */
+  historyBytes?: number
+}

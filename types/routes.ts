@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { BrokerHistoryLimits } from './broker.js'
 import type { ScChannelContext } from './contracts.js'
+import type { ScRecoveryLimits } from './history.js'
 import type { Hook, HookName } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
@@ -73,6 +75,10 @@ export interface ChannelRoute {
   readonly deliver: ChannelPolicy | null
   /** What happens when a subscriber's backlog is full. Default: the server's option. */
   readonly slowConsumerPolicy?: SlowConsumerPolicy | undefined
+  /** What the broker keeps of the channel's messages; null where it keeps none. */
+  readonly history: BrokerHistoryLimits | null
+  /** What clients get that missed messages; null where they get none. */
+  readonly recover: Readonly<Required<ScRecoveryLimits>> | null
   /** The `config` of the channel's contract. */
   readonly config?: unknown
 }

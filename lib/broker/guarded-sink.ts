@@ -1,4 +1,4 @@
-import type { Broker, BrokerSink, BrokerState } from '../../types/broker.js'
+import type { Broker, BrokerPosition, BrokerSink, BrokerState } from '../../types/broker.js'
 import { scError } from '../errors.js'
 import { asError } from '../untrusted.js'
 import type { EngineState } from './engine-state.js'
@@ -6,9 +6,9 @@ import { isPublication } from './publication.js'
 
 /** The owner of a link, as the link calls it. All calls are synchronous. */
 export interface LinkSink {
-  /** A publication of a subscribed channel, in the engine's order. */
-  publication (channel: string, data: string): void
-  /** The engine became reachable or unreachable. Called only on a change. */
+  /** A publication of a held channel, in the engine's order. */
+  publication (channel: string, data: string, position?: BrokerPosition): void
+  /** The engine became reachable or unreachable; only called on a change. */
   state (state: BrokerState, cause?: Error): void
   /** Publications of this channel (`null`: of any channel) may have been lost. */
   gap (channel: string | null): void
@@ -45,7 +45,7 @@ export class GuardedSink implements BrokerSink {
   /** Number of publications dropped because they were not JSON. */
   get unreadable (): number { return this.#unreadable }
 
-  readonly publication = (channel: string, data: string, known?: boolean): void => {
+  readonly publication = (channel: string, data: string, known?: boolean, position?: BrokerPosition): void => {
     if (this.#state.stopped) return
     // A broker inside the process delivers the text that the exchange just created.
     if (known !== true && this.#broker.shared && !isPublication(data)) {
@@ -54,7 +54,7 @@ export class GuardedSink implements BrokerSink {
       return
     }
     try {
-      this.#owner.publication(channel, data)
+      this.#owner.publication(channel, data, position)
     } catch (err) {
       // Like `#tell`, but without a closure for each publication.
       this.#owner.warning(asError(err))

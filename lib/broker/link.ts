@@ -1,4 +1,5 @@
-import type { Broker, BrokerCounters, BrokerNode, BrokerState, MaybePromise } from '../../types/broker.js'
+import type { Broker, BrokerCounters, BrokerHistoryLimits, BrokerHistoryPage, BrokerNode, BrokerPosition, BrokerState, MaybePromise } from '../../types/broker.js'
+import { promiseOf } from '../promises.js'
 import { answerOf } from './answer.js'
 import { EngineState } from './engine-state.js'
 import { brokerError } from './errors.js'
@@ -115,12 +116,25 @@ export class BrokerLink {
   }
 
   /**
-   * Publishes data to a channel. Returns nothing when the broker accepted at once, otherwise a promise. The promise rejects with
-   * a `BrokerError`, immediately while the engine is down or too many publishes are in flight, or with the error of the broker.
-   * Never throws.
+   * Publishes. Returns nothing when the broker accepted at once, else a promise. The promise rejects with a
+   * `BrokerError`, at once while the engine is down or too many publishes are in flight, or with what the broker refused it
+   * with. Never throws.
+   * @param limits of the channel's history, null where the message is not kept
    */
-  publish (channel: string, data: string): MaybePromise<void> {
-    return this.#publishing.publish(channel, data)
+  publish (channel: string, data: string, limits: BrokerHistoryLimits | null = null): MaybePromise<void> {
+    return this.#publishing.publish(channel, data, limits)
+  }
+
+  /** Reads a channel's history. @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails */
+  readHistory (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage> {
+    if (this.#state.current === 'down') throw this.#state.error()
+    let page: MaybePromise<BrokerHistoryPage>
+    try {
+      page = this.broker.history!.read(channel, since, limit, limits)
+    } catch (err) {
+      throw brokerError(err)
+    }
+    return promiseOf<BrokerHistoryPage>(page)?.catch((err: unknown) => { throw brokerError(err) }) ?? page
   }
 
   /** Sends a control message to one node, or to all other nodes. Never throws. */

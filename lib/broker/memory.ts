@@ -1,24 +1,51 @@
-import type { Broker, BrokerNode, BrokerSink } from '../../types/broker.js'
-import { scError } from '../errors.js'
+import type { Broker, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerSink } from '../../types/broker.js'
+import type { MemoryBrokerOptions } from '../../types/options.js'
+import { scError, typeName } from '../errors.js'
+import { MemoryHistory } from './memory-history.js'
+
+const defaultHistoryBytes = 64 * 1024 * 1024
 
 /**
  * The default broker: publications stay inside this process and are delivered before `publish` returns.
  *
- * A publish during the delivery of another one is delivered after it, so that all subscribers see the same order.
+ * A publish made while another is being delivered waits for it, so that every subscriber sees one order.
+ *
+ * @throws InvalidArgumentsError for an option that is unknown or out of range
  */
-export function memoryBroker (): Broker {
-  return new MemoryBroker()
+export function memoryBroker (options: MemoryBrokerOptions = {}): Broker {
+  for (const [name, value] of Object.entries(options)) {
+    if (name !== 'historyBytes') throw scError('SC_ERR_OPTIONS', [`memoryBroker: unknown option "${name}"; expected historyBytes`])
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) throw scError('SC_ERR_OPTIONS', [`historyBytes: expected a whole number of 0 or more, got ${typeof value === 'number' ? value : typeName(value)}`])
+  }
+  return new MemoryBroker(options.historyBytes ?? defaultHistoryBytes)
+}
+
+/** A publish that was made during a delivery. */
+interface WaitingPublish {
+  readonly channel: string
+  readonly data: string
+  readonly limits: BrokerHistoryLimits | null
 }
 
 class MemoryBroker implements Broker {
   readonly name = 'memory'
   readonly shared = false
   readonly order = 'channel'
+  readonly history: BrokerHistory
+  readonly #history: MemoryHistory
   readonly #subscribed = new Set<string>()
-  /** Publishes made during a delivery: channel and data alternate. */
-  readonly #waiting: string[] = []
+  #waiting: WaitingPublish[] = []
   #sink: BrokerSink | null = null
   #delivering = false
+
+  constructor (historyBytes: number) {
+    this.#history = new MemoryHistory(historyBytes)
+    this.history = {
+      synchronous: true,
+      publish: (channel, data, limits) => { this.#publish(channel, data, limits) },
+      read: (channel, since, limit, limits) => this.#history.read(channel, since, limit, limits)
+    }
+  }
 
   start (sink: BrokerSink, _node: BrokerNode): void {
     if (this.#sink !== null) throw scError('SC_ERR_BROKER', ['expected a broker of its own for each server, got one that is already in use'])
@@ -35,27 +62,38 @@ class MemoryBroker implements Broker {
   }
 
   publish (channel: string, data: string): void {
-    if (!this.#subscribed.has(channel)) return
+    if (this.#subscribed.has(channel)) this.#publish(channel, data, null)
+  }
+
+  /** @param limits null where the message is not kept */
+  #publish (channel: string, data: string, limits: BrokerHistoryLimits | null): void {
     if (this.#delivering) {
-      this.#waiting.push(channel, data)
+      this.#waiting.push({ channel, data, limits })
       return
     }
     this.#delivering = true
     try {
-      this.#sink?.publication(channel, data)
-      if (this.#waiting.length > 0) this.#deliverWaiting()
+      this.#deliver(channel, data, limits)
+      if (this.#waiting.length !== 0) this.#deliverWaiting()
     } finally {
       this.#delivering = false
     }
   }
 
   #deliverWaiting (): void {
-    const waiting = this.#waiting
-    for (let i = 0; i < waiting.length; i += 2) {
-      const channel = waiting[i]!
-      if (this.#subscribed.has(channel)) this.#sink?.publication(channel, waiting[i + 1]!)
+    // More may be added meanwhile.
+    for (let i = 0; i < this.#waiting.length; i++) {
+      const { channel, data, limits } = this.#waiting[i]!
+      this.#deliver(channel, data, limits)
     }
-    waiting.length = 0
+    this.#waiting = []
+  }
+
+  /** A message is kept when it is delivered, not when it waits: who reads the history meanwhile gets it once, there or here. */
+  #deliver (channel: string, data: string, limits: BrokerHistoryLimits | null): void {
+    if (this.#sink === null) return
+    const position = limits === null ? undefined : this.#history.add(channel, data, limits)
+    if (this.#subscribed.has(channel)) this.#sink.publication(channel, data, undefined, position)
   }
 
   control (): void {
@@ -65,6 +103,7 @@ class MemoryBroker implements Broker {
   stop (): void {
     this.#sink = null
     this.#subscribed.clear()
-    this.#waiting.length = 0
+    this.#waiting = []
+    this.#history.stop()
   }
 }

@@ -1,4 +1,4 @@
-import type { Broker, MaybePromise } from '../../types/broker.js'
+import type { Broker, BrokerHistoryLimits, MaybePromise } from '../../types/broker.js'
 import { scError, withoutStack } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import type { EngineState } from './engine-state.js'
@@ -44,7 +44,7 @@ export class Publishing {
   /** Number of publishes refused because the engine was down or busy, or because they were too large. */
   get refused (): number { return this.#refused }
 
-  publish (channel: string, data: string): MaybePromise<void> {
+  publish (channel: string, data: string, limits: BrokerHistoryLimits | null = null): MaybePromise<void> {
     if (this.#state.current === 'down') return this.#refuse(() => this.#state.error())
     if (this.#inFlight >= this.#maxInFlight || this.#inFlightBytes >= this.#maxInFlightBytes) {
       return this.#refuse(() => scError('SC_ERR_BROKER_BUSY', [this.#broker.name, this.#inFlight]))
@@ -55,7 +55,7 @@ export class Publishing {
     // Like `answerOf`, but without a closure for each publication.
     let accepted: MaybePromise<void>
     try {
-      accepted = promiseOf<void>(this.#broker.publish(channel, data))
+      accepted = promiseOf<void>(limits === null ? this.#broker.publish(channel, data) : this.#broker.history!.publish(channel, data, limits))
     } catch (err) {
       return Promise.reject(err)
     }

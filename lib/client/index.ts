@@ -4,7 +4,10 @@ import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
 
 export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScContracts, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
 export type { InferChannels, InferEvents } from '../../types/contracts.js'
+export type { ScClientCodec, ScRecoveryEvent } from '../../types/client.js'
+export type { ScHistoryGap } from '../../types/history.js'
 export { defineChannels, defineEvents } from '../contracts/define.js'
+export { recovering } from './recovering.js'
 
 type Params = Readonly<Record<string, unknown>>
 

@@ -1,4 +1,5 @@
 import type { DeclaredChannel, ScEventContract } from '../../types/contracts.js'
+import type { ScHistoryLimits, ScRecoveryLimits } from '../../types/history.js'
 import { scError, typeName } from '../errors.js'
 
 type Check = readonly [expected: string, holds: (value: unknown) => boolean]
@@ -40,9 +41,16 @@ const channelFields: Readonly<Record<string, Check>> = {
   clientPublish: isBoolean,
   maxMessageBytes: isAmount,
   slowConsumerPolicy: ["'disconnect', 'drop' or 'latest'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest'],
+  history: ['an object', isTable[1]],
+  recover: ['a boolean or an object', (value) => typeof value === 'boolean' || isTable[1](value)],
   validatorCompiler: isCompiler,
   schemaErrorFormatter: isFunction
 }
+
+type Range = readonly [least: number, most: number]
+
+const historyFields: Readonly<Record<keyof ScHistoryLimits, Range>> = { size: [1, 10_000], ttl: [1_000, Number.MAX_SAFE_INTEGER] }
+const recoverFields: Readonly<Record<keyof ScRecoveryLimits, Range>> = { limit: [1, 1_000], bytes: [1_024, Number.MAX_SAFE_INTEGER] }
 
 // JSON Schema has these words too, so they do not tell a contract from a schema.
 const ambiguous = new Set(['description', 'examples', 'deprecated', 'summary', 'config', 'hide', 'tags', 'errors', 'timeout'])
@@ -90,5 +98,20 @@ export function channelContract (pattern: string, input: unknown): DeclaredChann
   if (input === undefined || input === null) return {}
   if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${typeName(input)}`])
   checkFields(pattern, input, channelFields)
+  const { history, recover } = input as DeclaredChannel['contract']
+  if (history !== undefined) checkRanges(pattern, 'history', history, historyFields)
+  if (typeof recover === 'object') checkRanges(pattern, 'recover', recover, recoverFields)
+  if (recover !== undefined && recover !== false && history === undefined) throw scError('SC_ERR_CONTRACT', [pattern, 'recover expects history, such as history: { size: 100, ttl: 300_000 }'])
   return input
+}
+
+function checkRanges (pattern: string, field: string, values: object, ranges: Readonly<Record<string, Range>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    const range = Object.hasOwn(ranges, name) ? ranges[name] : undefined
+    if (range === undefined) throw scError('SC_ERR_CONTRACT', [pattern, `unknown property "${name}" of ${field}; expected some of ${Object.keys(ranges).join(', ')}`])
+    const [least, most] = range
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) continue
+    const numbers = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
+    throw scError('SC_ERR_CONTRACT', [pattern, `expected ${name} of ${field} to be a whole number ${numbers}, got ${typeof value === 'number' ? value : typeName(value)}`])
+  }
 }

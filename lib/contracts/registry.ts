@@ -61,6 +61,8 @@ class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
   readonly publish: ChannelPolicy | null
   readonly deliver: ChannelPolicy | null
   readonly slowConsumerPolicy: ChannelRoute['slowConsumerPolicy']
+  readonly history: ChannelRoute['history']
+  readonly recover: ChannelRoute['recover']
   readonly config: unknown
   validateMessage: Validate | null = null
   validateParams: Validate | null = null
@@ -74,6 +76,8 @@ class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
     this.publish = (contract.publish as ChannelPolicy | undefined) ?? null
     this.deliver = (contract.deliver as ChannelPolicy | undefined) ?? null
     this.slowConsumerPolicy = contract.slowConsumerPolicy
+    this.history = contract.history === undefined ? null : { size: contract.history.size ?? 100, ttl: contract.history.ttl ?? 300_000 }
+    this.recover = recoveryOf(contract)
     this.config = contract.config
   }
 }
@@ -115,6 +119,8 @@ export class Registry implements Contracts {
       subscribe: null,
       publish: null,
       deliver: null,
+      history: null,
+      recover: null,
       config: undefined
     })
     this.#open = Object.freeze({ route: this.#undeclared, params: noParams })
@@ -254,6 +260,12 @@ export class Registry implements Contracts {
 function ownPreHandlers ({ preHandler }: ScEventContract): PreHandlers {
   if (preHandler === undefined) return []
   return typeof preHandler === 'function' ? [preHandler] : [...preHandler]
+}
+
+function recoveryOf ({ recover }: DeclaredChannel['contract']): ChannelRoute['recover'] {
+  if (recover === undefined || recover === false) return null
+  const { limit = 300, bytes = 262_144 } = recover === true ? {} : recover
+  return { limit, bytes }
 }
 
 /** A validator that also measures the message. */

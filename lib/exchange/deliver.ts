@@ -33,6 +33,8 @@ export interface Delivery {
   readonly channel: string
   /** The message as JSON text, empty for `undefined`. */
   readonly json: string
+  /** The text of its position in the channel's history; empty where clients get none. */
+  readonly position: string
   readonly resolved: ResolvedChannel
   readonly policy: SlowConsumerPolicy
   /** What all get who get it unchanged. */

@@ -1,7 +1,9 @@
-import type { MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryLimits, BrokerHistoryPage, MaybePromise } from '../../types/broker.js'
 import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
 import type { Checked, ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
+import { parsePosition } from '../broker/position.js'
 import { checkCallback, checkText } from '../arguments.js'
 import { follow } from '../barrier.js'
 import { Emitter } from '../emitter.js'
@@ -11,6 +13,7 @@ import { toJson } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import { asError, messageOf } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
+import { checkQuery, historyOf } from './history.js'
 import type { Hub } from './hub.js'
 
 /** What the exchange asks of the server. */
@@ -76,32 +79,54 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   #publish (channel: string, data: unknown): MaybePromise<void> {
     this.#checkName(channel, 'publish')
-    const { validateMessage } = this.#host.resolve(channel).route
-    if (validateMessage === null) return this.publishChecked(channel, data)
+    const { history, validateMessage } = this.#host.resolve(channel).route
+    if (validateMessage === null) return this.publishChecked(channel, data, history)
     const checked = validateMessage(data)
-    if (checked instanceof Promise) return checked.then((result) => this.#publishResult(channel, result))
-    return this.#publishResult(channel, checked)
+    if (checked instanceof Promise) return checked.then((result) => this.#publishResult(channel, result, history))
+    return this.#publishResult(channel, checked, history)
   }
 
-  #publishResult (channel: string, checked: Checked): MaybePromise<void> {
+  #publishResult (channel: string, checked: Checked, history: BrokerHistoryLimits | null): MaybePromise<void> {
     if (checked.error !== undefined) throw serverMistake(checked.error)
-    return this.publishChecked(channel, checked.value)
+    return this.publishChecked(channel, checked.value, history)
   }
 
   /**
    * Publishes a message that passed all checks. Nothing is awaited, and nothing returned, where the broker accepts at once.
    * @throws what cannot be encoded, and `BrokerError`s, at once or as a rejection
    */
-  publishChecked (channel: string, data: unknown): MaybePromise<void> {
+  publishChecked (channel: string, data: unknown, history: BrokerHistoryLimits | null): MaybePromise<void> {
     let json: string
     try {
       json = toJson(data) ?? ''
     } catch (err) {
       throw scError('SC_ERR_ENCODE', [messageOf(err)], { cause: err })
     }
-    const published = this.#link.publish(channel, json)
+    const published = this.#link.publish(channel, json, history)
     this.publishes++
     return published
+  }
+
+  async history (channel: string, query: ScHistoryQuery = {}): Promise<ScHistory> {
+    this.#checkName(channel, 'read the history of')
+    const checked = checkQuery(query)
+    const limits = this.#host.resolve(channel).route.history
+    if (limits === null) throw scError('SC_ERR_NO_HISTORY', [channel])
+    const { since, limit } = checked
+    const position = since === undefined ? null : parsePosition(since)
+    const page = await this.#link.readHistory(channel, position, limit, limits)
+    return historyOf(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page, checked)
+  }
+
+  /**
+   * Reads what a client missed, at once. The broker must be one whose history is synchronous.
+   * @param since the text of the position that the client sent; absent: only the position of the newest message is read
+   * @throws BrokerError when the broker fails
+   */
+  missed (channel: string, since: string | undefined, limits: BrokerHistoryLimits, most: number): BrokerHistoryPage {
+    const position = since === undefined ? null : parsePosition(since)
+    const page = this.#link.readHistory(channel, position, position === null ? 1 : most, limits) as BrokerHistoryPage
+    return since !== undefined && position === null ? { ...page, gap: 'unknown' } : page
   }
 
   #checkName (channel: unknown, action: string): void {

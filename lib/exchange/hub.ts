@@ -1,10 +1,11 @@
-import type { MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryEntry, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { Deadlines } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
+import { positionText } from '../broker/position.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
 import { eventText, publishText } from '../protocol/packets.js'
 import { slices } from '../slices.js'
@@ -55,6 +56,8 @@ export class Hub implements DeliveryDesk {
   dropped = 0
   /** Characters of JSON of the publications whose hooked recipients have not all been asked. */
   #slicedLength = 0
+  /** Encoded messages of histories that were sent again, for as long as the broker keeps their entries. */
+  readonly #kept = new WeakMap<BrokerHistoryEntry, SharedMessage>()
 
   constructor (link: BrokerLink, host: HubHost) {
     this.#link = link
@@ -97,11 +100,11 @@ export class Hub implements DeliveryDesk {
   }
 
   /** What the broker delivers. */
-  deliver (channel: string, json: string): void {
+  deliver (channel: string, json: string, position?: BrokerPosition): void {
     const entry = this.#entries.get(channel)
     if (entry === undefined) return
     try {
-      if (entry.members.size !== 0) this.#fanOut(entry, json)
+      if (entry.members.size !== 0) this.#fanOut(entry, json, position)
     } finally {
       entry.watcher?.receive(json)
     }
@@ -132,7 +135,7 @@ export class Hub implements DeliveryDesk {
 
   personalMessage (delivery: Delivery, data: unknown): SharedMessage {
     const json = toJson(data) ?? ''
-    return json === delivery.json ? delivery.message : this.#encode(delivery.channel, json)
+    return json === delivery.json ? delivery.message : this.#encode(delivery.channel, json, delivery.position)
   }
 
   count (delivered: boolean): void {
@@ -146,13 +149,32 @@ export class Hub implements DeliveryDesk {
     this.#host.leftOut(subscriber, channel, thrown)
   }
 
-  #fanOut (entry: Entry, json: string): void {
-    const { channel, members, resolved } = entry
-    const message = this.#encode(channel, json)
+  /** Delivers messages of the history to one subscriber, in order, as if they were published now. */
+  replay (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[]): void {
     const policy = this.policyOf(resolved)
-    const { hooks, deliver } = resolved.route
+    for (const entry of entries) {
+      const message = this.#keptMessage(channel, entry)
+      if (isHooked(resolved)) deliverThroughHooks(this, subscriber, { channel, json: entry.data, position: positionText(entry.position), resolved, policy, message })
+      else this.count(subscriber.deliver(message, channel, policy))
+    }
+  }
+
+  /** All subscribers that missed a message share one encoded message. */
+  #keptMessage (channel: string, entry: BrokerHistoryEntry): SharedMessage {
+    let message = this.#kept.get(entry)
+    if (message === undefined) this.#kept.set(entry, message = this.#encode(channel, entry.data, positionText(entry.position)))
+    return message
+  }
+
+  #fanOut (entry: Entry, json: string, position: BrokerPosition | undefined): void {
+    const { channel, resolved } = entry
+    const pos = position === undefined || resolved.route.recover === null ? '' : positionText(position)
+    // A subscriber that joins during this fan-out has read the message from the history.
+    const members = pos === '' ? entry.members : [...entry.members]
+    const message = this.#encode(channel, json, pos)
+    const policy = this.policyOf(resolved)
     if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
-    if (hooks.publishOut.length === 0 && deliver === null) {
+    if (!isHooked(resolved)) {
       for (const member of members) {
         // Who fails must not rob those who come after it.
         try {
@@ -163,7 +185,7 @@ export class Hub implements DeliveryDesk {
       }
       return
     }
-    this.#fanOutThroughHooks([...members], { channel, json, resolved, policy, message })
+    this.#fanOutThroughHooks([...members], { channel, json, position: pos, resolved, policy, message })
   }
 
   /** In slices, since each recipient may cost as much as the whole message; one publication after the other. */
@@ -185,10 +207,10 @@ export class Hub implements DeliveryDesk {
     if (this.#slicedLength > maxSlicedLength) slices.finish()
   }
 
-  #encode (channel: string, json: string): SharedMessage {
-    if (this.#host.plainJson) return new SharedMessage(publishText(channel, json))
+  #encode (channel: string, json: string, position: string): SharedMessage {
+    if (this.#host.plainJson) return new SharedMessage(publishText(channel, json, position))
     const data = json === '' ? { channel } : { channel, data: JSON.parse(json) as unknown }
-    return new SharedMessage(encodeMessage(this.#host.codec, { event: '#publish', data }))
+    return new SharedMessage(encodeMessage(this.#host.codec, position === '' ? { event: '#publish', data } : { event: '#publish', data, pos: position }))
   }
 
   #hold (channel: string, resolved: ResolvedChannel, add: (entry: Entry) => void): MaybePromise<void> {
@@ -225,4 +247,9 @@ export class Hub implements DeliveryDesk {
     this.#entries.delete(entry.channel)
     if (entry.ready) this.#link.release(entry.channel)
   }
+}
+
+/** Whether hooks or a policy have a say in what each recipient gets. */
+function isHooked ({ route }: ResolvedChannel): boolean {
+  return route.hooks.publishOut.length !== 0 || route.deliver !== null
 }

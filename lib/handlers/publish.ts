@@ -128,7 +128,7 @@ class PublishRun {
     if (this.session.state !== 'open') return
     let published: void | Promise<void>
     try {
-      published = this.context.exchange.publishChecked(this.channel, this.data)
+      published = this.context.exchange.publishChecked(this.channel, this.data, this.resolved.route.history)
     } catch (err) {
       this.failed(err)
       return

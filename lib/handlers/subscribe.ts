@@ -11,14 +11,27 @@ import { messageOf } from '../untrusted.js'
 import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './error-answers.js'
+import { recoveryOf } from './recovery.js'
 
 /** Bytes of memory that the `data` of all guarded subscriptions of a socket may take. */
 const maxSubscriptionData = 32_768
 
+/** One subscription on its way. */
+interface Joining {
+  readonly cid: CallId | undefined
+  readonly options: SubscriptionOptions
+  /** The position of the last message that the client has. */
+  readonly since: string | undefined
+  /** Whether hooks and the policy let the client have what it missed. */
+  mayRecover: boolean
+  /** The turn of the session's subscriptions when the hooks were asked. */
+  turn: number
+}
+
 /** `#subscribe`: `subscribe` hooks → the channel's policy → broker → events → ack. */
 export const handleSubscribe: PacketHandler = (context, session, packet, expired) => {
   // The bare name is read into the same form, so that it passes the same checks.
-  const { channel, waitForAuth, data, batch } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions>
+  const { channel, waitForAuth, data, batch, since } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions> & { since?: unknown }
   if (session.state !== 'open') {
     refuseInvalid(context, session, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
     return
@@ -28,7 +41,7 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
     refuseInvalid(context, session, packet.cid, channelNameError(channel, maxChannelNameLength, '#subscribe'))
     return
   }
-  const mistaken = notBoolean('waitForAuth', waitForAuth) ?? notBoolean('batch', batch)
+  const mistaken = notBoolean('waitForAuth', waitForAuth) ?? notBoolean('batch', batch) ?? notText('since', since)
   if (mistaken !== undefined) {
     refuseInvalid(context, session, packet.cid, mistaken)
     return
@@ -37,17 +50,24 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  session.queue.run(channel, () => subscribe(context, session, packet, options, expired), packet.data)
+  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, mayRecover: true, turn: 0 }
+  session.queue.run(channel, () => subscribe(context, session, packet, joining, expired), packet.data)
 }
 
 /** They are kept with the subscription, so they may be nothing that is larger. */
 function notBoolean (name: string, value: unknown): Error | undefined {
   if (value === undefined || value === null || typeof value === 'boolean') return
-  return scError('SC_ERR_SUBSCRIBE_OPTION', [name, typeName(value)])
+  return scError('SC_ERR_SUBSCRIBE_OPTION', [name, 'a boolean', typeName(value)])
 }
 
-function subscribe (context: HandlerContext, session: Session, packet: EventPacket, options: SubscriptionOptions, expired: Error | undefined): void | Promise<void> {
+function notText (name: string, value: unknown): Error | undefined {
+  if (value === undefined || value === null || typeof value === 'string') return
+  return scError('SC_ERR_SUBSCRIBE_OPTION', [name, 'a string', typeName(value)])
+}
+
+function subscribe (context: HandlerContext, session: Session, packet: EventPacket, joining: Joining, expired: Error | undefined): void | Promise<void> {
   if (session.state !== 'open') return
+  const { options } = joining
   const { channel } = options
   if (options.waitForAuth === true && expired !== undefined) {
     refuse(context, session, packet.cid, expired, 'deliberate')
@@ -61,7 +81,8 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
     return
   }
   const request = subscribeRequest(session, options, resolved, expired, false)
-  const { turn } = session.subscriptions
+  if (resolved.route.recover !== null) Object.assign(request, { since: joining.since, recover: true })
+  joining.turn = session.subscriptions.turn
   const passed = (): void | Promise<void> => {
     if (request.data !== undefined && request.data !== options.data) {
       options.data = request.data
@@ -72,7 +93,8 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
         return
       }
     }
-    return join(context, session, packet.cid, options, turn)
+    joining.mayRecover = request.recover !== false
+    return join(context, session, joining)
   }
   return decide(() => authorizeSubscription(context, resolved, request), passed, (thrown) => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) })
 }
@@ -112,7 +134,8 @@ export function authorizeSubscription (context: HandlerContext, resolved: Resolv
   return running.then(ask)
 }
 
-function join (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number): void | Promise<void> {
+function join (context: HandlerContext, session: Session, joining: Joining): void | Promise<void> {
+  const { cid, options } = joining
   const { channel } = options
   if (session.state !== 'open') return
   if (session.subscriptions.has(channel)) {
@@ -125,12 +148,12 @@ function join (context: HandlerContext, session: Session, cid: CallId | undefine
     refuseInvalid(context, session, cid, refusal)
     return
   }
-  return ask(context, session, cid, options, turn, null)
+  return ask(context, session, joining, null)
 }
 
 /** @param waited absent the first time */
-function ask (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number, waited: BrokerWait | null): void | Promise<void> {
-  const { channel } = options
+function ask (context: HandlerContext, session: Session, joining: Joining, waited: BrokerWait | null): void | Promise<void> {
+  const { cid, options: { channel } } = joining
   let isAsking = false
   let hasEntered = false
   const joined = context.hub.join(channel, context.contracts.channel(channel), session, () => {
@@ -139,7 +162,7 @@ function ask (context: HandlerContext, session: Session, cid: CallId | undefined
     if (waited !== null) context.brokerWaits.done(waited)
     // Gone while the broker was asked: the subscription must not come to life.
     if (session.state !== 'open') context.hub.leave(channel, session)
-    else subscribed(context, session, cid, options, turn)
+    else subscribed(context, session, joining)
   })
   if (joined === undefined) return
   isAsking = true
@@ -157,7 +180,7 @@ function ask (context: HandlerContext, session: Session, cid: CallId | undefined
     // It counts towards the limit of channels while it waits.
     return wait.untilUp().then((why) => {
       session.subscriptions.joining--
-      if (why === 'up') return ask(context, session, cid, options, turn, wait)
+      if (why === 'up') return ask(context, session, joining, wait)
       context.brokerWaits.done(wait)
       if (why !== 'closed') failed(session, cid, channel, err, why === 'left')
     })
@@ -171,16 +194,29 @@ function failed (session: Session, cid: CallId | undefined, channel: string, err
   if (cid !== undefined) session.outbound.errorAck(cid, error)
 }
 
-function subscribed (context: HandlerContext, session: Session, cid: CallId | undefined, options: SubscriptionOptions, turn: number): void {
+function subscribed (context: HandlerContext, session: Session, joining: Joining): void {
+  const { cid, options } = joining
   const { channel } = options
+  const resolved = context.contracts.channel(channel)
   // The hooks said yes to what the socket was before.
-  const changed = session.subscriptions.turn !== turn
-  session.subscriptions.join(isGuarded(options, context.contracts.channel(channel)) ? options : { channel })
+  const changed = session.subscriptions.turn !== joining.turn
+  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel })
   if (changed) context.host.withhold(session)
+  const recovers = resolved.route.recover !== null
+  // Before the events: what their listeners publish comes after what was missed.
+  if (recovers) recover(context, session, joining, resolved)
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
-  acknowledge(session, cid, options)
+  if (!recovers) acknowledge(session, cid, options)
   if (changed) context.host.revalidate(session)
+}
+
+/** Acknowledges the subscription, and sends what the client missed. */
+function recover (context: HandlerContext, session: Session, joining: Joining, resolved: ResolvedChannel): void {
+  const { cid, options: { channel }, since, mayRecover } = joining
+  const { status, missed } = recoveryOf(context, session, channel, resolved.route, since, mayRecover)
+  if (cid !== undefined) session.outbound.ack(cid, status)
+  context.hub.replay(session, channel, resolved, missed)
 }
 
 function acknowledge (session: Session, cid: CallId | undefined, options: SubscriptionOptions): void {

@@ -46,11 +46,12 @@ export function eventText (event: string, json: string | undefined, cid?: number
   return text + '}'
 }
 
-/** Writes `{ event: '#publish', data: { channel, data } }`. An empty `json` stands for `undefined`. */
-export function publishText (channel: string, json: string): string {
-  return json === ''
-    ? '{"event":"#publish","data":{"channel":' + JSON.stringify(channel) + '}}'
-    : '{"event":"#publish","data":{"channel":' + JSON.stringify(channel) + ',"data":' + json + '}}'
+/** Writes `{ event: '#publish', data: { channel, data } }`. An empty `json` stands for `undefined`, an empty `position` for none. */
+export function publishText (channel: string, json: string, position = ''): string {
+  const text = json === ''
+    ? '{"event":"#publish","data":{"channel":' + JSON.stringify(channel) + '}'
+    : '{"event":"#publish","data":{"channel":' + JSON.stringify(channel) + ',"data":' + json + '}'
+  return position === '' ? text + '}' : text + ',"pos":"' + position + '"}'
 }
 
 /** Writes `{ rid, data }`. Without `json` the packet has no data. */

@@ -112,7 +112,7 @@ export class ServerCore implements ServerPort {
     const keys = brokerKey === undefined || !broker.shared ? undefined : brokerKeys(brokerKey)
     if (keys !== undefined && broker.signs !== true) throw scError('SC_ERR_BROKER_KEY', [broker.name])
     return new BrokerLink(broker, { node: { id: generateId(), prefix: brokerPrefix, keys }, stopTimeout: Math.max(closeTimeout, minStopTimeout) }, {
-      publication: (channel, data) => this.hub.deliver(channel, data),
+      publication: (channel, data, position) => this.hub.deliver(channel, data, position),
       state: (state, cause) => {
         this.control.brokerState(state)
         if (state === 'up') {
@@ -148,12 +148,22 @@ export class ServerCore implements ServerPort {
   async start (keys: JwtKeys): Promise<void> {
     this.tokens.useKeys(keys)
     this.contracts.compile()
+    this.#checkHistory()
     await this.link.start()
     this.ready = true
     this.events.fire('ready', [])
   }
 
-  /** Closes every connection. Settles when all are gone, after `closeTimeout` at the latest. */
+  /** @throws ScError for a channel whose declaration asks for more than the broker offers */
+  #checkHistory (): void {
+    const { name, history } = this.link.broker
+    for (const { pattern, contract } of this.contracts.declaredChannels()) {
+      if (contract.history !== undefined && history === undefined) throw scError('SC_ERR_HISTORY', [name, 'history', pattern])
+      if (contract.recover !== undefined && contract.recover !== false && history?.synchronous !== true) throw scError('SC_ERR_HISTORY', [name, 'recover', pattern])
+    }
+  }
+
+  /** Closes every connection; settles when all are gone, after `closeTimeout` at the latest. */
   drain (): Promise<void> {
     this.#drained ??= this.#drain()
     return this.#drained

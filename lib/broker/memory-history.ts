@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto'
+import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
+
+/** Bytes that a message takes beside its text: the entry and its position. */
+const entryBytes = 160
+/** Bytes that a channel takes beside its messages. */
+const channelBytes = 512
+/** A character takes two bytes where the text has one that is not of Latin-1. */
+const characterBytes = 2
+
+/** Milliseconds between two sweeps, and the channels that one of them looks at. */
+const sweepInterval = 1_000
+const sweepCount = 1_000
+
+/** A channel without messages is forgotten after so many times its ttl, and a day at least: until then a client that was away can be told that it missed nothing. */
+const idleTtls = 10
+const minIdle = 86_400_000
+
+/** What one channel remembers. */
+class ChannelHistory {
+  readonly #epoch = randomBytes(6).toString('base64url')
+  readonly entries: BrokerHistoryEntry[] = []
+  top: BrokerPosition = { epoch: this.#epoch, offset: 0, check: '' }
+  bytes = channelBytes
+  usedAt: number
+  /** Those of the last publish or read. */
+  limits: BrokerHistoryLimits
+
+  constructor (now: number, limits: BrokerHistoryLimits) {
+    this.usedAt = now
+    this.limits = limits
+  }
+
+  add (data: string, now: number): BrokerPosition {
+    this.top = { epoch: this.#epoch, offset: this.top.offset + 1, check: '' }
+    this.entries.push({ position: this.top, time: now, data })
+    this.bytes += sizeOf(data)
+    return this.top
+  }
+
+  /** Drops messages that are too old or too many. */
+  trim (now: number): void {
+    const { entries, limits } = this
+    const oldest = now - limits.ttl
+    let count = Math.max(0, entries.length - limits.size)
+    while (count < entries.length && entries[count]!.time <= oldest) count++
+    if (count === 0) return
+    for (const { data } of entries.splice(0, count)) this.bytes -= sizeOf(data)
+  }
+
+  isIdle (now: number): boolean {
+    return this.entries.length === 0 && now - this.usedAt > Math.max(minIdle, idleTtls * this.limits.ttl)
+  }
+}
+
+function sizeOf (data: string): number {
+  return entryBytes + data.length * characterBytes
+}
+
+/**
+ * The messages that the memory broker keeps. Over `maxBytes` it forgets whole channels, those first to which nothing was
+ * published for the longest time: a channel either remembers what its limits say, or knows that it does not.
+ */
+export class MemoryHistory {
+  readonly #maxBytes: number
+  /** The channel to which something was published last is the last one. */
+  readonly #channels = new Map<string, ChannelHistory>()
+  #bytes = 0
+  #timer: NodeJS.Timeout | null = null
+  #sweeping: Iterator<[string, ChannelHistory]> | null = null
+
+  constructor (maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** Bytes of memory that all channels take, at most about. */
+  get bytes (): number { return this.#bytes }
+
+  add (channel: string, data: string, limits: BrokerHistoryLimits): BrokerPosition {
+    const now = Date.now()
+    const history = this.#channel(channel, now, limits)
+    const position = this.#change(history, () => {
+      const position = history.add(data, now)
+      history.trim(now)
+      return position
+    })
+    this.#channels.delete(channel)
+    this.#channels.set(channel, history)
+    this.#makeRoom()
+    return position
+  }
+
+  read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {
+    const now = Date.now()
+    const history = this.#channel(channel, now, limits)
+    this.#change(history, () => { history.trim(now) })
+    this.#makeRoom()
+    const { entries, top } = history
+    const newest = { top, entries: entries.slice(-limit), gap: null }
+    if (since === null) return newest
+    if (since.epoch !== top.epoch || since.check !== '' || since.offset > top.offset) return { ...newest, gap: 'unknown' }
+    // Messages stand without a gap between them, so the offset of the first one says where the next one is.
+    const from = since.offset + 1 - (top.offset - entries.length + 1)
+    if (from < 0) return { ...newest, gap: 'trimmed' }
+    return { top, entries: entries.slice(from, from + limit), gap: null }
+  }
+
+  #channel (channel: string, now: number, limits: BrokerHistoryLimits): ChannelHistory {
+    let history = this.#channels.get(channel)
+    if (history === undefined) {
+      this.#channels.set(channel, history = new ChannelHistory(now, limits))
+      this.#bytes += history.bytes
+      this.#timer ??= setInterval(() => { this.#sweep() }, sweepInterval).unref()
+    }
+    history.usedAt = now
+    history.limits = limits
+    return history
+  }
+
+  #change<T> (history: ChannelHistory, act: () => T): T {
+    const before = history.bytes
+    const result = act()
+    this.#bytes += history.bytes - before
+    return result
+  }
+
+  #makeRoom (): void {
+    for (const [channel, history] of this.#channels) {
+      if (this.#bytes <= this.#maxBytes) return
+      this.#forget(channel, history)
+    }
+  }
+
+  #forget (channel: string, history: ChannelHistory): void {
+    this.#channels.delete(channel)
+    this.#bytes -= history.bytes
+  }
+
+  /** Drops what is too old of channels that nobody uses, some of them each time. */
+  #sweep (): void {
+    const now = Date.now()
+    for (let i = 0; i < sweepCount; i++) {
+      const { done, value } = (this.#sweeping ??= this.#channels.entries()).next()
+      if (done === true) {
+        this.#sweeping = null
+        break
+      }
+      const [channel, history] = value
+      this.#change(history, () => { history.trim(now) })
+      if (history.isIdle(now)) this.#forget(channel, history)
+    }
+    if (this.#channels.size === 0) this.stop()
+  }
+
+  stop (): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+    this.#sweeping = null
+    this.#channels.clear()
+    this.#bytes = 0
+  }
+}

@@ -1,0 +1,25 @@
+import type { BrokerHistoryPage } from '../../types/broker.js'
+import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
+import { positionText } from '../broker/position.js'
+import { scError, typeName } from '../errors.js'
+
+const defaultLimit = 100
+const maxLimit = 10_000
+
+/** @throws InvalidArgumentsError for a query that makes no sense */
+export function checkQuery (query: ScHistoryQuery): Required<Omit<ScHistoryQuery, 'since'>> & Pick<ScHistoryQuery, 'since'> {
+  if (typeof query !== 'object' || query === null) throw scError('SC_ERR_ARGUMENT', ['history', 'an object as query', typeName(query)])
+  const { since, limit = defaultLimit, reverse = false } = query
+  if (since !== undefined && typeof since !== 'string') throw scError('SC_ERR_ARGUMENT', ['history', 'since to be the text of a position', typeName(since)])
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > maxLimit) throw scError('SC_ERR_ARGUMENT', ['history', `a limit from 1 to ${maxLimit}`, typeof limit === 'number' ? limit : typeName(limit)])
+  if (typeof reverse !== 'boolean') throw scError('SC_ERR_ARGUMENT', ['history', 'reverse to be a boolean', typeName(reverse)])
+  return { since, limit, reverse }
+}
+
+/** A page as applications get it; each message is a copy of its own. */
+export function historyOf ({ top, entries, gap }: BrokerHistoryPage, { since, reverse }: ScHistoryQuery): ScHistory {
+  const messages = entries.map(({ position, time, data }) => ({ position: positionText(position), time, data: data === '' ? undefined : JSON.parse(data) as unknown }))
+  const last = entries.at(-1)
+  const isCut = since !== undefined && gap === null && last !== undefined && last.position.offset !== top.offset
+  return { messages: reverse === true ? messages.reverse() : messages, position: positionText(top), gap: isCut ? 'limit' : gap }
+}
