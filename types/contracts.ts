@@ -67,6 +67,10 @@ export interface ScChannelContext<Data = UserData, Params = Readonly<Record<stri
   data: Data
   /** `true` when an existing subscription is checked again because the socket's token was changed or removed. */
   readonly revalidation?: boolean
+  /** `subscribe` of a channel with `recover`: the position after which the client wants what it missed, as it sent it. */
+  readonly since?: string | undefined
+  /** `subscribe` of a channel with `recover`: assigning `false` keeps from the client what it missed. */
+  recover?: boolean
 }
 
 /** The part of a channel's contract that servers and clients can share. */

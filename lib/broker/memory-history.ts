@@ -18,7 +18,7 @@ const minIdle = 86_400_000
 
 /** What one channel remembers. */
 class ChannelHistory {
-  readonly #epoch = randomBytes(6).toString('base64url')
+  readonly #epoch = newEpoch()
   readonly entries: BrokerHistoryEntry[] = []
   top: BrokerPosition = { epoch: this.#epoch, offset: 0, check: '' }
   bytes = channelBytes
@@ -26,9 +26,10 @@ class ChannelHistory {
   /** Those of the last publish or read. */
   limits: BrokerHistoryLimits
 
-  constructor (now: number, limits: BrokerHistoryLimits) {
-    this.usedAt = now
+  /** @param emptyEpoch the epoch of positions in this channel before its first message */
+  constructor (readonly emptyEpoch: string, limits: BrokerHistoryLimits, now: number) {
     this.limits = limits
+    this.usedAt = now
   }
 
   add (data: string, now: number): BrokerPosition {
@@ -53,6 +54,10 @@ class ChannelHistory {
   }
 }
 
+function newEpoch (): string {
+  return randomBytes(6).toString('base64url')
+}
+
 function sizeOf (data: string): number {
   return entryBytes + data.length * characterBytes
 }
@@ -63,6 +68,11 @@ function sizeOf (data: string): number {
  */
 export class MemoryHistory {
   readonly #maxBytes: number
+  /**
+   * The epoch of positions in channels without messages, which take no memory. It is replaced when a channel is forgotten: a
+   * client that was there before the first message of a channel cannot know then whether it missed others.
+   */
+  #emptyEpoch = newEpoch()
   /** The channel to which something was published last is the last one. */
   readonly #channels = new Map<string, ChannelHistory>()
   #bytes = 0
@@ -78,7 +88,9 @@ export class MemoryHistory {
 
   add (channel: string, data: string, limits: BrokerHistoryLimits): BrokerPosition {
     const now = Date.now()
-    const history = this.#channel(channel, now, limits)
+    const history = this.#channels.get(channel) ?? this.#begin(limits, now)
+    history.limits = limits
+    history.usedAt = now
     const position = this.#change(history, () => {
       const position = history.add(data, now)
       history.trim(now)
@@ -92,28 +104,29 @@ export class MemoryHistory {
 
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {
     const now = Date.now()
-    const history = this.#channel(channel, now, limits)
+    const history = this.#channels.get(channel)
+    if (history === undefined) {
+      const top = { epoch: this.#emptyEpoch, offset: 0, check: '' }
+      return { top, entries: [], gap: since === null || isSame(since, top) ? null : 'unknown' }
+    }
+    history.limits = limits
+    history.usedAt = now
     this.#change(history, () => { history.trim(now) })
-    this.#makeRoom()
-    const { entries, top } = history
+    const { emptyEpoch, entries, top } = history
     const newest = { top, entries: entries.slice(-limit), gap: null }
     if (since === null) return newest
-    if (since.epoch !== top.epoch || since.check !== '' || since.offset > top.offset) return { ...newest, gap: 'unknown' }
+    const isKnown = since.epoch === top.epoch ? since.offset <= top.offset : since.epoch === emptyEpoch && since.offset === 0
+    if (!isKnown || since.check !== '') return { ...newest, gap: 'unknown' }
     // Messages stand without a gap between them, so the offset of the first one says where the next one is.
     const from = since.offset + 1 - (top.offset - entries.length + 1)
     if (from < 0) return { ...newest, gap: 'trimmed' }
     return { top, entries: entries.slice(from, from + limit), gap: null }
   }
 
-  #channel (channel: string, now: number, limits: BrokerHistoryLimits): ChannelHistory {
-    let history = this.#channels.get(channel)
-    if (history === undefined) {
-      this.#channels.set(channel, history = new ChannelHistory(now, limits))
-      this.#bytes += history.bytes
-      this.#timer ??= setInterval(() => { this.#sweep() }, sweepInterval).unref()
-    }
-    history.usedAt = now
-    history.limits = limits
+  #begin (limits: BrokerHistoryLimits, now: number): ChannelHistory {
+    const history = new ChannelHistory(this.#emptyEpoch, limits, now)
+    this.#bytes += history.bytes
+    this.#timer ??= setInterval(() => { this.#sweep() }, sweepInterval).unref()
     return history
   }
 
@@ -134,6 +147,7 @@ export class MemoryHistory {
   #forget (channel: string, history: ChannelHistory): void {
     this.#channels.delete(channel)
     this.#bytes -= history.bytes
+    this.#emptyEpoch = newEpoch()
   }
 
   /** Drops what is too old of channels that nobody uses, some of them each time. */
@@ -159,4 +173,8 @@ export class MemoryHistory {
     this.#channels.clear()
     this.#bytes = 0
   }
+}
+
+function isSame (a: BrokerPosition, b: BrokerPosition): boolean {
+  return a.epoch === b.epoch && a.offset === b.offset && a.check === b.check
 }

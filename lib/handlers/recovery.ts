@@ -3,7 +3,15 @@ import type { ScHistoryGap, ScRecoveryStatus } from '../../types/history.js'
 import type { ChannelRoute } from '../../types/routes.js'
 import { positionText } from '../broker/position.js'
 import type { Session } from '../socket/session.js'
+import { TokenBucket } from '../socket/token-bucket.js'
 import type { HandlerContext } from './context.js'
+
+/** Bytes that a message on its way to the client takes beside its data and the channel's name. */
+const envelopeBytes = 128
+
+/** Recoveries of one socket in a second. As many as it may have channels come at once, when it connects again. */
+const recoveryRate = 10
+const recoveryBurst = 1_000
 
 /** The answer to a subscription to a channel with `recover`, and the messages that follow it. */
 export interface Recovery {
@@ -27,13 +35,18 @@ export function recoveryOf (context: HandlerContext, session: Session, channel: 
     return { status: since === undefined ? {} : { recovered: false, reason: 'unknown' }, missed: [] }
   }
   if (since === undefined) return { status: { pos: positionText(page.top) }, missed: [] }
-  const reason = isAllowed ? page.gap ?? limitOf(session, page.entries, recover) : 'refused'
+  const reason = isAllowed ? page.gap ?? limitOf(session, channel, page.entries, recover) : 'refused'
   if (reason !== null) return { status: { pos: positionText(page.top), recovered: false, reason }, missed: [] }
   return { status: { pos: since, recovered: true, count: page.entries.length }, missed: page.entries }
 }
 
-/** `'limit'` when the messages are more than the channel's limits allow, or more than the connection has room for. */
-function limitOf (session: Session, entries: readonly BrokerHistoryEntry[], { limit, bytes }: NonNullable<ChannelRoute['recover']>): ScHistoryGap | null {
+/** `'limit'` when the messages are more than the channel's limits allow, more than the connection has room for, or asked for too often. */
+function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { limit, bytes }: NonNullable<ChannelRoute['recover']>): ScHistoryGap | null {
+  if (entries.length === 0) return null
   const total = entries.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0)
-  return entries.length > limit || total > bytes || !session.connection.hasRoom(total) ? 'limit' : null
+  if (entries.length > limit || total > bytes) return 'limit'
+  if (!session.connection.hasRoom(total + entries.length * (envelopeBytes + channel.length * 3))) return 'limit'
+  const { subscriptions, lastSeen } = session
+  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, session.host.options.socketChannelLimit), lastSeen)
+  return subscriptions.recoveries.take(lastSeen) === 0 ? null : 'limit'
 }

@@ -5,6 +5,7 @@ import { memorySize } from '../memory-size.js'
 import type { SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 import { KeyedQueue } from './keyed-queue.js'
+import type { TokenBucket } from './token-bucket.js'
 import { WithheldChannels } from './withheld-channels.js'
 
 /** What is needed of a session. */
@@ -35,6 +36,8 @@ export class Subscriptions {
   #deliveries: KeyedQueue | null = null
   /** Channels for which the broker is being asked; they count towards the limit. */
   joining = 0
+  /** The rate of recoveries; made with the first one. */
+  recoveries: TokenBucket | null = null
   #dataBytes = 0
   #turn = 0
 

@@ -31,13 +31,19 @@ t.test('messages have consecutive positions, and the newest are kept', (t) => {
   t.strictSame(read('a', null, 2), { top: 5, data: ['4', '5'], gap: null })
   t.strictSame(read('b'), { top: 0, data: [], gap: null }, 'each channel has its own')
   t.not(history.read('b', null, 1, limits).top.epoch, positions[0]!.epoch)
+  const { bytes } = history
+  for (let i = 0; i < 1_000; i++) read(`empty ${i}`)
+  t.equal(history.bytes, bytes, 'to look at channels without messages takes no memory')
   t.end()
 })
 
 t.test('what follows a position is told to be whole exactly when it is', (t) => {
   const { add, history, read } = start(t)
   const empty = history.read('a', null, 1, limits).top
-  const positions = ['1', '2', '3', '4', '5'].map((data) => add('a', data))
+  t.strictSame(read('a', empty), { top: 0, data: [], gap: null })
+  const positions = ['1', '2', '3'].map((data) => add('a', data))
+  t.strictSame(read('a', empty), { top: 3, data: ['1', '2', '3'], gap: null }, 'all since before the first')
+  positions.push(...['4', '5'].map((data) => add('a', data)))
   t.strictSame(read('a', empty), { top: 5, data: ['3', '4', '5'], gap: 'trimmed' })
   t.strictSame(read('a', positions[0]), { top: 5, data: ['3', '4', '5'], gap: 'trimmed' }, 'the second is missing')
   t.strictSame(read('a', positions[1]), { top: 5, data: ['3', '4', '5'], gap: null }, 'the position itself need not be kept')
@@ -75,6 +81,7 @@ t.test('messages are too old from their ttl on, read or not', async (t) => {
 
 t.test('over the bytes of all channels whole channels are forgotten, the least recently published first', (t) => {
   const { add, history, read } = start(t, 10_000)
+  const empty = history.read('new', null, 1, limits).top
   const a = add('a', 'x'.repeat(1_000))
   add('b', 'x'.repeat(1_000))
   add('a', 'y')
@@ -86,6 +93,9 @@ t.test('over the bytes of all channels whole channels are forgotten, the least r
   t.ok(history.bytes <= before)
   t.equal(read('a', a).data.length, 1)
   t.strictSame(read('b').data, [])
+  t.equal(read('new', empty).gap, 'unknown', 'it may be the channel that was forgotten')
+  add('new', 'x')
+  t.equal(read('new', empty).gap, 'unknown')
   t.equal(read('c').data.length, 1)
   add('e', 'x'.repeat(10_000))
   t.ok(history.bytes <= 10_000, 'one that is too large by itself too')
