@@ -115,7 +115,7 @@ t.test('a key of our own has nothing to do with its request', async (t) => {
 })
 
 t.test('a request without its method is not asked', async (t) => {
-  const results = await inRequest(t, {}, { jwtVerify: 'check' }, [jsonwebtoken.sign({ a: 1 }, SECRET)])
+  const results = await inRequest(t, { jwtNamespace: 'n' }, { namespace: 'n', jwtVerify: 'check' }, [jsonwebtoken.sign({ a: 1 }, SECRET)])
   t.match(results, [{ a: 1 }])
 })
 
