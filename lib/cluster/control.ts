@@ -30,7 +30,7 @@ export class Control implements ScCluster {
   readonly #port: ControlPort
   readonly #cluster: Cluster<ScStats>
   readonly #catchUp: MissedRevocations
-  /** When the engine went down; `null` while it is up, or before it was up first. */
+  /** When the engine went down; `null` while it is up, and before it first came up. */
   #lostAt: number | null = null
   #wasUp = false
 
