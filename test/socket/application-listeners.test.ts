@@ -65,3 +65,14 @@ t.test('a listener that wants to be called once is, also when another listener c
   t.strictSame(heard, ['first a', 'second b'])
   t.notOk(socket.hasListeners('unsubscribe'))
 })
+
+t.test('a socket that a listener ends because of its bad token is never open', async (t) => {
+  const { port, sc } = await serve(t)
+  const told: string[] = []
+  for (const event of ['connection', 'connectionAbort', 'disconnection'] as const) sc.on(event, () => { told.push(event) })
+  sc.on('handshake', (socket) => { socket.on('deauthenticate', () => { socket.disconnect(4111) }) })
+  const client = await RawClient.open(t, port)
+  client.send({ event: '#handshake', data: { authToken: 'bad' }, cid: 1 })
+  t.equal((await client.closed).code, 4111)
+  t.strictSame([told, sc.clientsCount, sc.stats().connects], [['connectionAbort'], 0, 0])
+})
