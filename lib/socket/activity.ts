@@ -2,20 +2,20 @@ import { Timed } from '../deadlines.js'
 import { memorySize } from '../memory-size.js'
 import type { Holdings } from '../transport/holdings.js'
 
-/** What an action takes beside its data while it waits: closures, promises, a place in a list. */
+/** Bytes that a waiting action takes beside its data: closures, promises, a list entry. */
 const actionBytes = 256
 
-/** Bytes that may be held beyond what makes reading pause: what had been read before the pause comes all the same. */
+/** Bytes that may be held above the limit that pauses reading: data read before the pause still arrives. */
 const overrunBytes = 1_048_576
 
-/** An action whose handler goes on asynchronously, with the data that it keeps. */
+/** An action with an asynchronous handler, and the data that it keeps. */
 export abstract class Owed extends Timed {
   /** @internal */ priorOwed: Owed | null = null
   /** @internal */ nextOwed: Owed | null = null
-  /** @internal What is counted for it. */ heldBytes = 0
+  /** @internal Bytes counted for this action. */ heldBytes = 0
 }
 
-/** What an activity asks of the connection. */
+/** The part of a connection that an activity uses. */
 export interface PausableConnection {
   readonly holdings: Holdings
   pause (): void
@@ -23,47 +23,50 @@ export interface PausableConnection {
 }
 
 /**
- * What one socket has under way: messages that wait for hooks, handlers and streams, for which reading pauses when they are too
- * many or too large, and answers that are still owed, for which a closing server waits.
+ * The work of one socket that is under way: messages that wait for hooks, handlers and streams (reading pauses when they are too
+ * many or too large), and answers still to be sent (a closing server waits for them).
  */
 export class Activity {
-  /** Actions that wait on hooks. */
+  /** Number of actions that wait for hooks. */
   waiting = 0
-  /** Answers that are still owed. */
+  /** Number of answers still to be sent. */
   owed = 0
   /** Bytes of messages that wait for hooks, handlers and streams. */
   heldBytes = 0
-  /** Reading pauses because hooks, handlers or streams are slow. */
+  /** Whether reading is paused because hooks, handlers or streams are slow. */
   #waitingPauses = false
-  /** Reading pauses because the socket sent more than its rate. */
+  /** Whether reading is paused because the socket exceeded its rate. */
   #ratePauses = false
-  /** Reading pauses because a message with many packets is worked on. */
+  /** Whether reading is paused while a message with many packets is processed. */
   #workPauses = false
-  /** Reading went on after a pause since the heartbeat last judged it: it gets one more round. */
+  /** Set when reading resumes after a pause. The heartbeat then gives the client one more round before it ends the connection. */
   resumed = false
   #progressAt = 0
   #ended = false
   #firstOwed: Owed | null = null
   #quiet: (() => void) | null = null
 
-  /** @param limit of actions that wait on hooks, and of the bytes that are held; 0 for none. Reading goes on when half of them are done. */
+  /**
+   * @param limit maximum of actions that wait for hooks; 0 for no limit
+   * @param byteLimit maximum of held bytes; 0 for no limit. Reading resumes when both are at half of their limits or below.
+   */
   constructor (readonly limit: number, readonly byteLimit: number, readonly connection: PausableConnection) {}
 
   get isQuiet (): boolean {
     return this.waiting === 0 && this.owed === 0
   }
 
-  /** More is held than a pause of reading can bring about: the client sends faster than it is read. */
+  /** Whether more is held than a pause of reading can explain: the client sends faster than the server reads. */
   get overrun (): boolean {
     return this.byteLimit !== 0 && this.heldBytes > this.byteLimit + overrunBytes
   }
 
-  /** Data of a message are kept. @returns what `release` gets */
+  /** Counts the data of a message that is kept. @returns the bytes to pass to `release` */
   hold (data: unknown): number {
     return this.holdBytes(actionBytes + memorySize(data))
   }
 
-  /** The same where the size is known. */
+  /** Like `hold`, for a known size. @returns the bytes to pass to `release` */
   holdBytes (bytes: number): number {
     if (this.#ended) return 0
     this.heldBytes += bytes
@@ -72,7 +75,7 @@ export class Activity {
     return bytes
   }
 
-  /** It waits no more. */
+  /** Stops counting bytes that `hold` or `holdBytes` counted. */
   release (bytes: number): void {
     if (this.#ended) return
     this.heldBytes -= bytes
@@ -80,7 +83,7 @@ export class Activity {
     this.#resumeIfDone()
   }
 
-  /** An action waits on hooks. @returns what `endWaiting` gets */
+  /** Counts an action that waits for hooks. @returns the bytes to pass to `endWaiting` */
   beginWaiting (data: unknown): number {
     this.waiting++
     return this.hold(data)
@@ -93,28 +96,33 @@ export class Activity {
     this.#check()
   }
 
-  /** An action that waits does so for something that is not the client's affair: it does not hold up reading. Its bytes still count. */
+  /**
+   * Stops counting an action that waits for something outside the client's control, so that it does not pause reading. Its bytes
+   * still count.
+   */
   excuse (): void {
     this.endWaiting(0)
   }
 
-  /** What was excused is under way again. */
+  /** Counts an excused action again. */
   include (): void {
     this.waiting++
     this.#pauseIfOver()
   }
 
-  /** Nothing is read from the socket for now. */
+  /** Whether reading from the socket is paused. */
   get paused (): boolean {
     return this.#waitingPauses || this.#ratePauses || this.#workPauses
   }
 
-  /** When something that reading waits for was last done, by `performance.now()`; `Infinity` while it waits for nothing. */
+  /**
+   * Time of the last progress (`performance.now()`) while slow hooks, handlers or streams pause reading; otherwise `Infinity`.
+   */
   get progressAt (): number {
     return this.#waitingPauses ? this.#progressAt : Infinity
   }
 
-  /** Whether reading pauses until the socket is within its rate again. */
+  /** Whether reading is paused until the socket is within its rate again. */
   get overRate (): boolean {
     return this.#ratePauses
   }
@@ -126,7 +134,7 @@ export class Activity {
     if (!over) this.#resume()
   }
 
-  /** Whether reading pauses until the packets of a message are done. */
+  /** Whether reading is paused until all packets of a message are processed. */
   get working (): boolean {
     return this.#workPauses
   }
@@ -159,7 +167,7 @@ export class Activity {
     this.connection.resume()
   }
 
-  /** A handler goes on asynchronously. */
+  /** Tracks an action with an asynchronous handler, and counts its data. */
   keep (owed: Owed, data: unknown): void {
     if (this.#ended) return
     owed.heldBytes = this.hold(data)
@@ -168,7 +176,7 @@ export class Activity {
     this.#firstOwed = owed
   }
 
-  /** It is done. One that was never kept changes nothing. */
+  /** Stops tracking an action. Does nothing when the action was never kept. */
   forget (owed: Owed): void {
     const { heldBytes } = owed
     if (heldBytes === 0) return
@@ -189,12 +197,12 @@ export class Activity {
     this.#check()
   }
 
-  /** The connection is gone. */
+  /** Whether the connection is gone. */
   get ended (): boolean {
     return this.#ended
   }
 
-  /** The connection is gone: what still waits is let go, and counted no more. */
+  /** Call when the connection is gone: cancels tracked actions and stops counting their bytes. */
   end (): void {
     if (this.#ended) return
     this.#ended = true
@@ -211,7 +219,7 @@ export class Activity {
     this.#firstOwed = null
   }
 
-  /** Settles when nothing is under way. */
+  /** Resolves when no action waits and no answer is outstanding. */
   whenQuiet (): Promise<void> {
     return this.isQuiet ? Promise.resolve() : new Promise((resolve) => { this.#quiet = resolve })
   }

@@ -2,9 +2,9 @@ import type { ScAuthToken } from '../../types/auth.js'
 import type { AuthState, ScServerSocket, ServerEvents, SocketEvents } from '../../types/server.js'
 import type { TokenBucket } from './token-bucket.js'
 
-/** What is needed of a session. */
+/** The part of a session that this class uses. */
 export interface TokenHolder {
-  /** What the application sees. */
+  /** The socket that the application sees. */
   readonly socket: ScServerSocket
   readonly subscriptions: { readonly anyWithheld: boolean }
   readonly host: {
@@ -16,23 +16,26 @@ export interface TokenHolder {
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
 }
 
-/** A change that was made, to be announced by `announce` or `announceLoss`. */
+/** A token change whose events `announce` or `announceLoss` has to emit. */
 export interface TokenChange {
   readonly oldState: AuthState
   readonly oldToken: ScAuthToken | null
   readonly version: number
 }
 
-/** Who a socket is: its token. Everybody may read it; nobody else writes it. */
+/** The authentication state of a socket: its token. Only this class changes it. */
 export class Authentication {
   readonly #holder: TokenHolder
   #state: AuthState = 'unauthenticated'
   #token: ScAuthToken | null = null
   #signedToken: string | null = null
   #version = 0
-  /** Claims are gone that subscriptions were granted for, and these have not been checked since. */
+  /**
+   * Whether subscriptions have to be checked again: the claims that allowed them are gone, or new claims may allow withheld
+   * channels.
+   */
   #unchecked = false
-  /** Made with the first `#authenticate`. */
+  /** Limits the rate of `#authenticate`; created with the first one. */
   attempts: TokenBucket | null = null
 
   constructor (holder: TokenHolder) {
@@ -42,36 +45,42 @@ export class Authentication {
   get state (): AuthState { return this.#state }
   get token (): ScAuthToken | null { return this.#token }
   get signedToken (): string | null { return this.#signedToken }
-  /** Counts what was decided about the token: an attempt that began before must not undo it. */
+  /**
+   * Incremented on each decision about the token, but not when it expires. A verification that began earlier compares it and
+   * gives up.
+   */
   get version (): number { return this.#version }
 
-  /** The socket has these claims from now on. */
+  /** Sets the claims of the socket. The caller has to announce the change. */
   replace (claims: ScAuthToken, signedToken: string | null): TokenChange {
     this.#version++
     return this.#change('authenticated', claims, signedToken)
   }
 
-  /** The socket has no claims from now on. */
+  /** Removes the claims of the socket. The caller has to announce the change. */
   clear (): TokenChange {
     this.#version++
     return this.#change('unauthenticated', null, null)
   }
 
-  /** The claims ran out. Nobody decided that, so an attempt under way goes on: it may well be the one that renews them. */
+  /**
+   * Removes expired claims and emits the events. Does not increment the version: a verification under way may be the one that
+   * renews the token.
+   */
   expire (): void {
     this.announceLoss(this.#change('unauthenticated', null, null))
   }
 
-  /** What is being decided about the token does not count any more. */
+  /** Makes verifications under way stale. */
   supersede (): void {
     this.#version++
   }
 
-  /** The claims were signed in the meantime. False when they are not the socket's any more. */
+  /** Stores the signed token of claims that were set before. @returns false when the socket has other claims by now */
   signed (claims: ScAuthToken, signedToken: string): boolean {
     if (this.#token !== claims) return false
     this.#signedToken = signedToken
-    // Signing may have added the end of its life.
+    // Signing may have added an expiry.
     this.#holder.host.tokenChanged(this.#holder)
     return true
   }
@@ -83,20 +92,20 @@ export class Authentication {
     this.#signedToken = signedToken
     this.#holder.host.tokenChanged(this.#holder)
     if (change.oldToken !== null) {
-      // What the old claims allowed is held back at once: listeners that are told of the change may publish.
+      // Withheld before any event is emitted: listeners of the change may publish.
       this.#unchecked = true
       this.#holder.host.withhold(this.#holder)
     }
     return change
   }
 
-  /** The events of a socket that was given its token. Those that a listener has made untrue meanwhile are left out. */
+  /** Emits the events of a new token. Events that a listener made outdated are left out. */
   announce (change: TokenChange): void {
     this.#tell(change)
     this.#recheck()
   }
 
-  /** The events of a socket that lost its token, or was found to have none. */
+  /** Emits the events of a socket that lost its token, or was found to have none. */
   announceLoss (change: TokenChange): void {
     this.#tellLoss(change)
     this.#recheck()
@@ -114,7 +123,7 @@ export class Authentication {
     }
     this.#holder.fireLocal('authenticate', authToken)
     host.fire('authentication', socket, authToken)
-    // What was withheld may be allowed now.
+    // The new claims may allow withheld channels.
     if (this.#holder.subscriptions.anyWithheld) this.#unchecked = true
   }
 
@@ -124,14 +133,17 @@ export class Authentication {
       const change = { oldState, newState: 'unauthenticated' as const }
       this.#holder.fireLocal('authStateChange', change)
       host.fire('authenticationStateChange', socket, change)
-      // Whoever was told and logged it in again has told of that.
+      // A listener set a new token, and that change already emitted its events.
       if (this.#token !== null) return
     }
     this.#holder.fireLocal('deauthenticate', oldToken)
     host.fire('deauthentication', socket, oldToken)
   }
 
-  /** Every announcement ends here, whichever of its events a listener made untrue: a token of a listener's may allow less than the old one. */
+  /**
+   * Checks subscriptions again where needed. Runs after every announcement, also when a listener replaced the token meanwhile:
+   * the token of the listener may allow less than the old one.
+   */
   #recheck (): void {
     if (!this.#unchecked) return
     this.#unchecked = false

@@ -19,7 +19,7 @@ class Call extends Timed {
   }
 }
 
-/** Calls a callback of the application's, which may throw, or be async and reject. */
+/** Calls a callback of the application. Passes what it throws or rejects with to `onThrow`. */
 export function tell (callback: CallCallback, err: Error | null, data: unknown, onThrow: (err: unknown) => void): void {
   try {
     ifRejects(callback(err, data), onThrow)
@@ -28,12 +28,12 @@ export function tell (callback: CallCallback, err: Error | null, data: unknown, 
   }
 }
 
-/** The calls of one socket that wait for the client's answer. */
+/** The calls of one socket that await an answer of the client. */
 export class Calls {
   #lastId = 0
   readonly #pending = new Map<CallId, Call>()
 
-  /** @param onThrow gets what a callback throws */
+  /** @param onThrow gets what a callback throws or rejects with */
   constructor (readonly onThrow: (err: unknown) => void) {}
 
   /** Registers a call and returns its id. */
@@ -48,7 +48,7 @@ export class Calls {
     return this.#pending.has(rid)
   }
 
-  /** False when there is no such call: it was answered already, timed out, or never was. */
+  /** Settles a call. @returns false when there is no such call: it was answered, timed out, or never existed */
   settle (rid: CallId, err: Error | null, data: unknown): boolean {
     const call = this.#pending.get(rid)
     if (call === undefined) return false
@@ -58,7 +58,7 @@ export class Calls {
     return true
   }
 
-  /** Fails all of them: the connection is gone. */
+  /** Fails all pending calls because the connection is gone. */
   abort (type: 'disconnect' | 'connectAbort', code: number, reason: string): void {
     for (const call of [...this.#pending.values()]) {
       this.settle(call.cid, scError('SC_ERR_BAD_CONNECTION', [call.event], { type, code, reason }), undefined)

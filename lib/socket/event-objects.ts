@@ -1,6 +1,6 @@
 import type { SocketEventObjects, SocketEvents } from '../../types/server.js'
 
-/** Events with more than one argument, or a bare value, as the one object that SocketCluster 15 and later give. */
+/** Turns the arguments of each socket event into the single object that SocketCluster 15 and later emit. */
 export const socketEventObjects: { readonly [E in keyof SocketEvents]: (...args: SocketEvents[E]) => SocketEventObjects[E] } = {
   error: (error) => ({ error }),
   raw: (message) => ({ message }),

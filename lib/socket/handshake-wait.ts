@@ -1,6 +1,6 @@
 import { Timed } from '../deadlines.js'
 
-/** What is needed of a session. */
+/** The part of a session that this class uses. */
 export interface Newcomer {
   readonly host: { readonly options: { readonly strictHandshake: boolean } }
   disconnect (code: number): void
@@ -8,10 +8,10 @@ export interface Newcomer {
   fault (err: unknown): void
 }
 
-/** The time from a connection's upgrade to the end of its handshake. */
+/** The deadline of a connection's handshake, counted from the upgrade. It expires with close code 4005. */
 export class HandshakeWait extends Timed {
   readonly #newcomer: Newcomer
-  /** Its `#handshake` came. */
+  /** Whether `#handshake` arrived. */
   begun = false
 
   constructor (newcomer: Newcomer) {
@@ -27,7 +27,10 @@ export class HandshakeWait extends Timed {
     this.#newcomer.fault(err)
   }
 
-  /** Who says anything else before its handshake is none of our clients. @returns whether it was ended for that */
+  /**
+   * With `strictHandshake`, ends a connection that sends another message before its handshake.
+   * @returns whether the connection was ended
+   */
   refuses (message: unknown): boolean {
     if (!this.#newcomer.host.options.strictHandshake || isHandshake(message)) return false
     this.#newcomer.end(4009)

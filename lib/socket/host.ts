@@ -7,36 +7,39 @@ import type { ScServer, ServerEvents } from '../../types/server.js'
 import type { Deadlines } from '../deadlines.js'
 import type { FailureKind } from '../log.js'
 
-/** What a socket needs of the server. `Socket` is the socket class, so that this file imports nothing above it. */
+/**
+ * The part of the server that a socket uses. `Socket` is the socket class, as a type parameter, so that this file imports nothing
+ * from a higher layer.
+ */
 export interface SocketHost<Socket> {
   readonly server: ScServer
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
-  /** Who of this process is in which channel. */
+  /** The channel members of this process. */
   readonly hub: { leave (channel: string, subscriber: Socket): void }
   readonly codec: CodecEngine
-  /** Whether the codec is the default one, so that packets may be written as text around encoded payloads. */
+  /** Whether the codec is the default one: packets can then be assembled as text around encoded payloads. */
   readonly plainJson: boolean
   readonly ackDeadlines: Deadlines
   /** Emits an event of the server. */
   fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
   warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void
-  /** Ends a socket whose code threw where nobody could catch it, and counts and logs that. Never throws. */
+  /** Ends a socket after an uncaught error of code that ran for it; counts and logs the error. Never throws. */
   fault (socket: Socket, err: unknown): void
   /**
-   * Signs a token for a socket and sends it. Settles when the client stored it, or with why it could not be delivered.
-   * Rejects when the claims are no good or cannot be signed.
+   * Signs a token for a socket and sends it to the client. Resolves with null when the client stored it, or with the error of the
+   * delivery. Rejects when the claims are invalid or cannot be signed.
    */
   setAuthToken (socket: Socket, claims: object, options: ScSignOptions): Promise<Error | null>
-  /** A socket's token is another one now, or gone: its end has to be watched, or no more. */
+  /** The token was replaced or removed: reschedules or cancels its expiry. */
   tokenChanged (socket: Socket): void
-  /** Holds back what the old authorization of a socket allowed; `revalidate` must follow. */
+  /** Withholds messages of guarded channels that the old authorization allowed. `revalidate` must follow. */
   withhold (socket: Socket): void
-  /** Checks a socket's subscriptions again because its authorization changed. */
+  /** Checks the subscriptions of a socket again because its authorization changed. */
   revalidate (socket: Socket): void
-  /** There is no room for what is published to a socket, before it is queued. */
+  /** Applies `policy` to a publication that does not fit in the backlog of a socket, before it is queued. */
   overrun (socket: Socket, policy: SlowConsumerPolicy): void
-  /** Forgets a closed socket: its subscriptions, its place among the clients. */
+  /** Removes a closed socket from its channels and from the clients. */
   release (socket: Socket, code: number): void
 }

@@ -5,31 +5,31 @@ import { scError, withoutStack } from '../errors.js'
 import type { Session } from './session.js'
 import { TokenBucket } from './token-bucket.js'
 
-/** What the rate needs of the server. */
+/** The part of the server that the rate uses. */
 export interface RatePort {
   readonly monitor: {
     rateLimited (session: Session, retryAfter: number): void
   }
   readonly rates: {
-    /** Takes from the rate that sockets share. @returns 0, or milliseconds to wait */
+    /** Takes a token from the rate that sockets share. @returns 0, or the milliseconds to wait */
     take (session: Session, now: number): number
   }
-  /** Where a pause of reading waits until it is looked at again. */
+  /** Deadlines after which a pause of reading is checked again. */
   readonly pauses: Deadlines
 }
 
-/** Subscribes that do not count as messages where the channels of a socket have no limit. */
+/** Subscribes that do not count as messages when `socketChannelLimit` is 0. */
 const freeWithoutLimit = 10_000
 
-/** Milliseconds in which a client that sends too much has to slow down. */
+/** Milliseconds that a client may exceed its message rate before it is disconnected. */
 const patience = 1_000
 
-/** What a message, a ping or a pong counts besides its own bytes: even an empty one costs some microseconds. */
+/** Bytes that a message, a ping or a pong counts beside its own: even an empty one costs some microseconds. */
 const messageBytes = 64
-/** The same on a connection with compression: to inflate costs so much more, however little it is. */
+/** Like `messageBytes` on a compressed connection: inflating costs that much more, however small the message. */
 const compressedMessageBytes = 1_024
 
-/** Ends when it is time to look whether reading may go on. */
+/** The deadline after which a pause of reading is checked again. */
 class ReadingPause extends Timed {
   constructor (readonly rate: InboundRate) {
     super()
@@ -45,19 +45,19 @@ class ReadingPause extends Timed {
 }
 
 /**
- * How much a client may send: bytes, for which reading pauses, and messages, which are refused. It has no clock of its own:
- * bytes are counted by when they came, messages by the session's `lastSeen`.
+ * Limits what a client may send. Above the byte rate reading pauses; above the message rate messages are refused. It has no
+ * clock: bytes are counted by their arrival time, messages by the session's `lastSeen`.
  */
 export class InboundRate implements Guarded {
   readonly #session: Session
   readonly #port: RatePort
   readonly #bucket: TokenBucket | null
-  /** When it began to send too much; 0 while it does not. */
+  /** Time when the client exceeded the message rate; 0 while it is within the rate. */
   #overSince = 0
-  /** Bytes that may come now; less than 0 while reading pauses. */
+  /** Bytes that may arrive now; negative while reading pauses. */
   #bytesLeft: number
   #bytesAt: number
-  /** Subscribes that may still come without counting as messages. */
+  /** Subscribes that still do not count as messages. */
   #freeSubscribes: number
 
   constructor (session: Session, port: RatePort) {
@@ -73,8 +73,8 @@ export class InboundRate implements Guarded {
   // Bytes
 
   /**
-   * A message, a ping or a pong came. Over its rate, reading pauses.
-   * @returns false when so much is owed already that a pause of reading cannot be the answer
+   * Counts the bytes of a message, a ping or a pong. Above the rate, reading pauses.
+   * @returns false when the excess is too large for a pause of reading to make up for
    */
   takeBytes (bytes: number, now: number): boolean {
     return this.#take(bytes + (this.#session.connection.compressed ? compressedMessageBytes : messageBytes), now)
@@ -94,7 +94,7 @@ export class InboundRate implements Guarded {
     return left >= -Math.max(burst, maxPayload)
   }
 
-  /** @internal Reading goes on if the socket is within its rate again, else the pause does. */
+  /** @internal Resumes reading if the socket is within its rate again; otherwise extends the pause. */
   goOnReading (pause: ReadingPause): void {
     this.#take(0, performance.now())
     if (this.#bytesLeft < 0) this.#port.pauses.add(pause)
@@ -105,7 +105,7 @@ export class InboundRate implements Guarded {
     this.#session.fault(err)
   }
 
-  /** It sent on while nothing was read, more than a pause can hold up. */
+  /** Ends a connection whose excess is too large for a pause of reading, with close code 4429. */
   endForBytes (): void {
     this.#port.monitor.rateLimited(this.#session, Math.ceil(-this.#bytesLeft * 1000 / this.#session.host.options.inboundByteRate))
     this.#session.end(4429)
@@ -113,17 +113,21 @@ export class InboundRate implements Guarded {
 
   // Messages
 
-  /** Takes a packet. @returns false when it is refused, which is counted, and answered where it is a call */
+  /** Counts a packet. @returns false when the packet is refused; the refusal is counted, and answered if the packet is a call */
   takePacket (packet: Packet): boolean {
     return this.#isFree(packet) || this.takeMessage(packet.kind === 'event' || packet.kind === 'invalid' ? packet.cid : undefined)
   }
 
-  /** The same for what is no packet: nothing of it is free. @param cid of the call that it is */
+  /**
+   * Counts a message without any allowance for subscribes.
+   * @param cid id of the call, if the message is one
+   * @returns false when the message is refused, as with `takePacket`
+   */
   takeMessage (cid: CallId | undefined): boolean {
     const bucket = this.#bucket
     const session = this.#session
     const now = session.lastSeen
-    // Without a rate of its own a socket may still share one.
+    // A socket without its own rate may still have a shared one.
     const retryAfter = (bucket === null ? 0 : bucket.take(now)) || this.#port.rates.take(session, now)
     if (retryAfter === 0) {
       if (this.#overSince !== 0 && (bucket === null ? now - this.#overSince >= 2 * patience : bucket.recovered)) this.#overSince = 0
@@ -141,8 +145,9 @@ export class InboundRate implements Guarded {
   }
 
   /**
-   * Clients come back with all their channels at once, and give up those that are refused. So as many subscribes as a socket
-   * may have channels do not count as messages; what subscribes and unsubscribes all the time still meets the rate.
+   * After a reconnect, clients subscribe to all their channels at once and give up those that are refused. Therefore the first
+   * `socketChannelLimit` subscribes of a socket do not count as messages. A client that keeps subscribing and unsubscribing still
+   * meets the rate.
    */
   #isFree (packet: Packet): boolean {
     if (packet.kind !== 'event' || packet.event !== '#subscribe' || this.#freeSubscribes === 0 || this.#session.state !== 'open') return false
@@ -150,7 +155,7 @@ export class InboundRate implements Guarded {
     return true
   }
 
-  /** How many of the packets of an array count as messages. */
+  /** Returns how many packets of an array count as messages. */
   countOf (packets: unknown[]): number {
     let subscribes = 0
     for (const packet of packets) if (typeof packet === 'object' && packet !== null && (packet as { event?: unknown }).event === '#subscribe') subscribes++

@@ -16,48 +16,51 @@ import { InboundWork, type InboundWorker, manyPackets } from './inbound-work.js'
 import { isPong, takePong } from './keep-alive.js'
 import type { Session } from './session.js'
 
-/** What the way in needs of the server: of each part what it does. */
+/** The part of the server that inbound processing uses. */
 export interface InboundPort extends RatePort {
-  /** @returns a promise when it is not decided yet who the socket is: what it sends next waits for it. It never rejects. */
+  /**
+   * Handles a packet.
+   * @returns a promise while the token of the socket is being decided; later packets wait for it. It never rejects.
+   */
   dispatch (session: Session, packet: EventPacket): void | Promise<void>
   readonly tokens: {
-    /** Whether the socket's token ran out; if so the socket is deauthenticated by this call. */
+    /** Deauthenticates the socket if its token expired. @returns the expiry error, or undefined */
     dropExpired (session: Session): Error | undefined
   }
   readonly monitor: RatePort['monitor'] & {
-    /** A message broke a rule. @param error made only for who listens */
+    /** Counts a message that broke a rule. @param error creates the error; called only when somebody listens */
     countInvalid (session: Session, error: () => Error): void
     message (session: Session, bytes: number): void
   }
   readonly connections: {
     backlog (session: Session, bufferedBytes: number, policy: SlowConsumerPolicy): void
     congested (session: Session): void
-    /** Its connection is gone, which may be a while after it was closed. */
+    /** Called when the connection is gone, which may be some time after it was closed. */
     gone (session: Session): void
   }
 }
 
 /**
- * The queue of what depends on who the socket is. No channel has this name. Answers to calls of the server and pongs do not
- * wait: hooks that decide may themselves wait for an answer.
+ * Key of the queue for packets that depend on the token of the socket. No channel has this name. Answers to calls of the server
+ * and pongs do not wait: hooks that decide may themselves wait for an answer.
  */
 const identity = ''
 
-/** The code of a connection that ended without a close frame. */
+/** The close code of a connection that ended without a close frame. */
 const connectionLost = 1006
 
-/** After so many messages in a row that cannot be read, the client is not one of ours. */
+/** After this many unreadable messages in a row the connection is closed: it is not a SocketCluster client. */
 const maxUnreadable = 3
 
-/** The way in: frame → rate → codec → packets, in order. */
+/** Processes inbound messages in order: frame → rate → codec → packets. */
 export class Inbound implements ConnectionListener, InboundWorker {
   readonly #session: Session
   readonly #port: InboundPort
   readonly #rate: InboundRate
-  /** What came with too much else to be done at once. */
+  /** Messages that are processed in slices because too much arrived at once. */
   #work: InboundWork | null = null
   #unreadableInRow = 0
-  /** The turn of the event loop in which a message came last, and when its first one came. */
+  /** The turn of the event loop in which the last message arrived, and the time of the first message in that turn. */
   #turn = -1
   #turnBegan = 0
 
@@ -70,7 +73,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
   onArrival (bytes: number): boolean {
     const session = this.#session
     const now = performance.now()
-    // Also after the close: a client that goes on sending is read no faster, until its connection is dropped.
+    // Bytes count after the close too: a client that keeps sending is read no faster, until its connection is dropped.
     const within = this.#rate.takeBytes(bytes, now)
     if (session.state === 'closed') return false
     session.lastSeen = now
@@ -106,7 +109,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
     this.#work.addMessage(data)
   }
 
-  /** What is read in one turn may be thousands of messages: after a slice of them others come first. */
+  /** Whether this turn has time left. One read may hold thousands of messages: after a slice of them other work comes first. */
   #hasTime (now: number): boolean {
     const turn = currentTurn()
     if (turn !== this.#turn) {
@@ -116,7 +119,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
     return now - this.#turnBegan < sliceTime
   }
 
-  /** @internal A message that is within the rate of bytes. */
+  /** @internal Decodes and processes a message that is within the byte rate. */
   message (data: string | Buffer): void {
     const session = this.#session
     const { maxDepth, maxNodes, maxKeys } = session.host.options
@@ -129,7 +132,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
     try {
       message = session.host.codec.decode(data)
       if (!session.host.plainJson) atOnce('the codec', message)
-      // Without a limit of the depth the stack is one.
+      // Without `maxDepth` the stack limits the depth: an overflow is caught below.
       finding = inspect(message, maxDepth === 0 ? Infinity : maxDepth, maxNodes === 0 ? Infinity : maxNodes)
     } catch (err) {
       this.#unreadable(scError('SC_ERR_MESSAGE_CODEC', [messageOf(err)], { cause: err }))
@@ -142,7 +145,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
     if (session.handshake?.refuses(message) === true) return
     this.#unreadableInRow = 0
     if (Array.isArray(message) && message.length === 0) {
-      // It says nothing, but it was read.
+      // An empty array has no packets, but it still counts as one message for the rate.
       this.#rate.takeMessage(undefined)
       return
     }
@@ -174,7 +177,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
   }
 
   #pong (data: string): void {
-    // Pongs count too: nobody needs more than a few a minute.
+    // Pongs count as messages too: a proper client sends only a few per minute.
     if (!this.#rate.takeMessage(undefined)) return
     takePong(this.#session, data)
     this.#port.tokens.dropExpired(this.#session)
@@ -195,7 +198,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
       return
     }
     for (const packet of packets) {
-      // One of the packets may have closed the socket, or dropped its connection: nothing after it counts.
+      // A packet may have closed the socket or dropped its connection: packets after it are ignored.
       if (session.activity.ended) return
       this.packet(packet, data)
     }
@@ -216,11 +219,11 @@ export class Inbound implements ConnectionListener, InboundWorker {
     this.#work = null
   }
 
-  /** @internal A packet that was decoded. */
+  /** @internal Handles a decoded packet. */
   packet (value: unknown, data: string | Buffer): void {
     const session = this.#session
     const packet = parsePacket(value, session.host.options.maxEventNameLength)
-    // A wanted answer costs nothing: the server asked for it.
+    // An expected answer does not count for the rate: the server asked for it.
     if (packet.kind === 'ack' && session.outbound.settle(packet.rid, packet.error, packet.data)) return
     if (!this.#rate.takePacket(packet)) return
     switch (packet.kind) {
@@ -233,7 +236,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
         }
         break
       case 'ack':
-        // Nobody waits for it, or not any more.
+        // No call waits for this answer, or no longer.
         break
       case 'raw':
         if (session.queue.isBusy(identity)) this.#afterDecision(() => session.fireLocal('raw', data), data)
@@ -250,7 +253,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
     if (cid !== undefined) this.#session.outbound.errorAck(cid, error())
   }
 
-  /** An event counts by who the socket is: while that is being decided, it waits. */
+  /** Dispatches an event. While the token of the socket is being decided, the event waits. */
   #event (packet: EventPacket): void {
     const session = this.#session
     if (session.queue.isBusy(identity)) {
@@ -261,7 +264,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
     if (deciding !== undefined) session.queue.hold(identity, deciding, packet.data)
   }
 
-  /** @param data what the action keeps meanwhile */
+  /** Runs an action after the pending decision about the token. @param data data that the action keeps while it waits */
   #afterDecision (action: () => void | Promise<void>, data: unknown): void {
     const session = this.#session
     session.queue.run(identity, () => session.state === 'closed' ? undefined : action(), data)

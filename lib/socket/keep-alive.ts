@@ -2,7 +2,7 @@ import { type Dialect, dialectOfPong, dialects, unknownDialect } from '../protoc
 import type { Connection } from '../transport/connection.js'
 import type { Activity } from './activity.js'
 
-/** What is needed of a session. */
+/** The part of a session that these functions use. */
 export interface KeptAlive {
   dialect: Dialect
   lastSeen: number
@@ -12,26 +12,26 @@ export interface KeptAlive {
   end (code: number): void
 }
 
-/** Until the version of a client is known both pings are sent; the one that is answered decides. */
+/** Sends a ping. Until the protocol version of the client is known, sends the pings of both versions; the answer decides. */
 export function sendPing ({ dialect, connection }: KeptAlive): void {
   if (dialect === unknownDialect) connection.send(dialects[1].ping)
   connection.send(dialect === unknownDialect ? dialects[2].ping : dialect.ping)
 }
 
-/** Whether a message is the answer to a ping, of whichever version. */
+/** Whether a message is a pong of either protocol version. */
 export function isPong (data: string | Buffer): data is string {
   return data.length <= 2 && typeof data === 'string' && dialectOfPong(data) !== undefined
 }
 
-/** The first pong is the first difference between the versions. */
+/** Sets the protocol version from the first pong, the first message that differs between the versions. */
 export function takePong (session: KeptAlive, pong: string): void {
   if (session.dialect === unknownDialect) session.dialect = dialectOfPong(pong)!
 }
 
-/** Nothing came for the whole of `pingTimeout`. */
+/** Handles a client that sent nothing for `pingTimeout`: ends the connection, unless reading was paused. */
 export function judgeSilence (session: KeptAlive): void {
   const { activity } = session
-  // Nothing is read from it because our own hooks and handlers are slow; it may well have answered.
+  // Reading is paused because hooks and handlers of the server are slow: the client may well have answered.
   if (activity.paused) {
     if (isStuck(session)) session.end(4429)
     return
@@ -44,7 +44,7 @@ export function judgeSilence (session: KeptAlive): void {
   session.end(4001)
 }
 
-/** Whatever reading waits for has had more time than it may take. */
+/** Whether what pauses reading made no progress for longer than the largest of the timeouts. */
 function isStuck ({ activity, host }: KeptAlive): boolean {
   const { hookTimeout, handlerTimeout, pingTimeout } = host.options
   if (hookTimeout === 0 || handlerTimeout === 0) return false

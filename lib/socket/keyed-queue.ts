@@ -1,9 +1,9 @@
 import { type Guarded, follow } from '../barrier.js'
 import { promiseOf } from '../promises.js'
 
-/** Told of actions that wait or run asynchronously. */
+/** Counts actions that wait or run asynchronously. */
 export interface QueueObserver {
-  /** @param data of the action @returns what `endWaiting` gets */
+  /** @param data of the action @returns the bytes to pass to `endWaiting` */
   beginWaiting (data: unknown): number
   endWaiting (bytes: number): void
 }
@@ -16,17 +16,17 @@ interface Waiting {
 }
 
 /**
- * Keeps actions of one key in the order in which they came. While nothing is pending on a key its actions run at once;
- * those that come while one is pending wait for it. Other keys do not wait.
+ * Runs the actions of a key in the order in which they came. Actions run at once while none of their key is pending; otherwise
+ * they wait for it. Other keys do not wait.
  */
 export class KeyedQueue {
   #waiting: Map<string, Waiting[]> | null = null
   readonly #guarded: Guarded
   readonly #observer: QueueObserver
-  /** Actions that wait or run asynchronously, of all keys. */
+  /** Number of actions of all keys that wait or run asynchronously. */
   pending = 0
 
-  /** @param guarded in whose name the actions run: it gets what they throw or reject with once they have waited */
+  /** @param guarded owner of the actions; gets what they throw or reject with once they have waited */
   constructor (guarded: Guarded, observer: QueueObserver) {
     this.#guarded = guarded
     this.#observer = observer
@@ -48,7 +48,8 @@ export class KeyedQueue {
   }
 
   /**
-   * @param data what the action keeps while it waits
+   * Runs an action, at once or after the pending ones of its key.
+   * @param data data that the action keeps while it waits
    * @throws what the action throws, if it runs at once
    */
   run (key: string, action: Action, data: unknown): void {
@@ -61,7 +62,7 @@ export class KeyedQueue {
     if (running !== undefined) this.hold(key, running, data)
   }
 
-  /** Makes the actions of a key that is not busy wait for something that was begun without `run`. */
+  /** Makes later actions of a key wait for a promise that was not started by `run`. The key must not be busy. */
   hold (key: string, running: Promise<unknown>, data: unknown): void {
     const bytes = this.#begin(data)
     const waiting: Waiting[] = []
@@ -76,7 +77,7 @@ export class KeyedQueue {
     })
   }
 
-  /** What has not begun never will. */
+  /** Drops all actions that have not begun. */
   clear (): void {
     if (this.#waiting === null) return
     const waiting = this.#waiting
@@ -86,7 +87,7 @@ export class KeyedQueue {
     }
   }
 
-  /** @param bytes of the action that is done */
+  /** Ends an action and runs the next ones of its key. @param bytes counted for the action that is done */
   #next (key: string, queue: Waiting[], bytes: number): void {
     for (;;) {
       this.#end(bytes)

@@ -14,7 +14,7 @@ import { asError, messageOf } from '../untrusted.js'
 import { type CallCallback, Calls, tell } from './calls.js'
 import { PacketBatch } from './packet-batch.js'
 
-/** What is needed of a session. */
+/** The part of a session that this class uses. */
 export interface Sender extends Guarded {
   readonly state: SocketState
   readonly connection: Connection
@@ -28,10 +28,10 @@ export interface Sender extends Guarded {
   onListenerError (err: unknown): void
 }
 
-/** What a socket says to its client: events, calls, answers. */
+/** Sends messages to the client of a socket: events, calls and answers. */
 export class Outbound {
   readonly #sender: Sender
-  // Made when first needed: most sockets call nobody.
+  // Created when first needed: most sockets make no calls.
   #calls: Calls | null = null
   #batch: PacketBatch | null = null
 
@@ -39,7 +39,7 @@ export class Outbound {
     this.#sender = sender
   }
 
-  /** An event. @returns what went wrong, which the socket was told already */
+  /** Sends an event. @returns the error if it cannot be encoded; the socket has emitted it already */
   event (event: string, data?: unknown, cid?: number): Error | undefined {
     const { connection, host } = this.#sender
     try {
@@ -49,7 +49,10 @@ export class Outbound {
     }
   }
 
-  /** An event whose answer is awaited. @returns its id; `undefined` when the callback was called already */
+  /**
+   * Sends an event that the client has to answer.
+   * @returns the id of the call, or `undefined` when the socket was closed and the callback was already called
+   */
   call (event: string, data: unknown, callback: CallCallback): number | undefined {
     if (this.#sender.state === 'closed') {
       const error = scError('SC_ERR_BAD_CONNECTION', [event], { type: 'disconnect', code: 1001, reason: closeReasons[1001] })
@@ -63,7 +66,7 @@ export class Outbound {
     return cid
   }
 
-  /** The same as a promise of the answer. @param timeout in milliseconds, where it is not the one of all calls */
+  /** Like `call`, with a promise of the answer. @param timeout in milliseconds; by default that of all calls */
   invoke (event: string, data?: unknown, timeout?: number): Promise<unknown> {
     return handled(new Promise((resolve, reject) => {
       if (isLocalEvent(event)) throw scError('SC_ERR_EVENT_RESERVED', [event])
@@ -79,18 +82,18 @@ export class Outbound {
     }))
   }
 
-  /** The same as a promise of what went wrong, or null. */
+  /** Like `invoke`, with a promise of the error, or of null when the client answered. */
   delivery (event: string, data?: unknown): Promise<Error | null> {
     return this.invoke(event, data).then(() => null, asError)
   }
 
-  /** The answer to a call of ours; false when nothing waits for it. */
+  /** Settles a call of the server with the client's answer. @returns false when no call waits for it */
   settle (rid: CallId, error: unknown, data: unknown): boolean {
-    // Nothing is made of what nobody waits for.
+    // The error is only hydrated when a call waits for it.
     return this.#calls !== null && this.#calls.has(rid) && this.#calls.settle(rid, hydrateError(error), data)
   }
 
-  /** Answers a call. Data that cannot be encoded becomes an error for both sides. */
+  /** Answers a call. When the data cannot be encoded, the socket emits the error and the client gets it as the answer. */
   ack (rid: CallId, data: unknown): void {
     const { connection, host } = this.#sender
     try {
@@ -100,14 +103,14 @@ export class Outbound {
     }
   }
 
-  /** Answers a call with data that is JSON text already; the empty string is no data. */
+  /** Answers a call with data that is already JSON text; an empty string stands for no data. */
   jsonAck (rid: CallId, json: string): void {
     if (json === '') this.ack(rid, undefined)
     else if (this.#sender.host.plainJson) this.#sender.connection.send(ackText(rid, json))
     else this.ack(rid, JSON.parse(json))
   }
 
-  /** Answers a call with an error that the client may see, and with data beside it. */
+  /** Answers a call with an error that the client may see, and with optional data. */
   errorAck (rid: CallId, error: unknown, data?: unknown): void {
     const packet = { rid, error: dehydrateError(error), data }
     try {
@@ -117,7 +120,7 @@ export class Outbound {
       try {
         this.#sendObject({ rid, error: packet.error })
       } catch (again) {
-        // Nothing can be said to this client, so it must not wait for an answer.
+        // The client cannot be answered, so the connection ends: the client must not wait for the answer.
         this.#sender.fault(again)
       }
     }
@@ -128,7 +131,7 @@ export class Outbound {
     connection.send(host.plainJson ? toJson(packet)! : this.#encoded(packet))
   }
 
-  /** A packet as it is, at once or with others that come soon. */
+  /** Sends a packet unchanged, at once or batched with the packets that follow soon. */
   packet (packet: unknown, batch = false): void {
     if (!batch) {
       const error = this.#sendEncoded(packet)
@@ -141,7 +144,7 @@ export class Outbound {
 
   #sendBatch (packets: unknown[]): void {
     if (this.#sendEncoded(packets) === undefined) return
-    // One of them cannot be encoded; the others need not suffer for it.
+    // A packet cannot be encoded: send the others one by one.
     for (const packet of packets) this.packet(packet)
   }
 
@@ -163,12 +166,12 @@ export class Outbound {
     return error
   }
 
-  /** Sends what is gathered: the connection is about to be closed. */
+  /** Sends the batched packets. Call before the connection is closed. */
   flush (): void {
     this.#batch?.flush()
   }
 
-  /** The connection is gone: nothing is sent any more, and no answer will come. */
+  /** Call when the connection is gone: drops batched packets and fails pending calls. */
   end (type: 'disconnect' | 'connectAbort', code: number, reason: string): void {
     this.#batch?.cancel()
     this.#calls?.abort(type, code, reason)

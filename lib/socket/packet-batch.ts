@@ -1,11 +1,11 @@
 import type { Guarded } from '../barrier.js'
 
-/** Gathers packets and hands them on as one array. */
+/** Gathers packets and passes them on as one array. */
 export class PacketBatch {
   #packets: unknown[] = []
   #timer: NodeJS.Timeout | NodeJS.Immediate | null = null
 
-  /** @param duration milliseconds; `null` gathers to the end of the current turn of the event loop */
+  /** @param duration in milliseconds; `null` gathers until the end of the current turn of the event loop */
   constructor (readonly guarded: Guarded, readonly duration: number | null, readonly send: (packets: unknown[]) => void) {}
 
   add (packet: unknown): void {

@@ -3,22 +3,22 @@ import type { ScConsumerStats, ScProcedureRequest, ScSocketStreams, SocketEventO
 import { checkText } from '../arguments.js'
 import type { StreamSet } from '../streams.js'
 
-/** What clients transmit, by the names they choose. */
+/** Events that clients transmit, by name. */
 export type ReceiverObjects = Record<string, unknown>
-/** What clients call. */
+/** Events that clients call, by name. */
 export type ProcedureObjects = Record<string, ScProcedureRequest>
 
-/** Where the streams of a socket are, each set made when it is first asked for. */
+/** The stream sets of a socket. Each set is created when first used. */
 export interface StreamSource {
-  /** Of its local events. */
+  /** Streams of local events. */
   readonly listenerStreams: StreamSet<SocketEventObjects>
-  /** Of what clients transmit. */
+  /** Streams of transmitted events. */
   readonly receiverStreams: StreamSet<ReceiverObjects>
-  /** Of what clients call. */
+  /** Streams of calls. */
   readonly procedureStreams: StreamSet<ProcedureObjects>
 }
 
-/** The streams of a socket by SocketCluster's names. */
+/** The stream methods of a socket, with SocketCluster's names. */
 export abstract class SocketStreams implements ScSocketStreams {
   readonly #source: StreamSource
 

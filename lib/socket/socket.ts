@@ -17,10 +17,10 @@ import { type CallCallback, tell } from './calls.js'
 import { Session } from './session.js'
 import { SocketStreams } from './socket-streams.js'
 
-/** Nothing went wrong. */
+/** The result of a delivery without an error. */
 const delivered: Promise<Error | null> = Promise.resolve(null)
 
-/** What stands behind a socket that the application hands back. */
+/** Returns the session behind a socket that the application passes back. */
 export let sessionOf: (socket: ScServerSocket) => Session
 
 /** The socket that the application sees: SocketCluster's API over a session. */
@@ -63,7 +63,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
   get fastifyRequest (): FastifyRequest { return this.#session.fastifyRequest }
   get request (): IncomingMessage { return this.#session.fastifyRequest.raw }
   get remoteAddress (): string | undefined { return this.#session.remoteAddress }
-  // The address is kept by Node.js after the first look, which the session took.
+  // Node.js keeps the address after the first access, which the session made.
   get remoteFamily (): string | undefined { return this.request.socket?.remoteFamily }
   get remotePort (): number | undefined { return this.request.socket?.remotePort }
 
@@ -184,7 +184,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
         return done
       }
       this.#session.deauthenticateSelf()
-      // A listener may have given it another one, which the client is to keep.
+      // A listener may have set a new token, which the client has to keep.
       const removed = this.getAuthToken() === null ? this.#session.outbound.delivery('#removeAuthToken') : delivered
       this.#tell(removed, callback)
       return removed.then((failure) => {
@@ -210,7 +210,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     })
   }
 
-  /** What a method promises. Nobody has to wait for it: a rejection that is not handled is a warning at most. */
+  /** Runs a method that returns a promise. The application need not await it: a rejection is a warning at most. */
   #promise (act: () => Promise<void>): Promise<void> {
     try {
       return handled(act())
@@ -242,7 +242,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
   }
 }
 
-// Instances have the constants too, on their prototype.
+// Instances have the constants too, through their prototype.
 for (const name of ['CONNECTING', 'OPEN', 'CLOSED', 'AUTHENTICATED', 'UNAUTHENTICATED'] as const) {
   Object.defineProperty(ServerSocket.prototype, name, { value: ServerSocket[name] })
 }
@@ -258,7 +258,7 @@ printAs(ServerSocket, 'ScServerSocket', (socket) => ({
   bufferedAmount: socket.bufferedAmount
 }))
 
-/** A connection's session, and the socket that the application sees of it. */
+/** Creates the session of a connection and its socket. */
 export function createSession (...args: ConstructorParameters<typeof Session>): Session {
   const session = new Session(...args)
   session.socket = new ServerSocket(session)

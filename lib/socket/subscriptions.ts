@@ -8,7 +8,7 @@ import { KeyedQueue } from './keyed-queue.js'
 import type { TokenBucket } from './token-bucket.js'
 import { WithheldChannels } from './withheld-channels.js'
 
-/** What is needed of a session. */
+/** The part of a session that this class uses. */
 export interface Subscribed extends Subscriber {
   readonly connection: Connection
   readonly host: {
@@ -18,23 +18,23 @@ export interface Subscribed extends Subscriber {
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
 }
 
-/** A subscription as it is kept; with `data` only where it may be needed again. */
+/** A stored subscription. It has `data` only where a later check may need it. */
 export interface KeptSubscription extends SubscriptionOptions {
-  /** What its `data` counted for. */
+  /** Bytes counted for `data`. */
   readonly dataBytes?: number
 }
 
-/** How many publications may wait for the hooks of one recipient. */
+/** Maximum of publications that wait for hooks of one recipient. */
 const maxPendingDeliveries = 1_024
 
-/** The channels that a socket is in, and what comes of them. */
+/** The channel subscriptions of a socket, and the delivery of their messages. */
 export class Subscriptions {
   readonly #owner: Subscribed
-  // Made with the first subscription.
+  // Created with the first subscription.
   #kept: Map<string, KeptSubscription> | null = null
   #withheld: WithheldChannels | null = null
   #deliveries: KeyedQueue | null = null
-  /** Channels for which the broker is being asked; they count towards the limit. */
+  /** Number of subscriptions that wait for the broker; they count towards the channel limit. */
   joining = 0
   /** The rate of recoveries; made with the first one. */
   recoveries: TokenBucket | null = null
@@ -46,9 +46,12 @@ export class Subscriptions {
   }
 
   get size (): number { return this.#kept === null ? 0 : this.#kept.size }
-  /** Bytes of memory that the data of guarded subscriptions take. */
+  /** Bytes of memory taken by the data of guarded subscriptions. */
   get dataBytes (): number { return this.#dataBytes }
-  /** How often what the socket may have changed: a subscription or a check under way meanwhile does not count. */
+  /**
+   * Incremented when the authorization of the socket changes. A subscription or a check that began earlier compares it and gives
+   * up.
+   */
   get turn (): number { return this.#turn }
   get names (): string[] { return this.#kept === null ? [] : [...this.#kept.keys()] }
   has (channel: string): boolean { return this.#kept !== null && this.#kept.has(channel) }
@@ -66,7 +69,7 @@ export class Subscriptions {
     this.#countData(dataBytes)
   }
 
-  /** Takes it out of a channel, with all events. */
+  /** Removes the socket from a channel and emits the events. */
   leave (channel: string): void {
     const options = this.#kept?.get(channel)
     if (options === undefined) return
@@ -80,7 +83,7 @@ export class Subscriptions {
     host.fire('unsubscription', socket, channel)
   }
 
-  /** The socket is closed. A channel that cannot be left holds up no other. */
+  /** Leaves all channels of a closed socket. An error in one channel does not affect the others. */
   leaveAll (): void {
     for (const channel of this.names) {
       try {
@@ -96,15 +99,15 @@ export class Subscriptions {
     this.#owner.connection.holdings.add(bytes)
   }
 
-  // Held back, while it is asked again whether it may have them.
+  // Withheld channels
 
-  /** Whether messages of any channel are held back. */
+  /** Whether messages of any channel are withheld. */
   get anyWithheld (): boolean { return this.#withheld !== null }
 
   /**
-   * What the socket may have has changed. From now on messages of guarded channels are kept, and checks under way are of no use
-   * any more.
-   * @returns the channels
+   * Call when the authorization of the socket changed. From now on messages of guarded channels are withheld, and checks under
+   * way are stale.
+   * @returns the guarded channels
    */
   withhold (isGuarded: (options: KeptSubscription) => boolean): string[] {
     this.#turn++
@@ -114,13 +117,13 @@ export class Subscriptions {
       if (!isGuarded(options)) continue
       const { channel } = options
       guarded.push(channel)
-      // Nothing may leave that is no longer allowed.
+      // Messages that are no longer allowed must not be sent.
       if (this.#withheld?.has(channel) !== true) (this.#withheld ??= new WithheldChannels(this.#owner.connection)).keep(channel)
     }
     return guarded
   }
 
-  /** Still, or again, allowed: what was held back meanwhile goes out. */
+  /** Delivers the withheld messages of a channel that the socket may still, or again, receive. */
   resume (channel: string, policy: SlowConsumerPolicy): void {
     if (this.#withheld === null) return
     const kept = this.#withheld.take(channel)
@@ -128,14 +131,14 @@ export class Subscriptions {
     for (const message of kept) this.deliver(message, channel, policy)
   }
 
-  /** From now on messages of the channel are dropped, until a later check allows them again. */
+  /** Drops messages of a channel until a later check allows it again. */
   suspend (channel: string): void {
     (this.#withheld ??= new WithheldChannels(this.#owner.connection)).suspend(channel)
   }
 
-  // What comes
+  // Delivery
 
-  /** A publication; false when it was left out. */
+  /** Delivers or withholds a publication. @returns false when it was dropped */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     if (this.#withheld !== null && this.#withheld.has(channel)) {
       const kept = this.#withheld.add(channel, message, policy)
@@ -145,12 +148,12 @@ export class Subscriptions {
     return this.#owner.connection.publish(message, channel, policy)
   }
 
-  /** Publications that wait for slow hooks. */
+  /** Number of publications that wait for slow hooks. */
   get waitingDeliveries (): number { return this.#deliveries === null ? 0 : this.#deliveries.pending }
 
   /**
-   * Delivers after what waits for the hooks of the same channel: a later message must not overtake an earlier one.
-   * @param json what it keeps meanwhile
+   * Delivers after the publications of the same channel that wait for hooks: a message must not overtake an earlier one.
+   * @param json text kept while the delivery waits
    * @returns false when too much waits already
    */
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
@@ -173,14 +176,14 @@ export class Subscriptions {
     })
   }
 
-  /** The connection is gone, and what waited for it. */
+  /** Call when the connection is gone: drops waiting and withheld messages. */
   letGo (): void {
     this.#deliveries?.clear()
     this.#withheld = null
   }
 }
 
-/** What a publication takes that waits for hooks: the text, which others may share, and what is made to wait. */
+/** Bytes that a publication takes while it waits for hooks: its text, which others may share, and the overhead of waiting. */
 function deliveryBytes (length: number): number {
   return length * 2 + 512
 }

@@ -1,6 +1,6 @@
 /**
- * Lets `rate` actions a second through, and up to `burst` at once.
- * Two numbers per bucket and no timer: the tokens that came meanwhile are counted when somebody asks.
+ * Allows `rate` actions per second and up to `burst` at once. Needs two numbers per bucket and no timer: tokens are added when
+ * the bucket is used.
  */
 export class TokenBucket {
   #tokens: number
@@ -11,7 +11,7 @@ export class TokenBucket {
     this.#filledAt = now
   }
 
-  /** Takes a token. @returns 0, or the milliseconds until there is one */
+  /** Takes a token. @returns 0, or the milliseconds until a token is available */
   take (now: number): number {
     const tokens = this.#tokens + Math.max(0, now - this.#filledAt) * this.rate / 1000
     this.#tokens = tokens < this.burst ? tokens : this.burst
@@ -23,17 +23,17 @@ export class TokenBucket {
     return Math.ceil((1 - this.#tokens) * 1000 / this.rate)
   }
 
-  /** Gives back a token that turned out not to be needed. */
+  /** Returns a token that was not needed. */
   refund (): void {
     if (this.#tokens < this.burst) this.#tokens++
   }
 
-  /** Whether it has recovered: at least half of the burst is there. */
+  /** Whether at least half of the burst was left after the last `take`. */
   get recovered (): boolean {
     return this.#tokens * 2 >= this.burst
   }
 
-  /** Whether it would be full by now, so that a new one would be the same. */
+  /** Whether the bucket would be full by now, and so could be replaced by a new one. */
   isFull (now: number): boolean {
     return this.#tokens + (now - this.#filledAt) * this.rate / 1000 >= this.burst
   }

@@ -2,12 +2,12 @@ import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 
-/** How many messages of a channel are kept while it is asked whether the socket may still have them. */
+/** Maximum of messages kept per channel while a check decides whether the socket may still receive them. */
 const maxMessages = 1_024
 
 /**
- * Messages of channels that are held back from a socket: until it is known whether it may still have them (kept), or until it
- * may again (dropped). What is kept counts as the socket's backlog.
+ * Channels that are withheld from a socket. A channel under check keeps its messages; a suspended channel drops them. Kept
+ * messages count towards the backlog of the socket.
  */
 export class WithheldChannels {
   readonly #channels = new Map<string, SharedMessage[] | null>()
@@ -20,7 +20,7 @@ export class WithheldChannels {
   get isEmpty (): boolean { return this.#channels.size === 0 }
   has (channel: string): boolean { return this.#channels.has(channel) }
 
-  /** From now on what comes is kept; what was kept stays. So is what waits until the connection has room for it. */
+  /** Keeps messages of a channel from now on, with those already kept and the latest one that waits for room in the backlog. */
   keep (channel: string): void {
     if (Array.isArray(this.#channels.get(channel))) return
     const latest = this.#connection.takeLatest(channel)
@@ -28,13 +28,13 @@ export class WithheldChannels {
     if (latest !== undefined) this.#connection.hold(latest.bytes)
   }
 
-  /** From now on what comes is dropped, and what was kept too. */
+  /** Drops messages of a channel from now on, and those already kept. */
   suspend (channel: string): void {
     this.take(channel)
     this.#channels.set(channel, null)
   }
 
-  /** Holds a channel back no more. @returns what was kept */
+  /** Stops withholding a channel. @returns the kept messages */
   take (channel: string): readonly SharedMessage[] {
     const kept = this.#channels.get(channel) ?? []
     this.#channels.delete(channel)
@@ -43,14 +43,14 @@ export class WithheldChannels {
   }
 
   /**
-   * Takes a message of a channel that is held back.
-   * @returns whether it is kept; null when the backlog has no room for it, and `policy` decides
+   * Adds a message of a withheld channel.
+   * @returns whether the message is kept; null when the backlog has no room for it and `policy` has to decide
    */
   add (channel: string, message: SharedMessage, policy: SlowConsumerPolicy): boolean | null {
     const kept = this.#channels.get(channel)
     if (kept === null || kept === undefined) return false
     if (policy === 'latest') {
-      // The last one says everything.
+      // With this policy only the latest message matters.
       for (const older of kept.splice(0)) this.#connection.release(older.bytes)
     }
     if (!this.#connection.hasRoom(message.bytes)) return null
