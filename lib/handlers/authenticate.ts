@@ -14,28 +14,25 @@ import { read } from '../untrusted.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuseInvalid } from './error-answers.js'
 
-/**
- * How an attempt to authenticate was decided. The socket's state is changed already, its events are not fired:
- * `settle` does that.
- */
+/** The result of an attempt to authenticate. The token of the socket is changed already; `settle` emits the events. */
 export type Verdict =
   | { readonly kind: 'accepted', readonly change: TokenChange }
-  /** The client is told to forget a bad token. */
-  | { readonly kind: 'refused', readonly change: TokenChange, readonly authError: unknown, /** What the client sees of it. */ readonly shown: unknown, readonly isBadToken: boolean }
-  /** Something else decided about the socket's token while this one was checked: that counts, and has been told. */
+  /** The token was refused. The client has to forget a bad token. */
+  | { readonly kind: 'refused', readonly change: TokenChange, readonly authError: unknown, /** The error that the client sees. */ readonly shown: unknown, readonly isBadToken: boolean }
+  /** A newer decision about the token was made during the check. It counts, and its events are emitted. */
   | { readonly kind: 'superseded' }
 
 const superseded: Verdict = { kind: 'superseded' }
 
-/** Claims whose signature holds, or a user of the handshake's request. */
+/** Claims of a token with a valid signature, or of a user that the upgrade request verified. */
 interface Candidate {
   readonly claims: ScAuthToken
   readonly signedToken: string | null
-  /** The socket's version when the attempt began. */
+  /** The version of the authentication when the attempt began. */
   readonly version: number
 }
 
-/** `#authenticate`: the token is verified, then passes the `authenticate` hooks. */
+/** `#authenticate`: verifies the token and then runs the `authenticate` hooks. */
 export const handleAuthenticate: PacketHandler = (context, session, packet) => {
   const { authenticateRate } = context.host.options
   if (authenticateRate !== 0) {
@@ -66,12 +63,12 @@ export const handleAuthenticate: PacketHandler = (context, session, packet) => {
   conclude(verdict)
 }
 
-/** `#removeAuthToken`: the client dropped its token. */
+/** `#removeAuthToken`: the client removed its token. */
 export const handleRemoveAuthToken: PacketHandler = (_context, session) => {
   session.deauthenticateSelf()
 }
 
-/** Fires the events of a verdict, and tells the client of a bad token. */
+/** Emits the events of a verdict, and tells the client to remove a bad token. */
 export function settle (session: Session, verdict: Verdict): void {
   if (verdict.kind === 'accepted') {
     session.auth.announce(verdict.change)
@@ -82,8 +79,8 @@ export function settle (session: Session, verdict: Verdict): void {
 }
 
 /**
- * Verifies a token. Its claims become those of the socket when they have passed the `authenticate` hooks, not before.
- * Never throws nor rejects because of the token. No promise is made as long as the engine and the hooks need none.
+ * Verifies a token. The socket gets its claims only after the `authenticate` hooks have passed. Never throws or rejects because
+ * of the token. Returns a promise only if the engine or a hook returns one.
  */
 export function authenticate (context: HandlerContext, session: Session, signedToken: unknown): Verdict | Promise<Verdict> {
   const { version } = session.auth
@@ -106,7 +103,7 @@ export function authenticate (context: HandlerContext, session: Session, signedT
   const check = (claims: ScAuthToken): Verdict | Promise<Verdict> => {
     const { authAudience } = context.host.options
     try {
-      // Here and not by the engine: it may be the application's own.
+      // Checked here, because the engine may be the application's own.
       if (typeof authAudience === 'string') checkAudience(claims.aud, authAudience)
     } catch (err) {
       return failed(err)
@@ -119,15 +116,15 @@ export function authenticate (context: HandlerContext, session: Session, signedT
     .then(check, failed)
 }
 
-/** The user that a hook of the handshake's request verified. */
+/** Authenticates a socket as the user that a hook of the upgrade request verified. */
 export function authenticateUser (context: HandlerContext, session: Session, claims: ScAuthToken): Verdict | Promise<Verdict> {
   return pass(context, session, { claims, signedToken: null, version: session.auth.version })
 }
 
-/** Claims that are known to be good still have to pass the revocations and the `authenticate` hooks. */
+/** Checks revocations and runs the `authenticate` hooks for verified claims. */
 function pass (context: HandlerContext, session: Session, candidate: Candidate): Verdict | Promise<Verdict> {
   const { claims, signedToken, version } = candidate
-  // The user of a request has no token that the client could forget.
+  // The user of a request has no token that the client could remove.
   const isBadToken = signedToken !== null
   const revoked = (): Verdict => refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
   if (session.state === 'closed' || session.auth.version !== version) return superseded
@@ -135,7 +132,7 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
   const { hooks, instance } = context.root
   const accept = (): Verdict => {
     if (session.state === 'closed' || session.auth.version !== version) return superseded
-    // Hooks may have taken their time.
+    // The token may have been revoked or expired while hooks ran.
     if (context.tokens.isRevoked(claims)) return revoked()
     if (isAuthTokenExpired(claims)) {
       return refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
@@ -146,7 +143,7 @@ function pass (context: HandlerContext, session: Session, candidate: Candidate):
   return decide(() => runHooks('authenticate', hooks.authenticate, instance, request, context.deadlines.hooks), accept, (thrown) => block(context, session, candidate, thrown))
 }
 
-/** An `authenticate` hook refused. */
+/** Refuses a token that an `authenticate` hook blocked. */
 function block (context: HandlerContext, session: Session, { signedToken, version }: Candidate, thrown: unknown): Verdict {
   const { error: authError, shown, detail } = context.monitor.denied(session, { line: 'authenticate', thrown })
   const isBadToken = detail !== undefined ? detail === true : read(authError, 'isBadToken') === true
@@ -156,7 +153,7 @@ function block (context: HandlerContext, session: Session, { signedToken, versio
   return { kind: 'refused', change, authError, shown, isBadToken }
 }
 
-/** The token itself is not good. */
+/** Refuses an invalid token. */
 function refuse (context: HandlerContext, session: Session, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
   if (session.auth.version !== version) return superseded
   const change = session.auth.clear()

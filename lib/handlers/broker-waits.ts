@@ -1,21 +1,24 @@
 import { type Deadlines, Timed } from '../deadlines.js'
 import type { Session } from '../socket/session.js'
 
-/** Subscriptions of all sockets that may wait for the broker. Each takes about 1 KB. */
+/** Maximum of subscriptions in this process that wait for the broker. Each takes about 1 KB. */
 const maxWaiting = 50_000
 
-/** Why a wait is over: the broker is up, the time is over, or nobody wants the subscription any more. */
+/**
+ * Why a wait ended: `up`, the broker is up; `late`, the timeout elapsed; `left`, the client unsubscribed; `closed`, the socket
+ * closed.
+ */
 export type WaitEnd = 'up' | 'late' | 'left' | 'closed'
 
 interface Leaving {
   count: number
-  /** A subscription was given up, so that the unsubscribe is answered as if it had been there. */
+  /** Whether a subscription was given up, so that the unsubscribe is answered as if it had existed. */
   gaveUp: boolean
 }
 
-/** One subscription that waits. Its time runs on while the broker is asked again. */
+/** A subscription that waits for the broker. Its timeout continues while the broker is asked again. */
 export class BrokerWait extends Timed {
-  /** Set once it is over for good. */
+  /** Why the wait ended for good; null while it goes on. */
   ended: Exclude<WaitEnd, 'up'> | null = null
   #wake: ((why: WaitEnd) => void) | null = null
 
@@ -23,7 +26,7 @@ export class BrokerWait extends Timed {
     super()
   }
 
-  /** Settles when the broker is up again, or the wait is over. The socket is read on meanwhile. */
+  /** Resolves when the broker is up again or the wait ended. Reading from the socket continues meanwhile. */
   untilUp (): Promise<WaitEnd> {
     if (this.ended !== null) return Promise.resolve(this.ended)
     const { activity } = this.session
@@ -57,17 +60,18 @@ export class BrokerWait extends Timed {
 }
 
 /**
- * Subscriptions that came while the broker cannot be reached. Stock clients give up a channel whose subscription fails, so
- * these wait for it, within bounds: for `subscribeTimeout`, and so many in the process. Nothing is kept while none waits.
+ * Subscriptions that wait while the broker is unreachable. SocketCluster clients give up a channel when its subscription fails,
+ * so subscriptions wait for the broker, up to `subscribeTimeout` and up to a maximum per process. Nothing is stored while none
+ * waits.
  */
 export class BrokerWaits {
   readonly #deadlines: Deadlines
   readonly #bySocket = new Map<Session, Map<string, BrokerWait>>()
-  /** Unsubscribes that are queued behind subscribes of the same channel: those have no reason to wait. */
+  /** Unsubscribes that are queued behind subscribes of the same channel. These subscribes need not wait. */
   readonly #leaving = new Map<Session, Map<string, Leaving>>()
   #size = 0
 
-  /** @param deadlines how long each may wait; a duration of 0 means not at all */
+  /** @param deadlines limits each wait; with a duration of 0 no subscription waits */
   constructor (deadlines: Deadlines) {
     this.#deadlines = deadlines
   }
@@ -76,7 +80,7 @@ export class BrokerWaits {
     return this.#size
   }
 
-  /** @returns null when this subscription must not wait */
+  /** Begins a wait. @returns null when the subscription must not wait */
   begin (session: Session, channel: string): BrokerWait | null {
     if (this.#deadlines.duration === 0 || this.#size >= maxWaiting || session.state !== 'open' || !this.#mayWait(session, channel)) return null
     const wait = new BrokerWait(this, session, channel)
@@ -95,7 +99,7 @@ export class BrokerWaits {
     return false
   }
 
-  /** The subscription is there, or failed. */
+  /** Removes a wait whose subscription succeeded or failed. */
   done (wait: BrokerWait): void {
     wait.cancel()
     const channels = this.#bySocket.get(wait.session)
@@ -105,7 +109,7 @@ export class BrokerWaits {
     if (channels.size === 0) this.#bySocket.delete(wait.session)
   }
 
-  /** An unsubscribe came that has to wait for its turn: what waits before it need not. */
+  /** Call when an unsubscribe is queued: ends the wait of the subscription before it. */
   leaving (session: Session, channel: string): void {
     let channels = this.#leaving.get(session)
     if (channels === undefined) this.#leaving.set(session, channels = new Map())
@@ -118,7 +122,7 @@ export class BrokerWaits {
     wait.end('left')
   }
 
-  /** Its turn has come. @returns whether a subscription was given up for it */
+  /** Call when a queued unsubscribe runs. @returns whether a subscription was given up for it */
   left (session: Session, channel: string): boolean {
     const channels = this.#leaving.get(session)
     const leaving = channels?.get(channel)
@@ -129,7 +133,7 @@ export class BrokerWaits {
     return gaveUp
   }
 
-  /** The broker can be reached: all are tried again. */
+  /** Call when the broker is up again: retries all waiting subscriptions. */
   up (): void {
     for (const channels of [...this.#bySocket.values()]) for (const wait of [...channels.values()]) wait.wake()
   }

@@ -15,12 +15,12 @@ import type { SocketHost } from '../socket/host.js'
 import type { Session } from '../socket/session.js'
 import type { BrokerWaits } from './broker-waits.js'
 
-/** What the packet handlers work with. The server gives it to them. */
+/** The parts of the server that packet handlers use. */
 export interface HandlerContext {
   readonly monitor: ActionMonitor
   readonly host: SocketHost<Session>
   readonly contracts: Contracts
-  /** The hooks of the context that registered the plugin. */
+  /** The hooks of the Fastify context that registered the plugin. */
   readonly root: Scope
   readonly hub: Hub
   readonly exchange: Exchange
@@ -28,65 +28,74 @@ export interface HandlerContext {
   readonly brokerWaits: BrokerWaits
   readonly tokens: TokenChecks
   readonly connections: {
-    /** The handshake succeeded: the socket is a client from now on. */
+    /** Call when the handshake succeeded: opens the socket. */
     opened (session: Session, status: ConnectStatus): void
   }
 }
 
-/** How the tokens of clients are checked. */
+/** What is needed to verify the tokens of clients. */
 export interface TokenChecks {
   readonly engine: AuthEngine
   readonly verificationKey: AuthKey | null
   readonly verifyAlgorithms: string[] | undefined
-  /** The property of the handshake's request in which a hook left the verified user. */
+  /** The property of the upgrade request in which a hook stored the verified user. */
   readonly userProperty: string
-  /** Whether a token was revoked although its signature holds. */
+  /** Whether a token with a valid signature was revoked. */
   isRevoked (token: ScAuthToken): boolean
 }
 
-/** An action that hooks, a middleware or a policy stopped. */
+/** An action that a hook, a middleware or a policy blocked. */
 export interface Denial {
   readonly line: ScBlockedMessage['line']
-  /** What came out of the hooks; or what else stopped it. */
+  /** What the hooks threw, or another reason of the block. */
   readonly thrown: unknown
   readonly channel?: string
   readonly event?: string
-  /** How a refusal is logged. @default 'info'. A mistake of the application is an error in any case. */
+  /** The log level of a refusal. @default 'info'. A mistake of the application is always logged as an error. */
   readonly level?: LogLevel
   /** @default 'action blocked' */
   readonly text?: string
-  /** Whether the server warns of it. @default true, unless the block is silent or the option middlewareEmitWarnings is off */
+  /**
+   * Whether the server emits a `warning`.
+   * @default true, unless the block is silent or the option middlewareEmitWarnings is off
+   */
   readonly warns?: boolean
 }
 
-/** A block, and what the client sees of it. */
+/** A block, and the error that the client sees. */
 export interface ToldBlock extends Block {
   readonly shown: unknown
 }
 
-/** Where handlers tell what became of an action: it is counted, published, logged, and warned of. Each gives what the client sees. */
+/**
+ * Handlers report the outcome of actions here. The monitor counts, publishes, logs and warns. Methods with a result return the
+ * error that the client sees.
+ */
 export interface ActionMonitor {
-  /** Hooks, a middleware or a policy stopped an action. */
+  /** Reports an action that a hook, a middleware or a policy blocked. */
   denied (session: Session, denial: Denial): ToldBlock
-  /** The same for hooks of a declared event alone: what they throw fails it as what its handler throws. */
+  /**
+   * Reports a declared event that its `preHandler` or request hooks blocked: what they throw is treated like what the handler
+   * throws.
+   */
   eventDenied (session: Session, denial: Denial, declared: DeclaredErrors | undefined): unknown
-  /** An action broke a rule of the protocol, of a contract, or a limit. */
+  /** Reports an action that broke a rule of the protocol, of a contract, or a limit. */
   invalid (session: Session, error: Error): unknown
-  /** The same, where somebody else tells of the error. */
+  /** Counts an action that broke a rule, when the error is reported elsewhere. @param error creates the error when needed */
   countInvalid (session: Session, error: () => Error): void
-  /** The application failed at an action. @param declared the errors that the event's contract declares */
+  /** Reports an action at which the application failed. @param declared the errors that the event's contract declares */
   failed (session: Session, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown
-  /** The application or a rule answers with an error: that is told nobody else, unless the client may not see it. */
+  /** Converts an error that the application or a rule chose as the answer. Reports it only when the client may not see it. */
   refusal (session: Session, error: unknown, origin: ErrorOrigin): unknown
-  /** A socket sent too much. */
+  /** Reports a socket that exceeded its rate. @param retryAfter milliseconds until the next message is allowed */
   rateLimited (session: Session, retryAfter: number): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
   warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void
 }
 
 /**
- * Handles one kind of packet. It never throws.
- * @param expired present when the socket's token ran out before this packet
- * @returns a promise when it is not decided yet who the socket is: what the client sends next waits for it. It never rejects.
+ * Handles one kind of packet. Never throws.
+ * @param expired the expiry error when the token of the socket expired before this packet
+ * @returns a promise while the token of the socket is being decided; later packets of the client wait for it. It never rejects.
  */
 export type PacketHandler = (context: HandlerContext, session: Session, packet: EventPacket, expired: Error | undefined) => void | Promise<void>

@@ -21,10 +21,10 @@ class RouteRun implements EventContext {
   #abort: AbortController | null = null
   #wait: HandlerWait | null = null
   settled = false
-  /** It holds up reading while its hooks are asked: the bytes that wait with it. */
+  /** The counted bytes while the hooks of the run are pending; such a run counts towards the limit that pauses reading. */
   waiting: number | null = null
   handlerCalled = false
-  /** Its data did not fit the schema. */
+  /** Whether the data failed validation. */
   invalid = false
 
   constructor (
@@ -69,7 +69,7 @@ class RouteRun implements EventContext {
     if (this.#abort !== null) this.session.keepFromAbort(this.#abort)
   }
 
-  /** It goes on asynchronously. */
+  /** Starts the timeout of a run that continues asynchronously. */
   goOn (): void {
     if (this.settled) return
     this.#wait ??= new HandlerWait(this.#session, this.#context.deadlines.of(this.route.timeout), () => this.#expire())
@@ -84,7 +84,7 @@ class RouteRun implements EventContext {
 
 printAs(RouteRun, 'EventContext', ({ event, socket }) => ({ event, socket }))
 
-/** A declared event: validation, then the `preHandler` hooks, the handler, the answer, and the hooks that observe. */
+/** Runs a declared event: validation, `preHandler` hooks, handler, answer, then the hooks that observe. */
 export function runRoute (context: HandlerContext, session: Session, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
   const request: EventRequest<ScServerSocket> = { socket: session.socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
   const run = new RouteRun(context, session, packet, route, request)
@@ -101,7 +101,7 @@ export function runRoute (context: HandlerContext, session: Session, packet: Eve
   }
 }
 
-// Each step goes on with the next at once, or returns a promise of the whole rest.
+// Each step calls the next one at once, or returns a promise of all remaining steps.
 
 function validate (run: RouteRun): void | Promise<void> {
   const { validate } = run.route
@@ -194,7 +194,7 @@ function failRoute (run: RouteRun, failure: unknown): void {
   after(run, 'onError', route.hooks.onError)
 }
 
-/** Hooks that observe: the client has its answer, so what they throw is a warning. */
+/** Runs hooks that observe. The client has its answer already, so an error is only a warning. */
 function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: HookLists['onResponse' | 'onError']): void {
   const { context, eventRequest: request, route, session } = run
   const failed = (failure: unknown): void => context.monitor.warn(thrownBy(failure), session.log)

@@ -4,7 +4,7 @@ import type { DeclaredErrors, ErrorOrigin } from '../protocol/wire-errors.js'
 import type { Session } from '../socket/session.js'
 import type { Denial, HandlerContext } from './context.js'
 
-/* How an action that does not take place is answered. What else is told of it is the monitor's part. */
+/* Answers to actions that do not take place. The monitor counts, logs and reports them. */
 
 /** Answers an action with an error that the application or a rule chose. */
 export function refuse (context: HandlerContext, session: Session, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, data?: unknown): void {
@@ -13,7 +13,7 @@ export function refuse (context: HandlerContext, session: Session, cid: CallId |
 }
 
 /**
- * An action failed by what was thrown, or by a rule of its contract.
+ * Answers an action that failed because of a thrown error or a rule of its contract.
  * @param declared the errors that the event's contract declares
  */
 export function fail (context: HandlerContext, session: Session, cid: CallId | undefined, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors, data?: unknown): void {

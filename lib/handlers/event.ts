@@ -10,7 +10,7 @@ import { runRoute } from './declared-event.js'
 import { callListeners } from './listeners.js'
 import { refuseBlocked } from './error-answers.js'
 
-/** An application's event: `emit` hooks, then the declared route, or else the socket's own listeners. */
+/** Handles an event of the application: `emit` hooks, then the declared route or, without one, the listeners of the socket. */
 export const handleEvent: PacketHandler = (context, session, packet, expired) => {
   const route = context.contracts.event(packet.event)
   const scope = route ?? context.root
@@ -41,13 +41,13 @@ export const handleEvent: PacketHandler = (context, session, packet, expired) =>
   })
 }
 
-/** Data that a hook assigned; `undefined` keeps the old value. */
+/** Returns the data that a hook assigned, or the original data when it is `undefined`. */
 function replaced (assigned: unknown, data: unknown): unknown {
   return assigned === undefined ? data : assigned
 }
 
 function proceed (context: HandlerContext, session: Session, packet: EventPacket, route: EventRoute | undefined, data: unknown, expired: Error | undefined): void {
-  // A hook took its time and the connection went away meanwhile.
+  // The connection may have closed while a hook ran.
   if (session.state === 'closed') return
   if (route !== undefined) runRoute(context, session, packet, route, data, expired)
   else callListeners(context, session, packet, data)

@@ -2,12 +2,15 @@ import type { Deadlines } from '../deadlines.js'
 import { Owed } from '../socket/activity.js'
 import type { Session } from '../socket/session.js'
 
-/** An action that goes on asynchronously: it has its time, and what it keeps counts until it is done. Most answer at once, and need none. */
+/**
+ * An action that continues asynchronously. It has a timeout, and its data count until it is done. Actions that are answered at
+ * once do not need one.
+ */
 export class HandlerWait extends Owed {
   readonly #session: Session
   readonly #expired: (() => void) | null
 
-  /** @param expired called when its time is over; without it the action may go on, but counts no more */
+  /** @param expired called when the timeout elapses; without it the action may continue, but its data no longer count */
   constructor (session: Session, deadlines: Deadlines, expired: (() => void) | null) {
     super()
     this.#session = session
@@ -15,7 +18,7 @@ export class HandlerWait extends Owed {
     deadlines.add(this)
   }
 
-  /** Its handler was called with these data, and they count. */
+  /** Counts the data that the handler was called with. */
   keep (data: unknown): this {
     if (this.heldBytes === 0) this.#session.activity.keep(this, data)
     return this

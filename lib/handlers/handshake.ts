@@ -32,7 +32,7 @@ export const handleHandshake: PacketHandler = (context, session, packet) => {
   )
 }
 
-// No promise is made as long as the hooks and the auth engine need none.
+// Promises are created only if a hook or the auth engine returns one.
 
 function checkToken (context: HandlerContext, session: Session, packet: EventPacket): void | Promise<void> {
   if (session.state === 'closed') return
@@ -42,7 +42,7 @@ function checkToken (context: HandlerContext, session: Session, packet: EventPac
 }
 
 function open (context: HandlerContext, session: Session, packet: EventPacket, verdict: Verdict | null): void {
-  // The listeners of each event may end it.
+  // A listener of each event may close the socket.
   if (session.state === 'closed') return
   if (verdict?.kind === 'refused') settle(session, verdict)
   if (session.state as string === 'closed') return
@@ -58,9 +58,12 @@ function open (context: HandlerContext, session: Session, packet: EventPacket, v
   session.outbound.ack(packet.cid, { id: session.id, pingTimeout, isAuthenticated: session.authToken !== null, authError })
 }
 
-/** The token of the client, or one that a `handshakeSC` hook set, or else the user that a hook of the upgrade verified. */
+/**
+ * Authenticates with the token of the client, unless a `handshakeSC` hook set one. Without a token, uses the user that a hook of
+ * the upgrade request verified.
+ */
 function authenticateHandshake (context: HandlerContext, session: Session, packet: EventPacket): Verdict | Promise<Verdict> | null {
-  // A hook called `setAuthToken`: the claims are the application's own, so there is nothing to verify, and its events are out.
+  // A hook called `setAuthToken`: its claims need no verification, and its events were emitted.
   if (session.authToken !== null) return null
   const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken
   if (signedToken !== undefined && signedToken !== null) return authenticate(context, session, signedToken)
@@ -76,7 +79,7 @@ function reject (context: HandlerContext, session: Session, packet: EventPacket,
   session.disconnect(code)
 }
 
-/** The close code of a rejected handshake: `err.statusCode`, or the second argument of `next`, or 4008. */
+/** Returns the close code of a rejected handshake: `err.statusCode`, or the second argument of `next`, or 4008. */
 function closeCode (error: unknown, detail: unknown): number {
   const statusCode = read(error, 'statusCode')
   for (const code of [statusCode, detail]) {

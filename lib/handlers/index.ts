@@ -10,7 +10,7 @@ import { refuseInvalid } from './error-answers.js'
 import { handleSubscribe } from './subscribe.js'
 import { handleUnsubscribe } from './unsubscribe.js'
 
-/** The packets of the protocol. What else starts with `#` no client may send. */
+/** The packets of the protocol. Clients may not send other events that start with `#`. */
 const reserved: ReadonlyMap<string, PacketHandler> = new Map([
   ['#handshake', handleHandshake],
   ['#authenticate', handleAuthenticate],
@@ -21,7 +21,7 @@ const reserved: ReadonlyMap<string, PacketHandler> = new Map([
   ['#disconnect', handleDisconnect]
 ])
 
-/** Hands a packet to its handler. */
+/** Calls the handler of a packet. */
 export const dispatch: PacketHandler = (context, session, packet, expired) => {
   if (!isReservedEvent(packet.event)) {
     handleEvent(context, session, packet, expired)

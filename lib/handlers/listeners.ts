@@ -9,13 +9,13 @@ import { refuse } from './error-answers.js'
 import { HandlerWait } from './handler-wait.js'
 import { Response } from './response.js'
 
-/** Calls the socket's own listeners of an event, as in SocketCluster. */
+/** Calls the listeners that the application added to the socket, as in SocketCluster. */
 export function callListeners (context: HandlerContext, session: Session, packet: EventPacket, data: unknown): void {
   if (packet.cid === undefined) transmitted(context, session, packet.event, data)
   else invoked(context, session, packet.event, packet.cid, data)
 }
 
-/** An event that nobody waits for: listeners, then the loops of `receiver()`. */
+/** Passes an event without an answer to listeners, then to the loops of `receiver()`. */
 function transmitted (context: HandlerContext, session: Session, event: string, data: unknown): void {
   const receiver = session.activeReceiver(event)
   session.eachListener(event, (listener) => { transmit(context, session, listener, data) })
@@ -36,10 +36,10 @@ function transmit (context: HandlerContext, session: Session, listener: AnyListe
   }
 }
 
-/** In the place of `res`, for an event that nobody waits for. */
+/** Passed instead of `res` for an event without an answer. */
 function ignore (): void {}
 
-/** A call that wants an answer: listeners, then the loops of `procedure()`. */
+/** Passes a call to listeners, then to the loops of `procedure()`. */
 function invoked (context: HandlerContext, session: Session, event: string, cid: CallId, data: unknown): void {
   const procedure = session.activeProcedure(event)
   if (procedure === undefined && !session.hasListeners(event)) {
@@ -49,7 +49,7 @@ function invoked (context: HandlerContext, session: Session, event: string, cid:
   const response = new Response(context, session, cid, event, data)
   const respond = (err?: unknown, answer?: unknown): void => { response.respond(err, answer) }
   session.eachListener(event, (listener) => { invoke(session, listener, response, respond) })
-  // Its data count with the answer that is owed.
+  // The data of the call count with its response, not with the stream.
   procedure?.write(response, undefined)
   response.asked()
 }
@@ -59,7 +59,7 @@ function invoke (session: Session, listener: AnyListener, response: Response, re
     const running = promiseOf(listener.call(session.socket, response.data, respond))
     if (running === undefined) return
     follow(session, running, (answer) => {
-      // An async handler that takes `res` may still use it; one that does not has nothing more to say.
+      // A function with a `res` parameter may still call it later; without one, its result is the answer.
       if (!response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
     }, (err: unknown) => { response.fail(err) })
   } catch (err) {

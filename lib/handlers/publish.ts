@@ -10,7 +10,10 @@ import type { Session } from '../socket/session.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { fail, refuseBlocked, refuseInvalid } from './error-answers.js'
 
-/** `#publish`: `publishIn` hooks → message schema → the channel's policy → exchange → ack → the socket's `#publish` event. */
+/**
+ * `#publish`: `publishIn` hooks → message schema → publish policy of the channel → exchange → ack → `#publish` event of the
+ * socket.
+ */
 export const handlePublish: PacketHandler = (context, session, packet, expired) => {
   const { allowClientPublish } = context.host.options
   if (!allowClientPublish) {
@@ -38,14 +41,17 @@ function isLegalName (context: HandlerContext, session: Session, packet: EventPa
   return false
 }
 
-/** One publication of a client on its way to the exchange. Each step goes on with the next at once, or returns a promise of the rest. */
+/**
+ * One publication of a client on its way to the exchange. Each step calls the next one at once, or returns a promise of all
+ * remaining steps.
+ */
 class PublishRun {
-  /** Of the channel where it is now. */
+  /** The current channel, resolved. */
   resolved!: ResolvedChannel
   ackData: unknown = undefined
-  /** The hooks that saw the message on its way here. */
+  /** The hooks that have already run for the message. */
   ran: readonly PublishInHook[] = noHooks
-  /** The channel's policy was asked. */
+  /** Whether the publish policy of the channel has run. */
   asked = false
 
   constructor (
@@ -58,8 +64,8 @@ class PublishRun {
   ) {}
 
   /**
-   * Asks whether the message may go to this channel: the one that the client named, or one to which a hook sent it. Either way
-   * all rules of the channel count, and all hooks of its context have run, each once.
+   * Checks whether the message may be published to the channel that the client named, or to which a hook redirected it. Either
+   * way all rules of the channel apply and all hooks of its context run, each once.
    */
   begin (): void | Promise<void> {
     const { context, session, channel, ran } = this
@@ -114,7 +120,7 @@ class PublishRun {
     const request: ScChannelContext = { socket: session.socket, channel, params, data }
     return decide(() => runHooks('publish policy', [policy], route.instance, request, context.deadlines.hooks), () => {
       if (request.data === data) return this.send()
-      // What the policy assigned is a message that nobody has checked.
+      // A message that the policy assigned is not validated yet.
       this.data = request.data
       return this.validate()
     }, (thrown) => this.blocked(thrown, this.ackData))

@@ -7,16 +7,16 @@ import type { HandlerContext } from './context.js'
 import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.js'
 
 /**
- * Checks every subscription of a socket again because its authorization changed. While a hook takes its time the messages of
- * the channel are held back. What is no longer allowed is taken away, or suspended: withheld until a later check allows it.
- * A thousand subscriptions are checked in slices, so that one socket does not hold up the others.
+ * Checks every guarded subscription of a socket again because its authorization changed. Messages of a channel are withheld while
+ * its hooks run. A subscription that is no longer allowed is removed, or suspended: its messages are dropped until a later check
+ * allows it. Many subscriptions are checked in slices, so that one socket does not delay the others.
  */
 export function revalidate (context: HandlerContext, session: Session): void {
   const guarded = withhold(context, session)
   const turn = session.subscriptions.turn
   let at = 0
   const next = (): boolean => {
-    // A change that came meanwhile checks all of them again.
+    // A newer change of the authorization checks all subscriptions again.
     if (session.state !== 'open' || session.subscriptions.turn !== turn) return false
     const channel = guarded[at++]!
     session.queue.run(channel, () => recheck(context, session, channel, turn), undefined)
@@ -26,22 +26,25 @@ export function revalidate (context: HandlerContext, session: Session): void {
 }
 
 /**
- * Holds back what comes on channels that anybody has a say in: the socket's authorization changed. Checks under way are of no
- * use any more; `revalidate` must follow.
- * @returns the channels
+ * Withholds messages of all guarded channels because the authorization of the socket changed. Checks under way become stale;
+ * `revalidate` must follow.
+ * @returns the guarded channels
  */
 export function withhold (context: HandlerContext, session: Session): string[] {
   if (context.host.options.revalidate === false || session.state !== 'open') return []
   return session.subscriptions.withhold((options) => isGuarded(options, context.contracts.channel(options.channel)))
 }
 
-/** @param turn of its authorization: what was decided for another one does not count */
+/** Checks one subscription again. @param turn the turn of the check; a decision of an older turn is ignored */
 function recheck (context: HandlerContext, session: Session, channel: string, turn: number): void | Promise<void> {
   if (session.subscriptions.turn !== turn) return
   const options = session.subscriptions.get(channel)
   if (options === undefined) return
   const resolved = context.contracts.channel(channel)
-  /** The server may have taken it away while hooks took their time: one that comes later is another one. */
+  /**
+   * Whether the decision still applies: the server may have removed the subscription meanwhile, and a new one is checked by
+   * itself.
+   */
   const counts = (): boolean => session.subscriptions.turn === turn && session.subscriptions.get(channel) === options
   const lost = (thrown: unknown): void => { if (counts()) lose(context, session, channel, thrown) }
   const allowed = (): void => { if (counts()) session.subscriptions.resume(channel, context.hub.policyOf(resolved)) }

@@ -11,7 +11,7 @@ export const handleUnsubscribe: PacketHandler = (context, session, packet) => {
     refuseInvalid(context, session, packet.cid, channelNameError(channel, maxChannelNameLength, '#unsubscribe'))
     return
   }
-  // A subscription that waits for the broker has no reason to any more.
+  // A subscription that waits for the broker is given up.
   const waits = session.queue.isBusy(channel)
   if (waits) context.brokerWaits.leaving(session, channel)
   session.queue.run(channel, () => {
