@@ -5,7 +5,7 @@ import { Emitter } from '../emitter.js'
 import { ifRejects } from '../promises.js'
 import type { Watcher } from './hub.js'
 
-/** What a channel object asks of its exchange. */
+/** The part of the exchange that a channel object uses. */
 export interface ChannelPort {
   subscribe (channel: string): unknown
   unsubscribe (channel: string): void
@@ -14,7 +14,7 @@ export interface ChannelPort {
   warn (err: unknown): void
 }
 
-/** What its streams give: its messages have one of their own. */
+/** The values of a channel's streams: its events, and its messages under `messages`. */
 interface StreamObjects extends ChannelEventObjects {
   messages: unknown
 }
@@ -27,7 +27,7 @@ const eventObjects: { readonly [E in keyof ChannelEvents]: (...args: ChannelEven
   subscribeStateChange: (change) => change
 }
 
-/** One channel of the server's own exchange. */
+/** A channel object of the server's exchange. */
 export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel, Watcher {
   declare readonly PENDING: 'pending'
   declare readonly SUBSCRIBED: 'subscribed'
@@ -77,7 +77,7 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
   receive (json: string): void {
     const messages = this.activeStream('messages')
     if (this.#watchers.length === 0 && messages === undefined) return
-    // Parsed again, so that what a watcher does to it stays with the watchers.
+    // Parsed here, so that changes that a watcher makes to the data are seen by watchers only.
     const data: unknown = json === '' ? undefined : JSON.parse(json)
     for (const watcher of this.#watchers) {
       try {
@@ -89,7 +89,7 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
     messages?.write(data, data)
   }
 
-  /** Changes the state and tells those who want to know. */
+  /** Changes the state and emits `subscribeStateChange`. */
   moveTo (state: ScChannelState): void {
     const oldState = this.state
     if (oldState === state) return
@@ -115,7 +115,7 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
     return this.stream(event)
   }
 
-  /** Ends all loops over this channel. */
+  /** Ends all loops over the streams of this channel. */
   end (): void { this.closeStreams() }
 
   protected onListenerError (err: unknown): void { this.#port.warn(err) }

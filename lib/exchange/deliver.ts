@@ -9,52 +9,55 @@ import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
 import type { SharedMessage } from '../transport/shared-message.js'
 
-/** How often the hooks are asked again because the recipient's claims changed while they decided. */
+/** Maximum of runs of the hooks for one recipient whose token changes while they run. */
 const maxAsked = 3
 
-/** A session, as a channel sees it. */
+/** The part of a session that the hub and the delivery use. */
 export interface Subscriber extends Guarded {
-  /** What hooks see of it. */
+  /** The socket that hooks see. */
   readonly socket: ScServerSocket
-  /** Who it is. When that changes while hooks take their time, they are asked again. */
+  /** The claims of the socket. When they change while hooks run, the hooks run again. */
   readonly authToken: object | null
-  /** Whether publications of a channel are for it: it is open, and in the channel. */
+  /** Whether the subscriber receives publications of a channel: it is open and in the channel. */
   receives (channel: string): boolean
-  /** Queues a publication; false when it was left out. */
+  /** Queues a publication. @returns false when it was dropped */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
-  /** Delivers after what waits for the hooks of the same channel, which keeps `json`; false when too much waits. */
+  /**
+   * Delivers after the publications of the same channel that wait for hooks; keeps `json` meanwhile.
+   * @returns false when too much waits
+   */
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean
-  /** It was too slow for what is not even queued. */
+  /** Applies `policy` to a publication that cannot be queued because the subscriber is too slow. */
   overrun (policy: SlowConsumerPolicy): void
 }
 
-/** A publication on its way to one subscriber after the other. */
+/** A publication that is delivered to one subscriber after the other. */
 export interface Delivery {
   readonly channel: string
-  /** The message as JSON text, empty for `undefined`. */
+  /** The message as JSON text; empty for `undefined`. */
   readonly json: string
   /** The text of its position in the channel's history; empty where clients get none. */
   readonly position: string
   readonly resolved: ResolvedChannel
   readonly policy: SlowConsumerPolicy
-  /** What all get who get it unchanged. */
+  /** The encoded message for all recipients that get it unchanged. */
   readonly message: SharedMessage
 }
 
-/** What a delivery through hooks needs of the hub. */
+/** The part of the hub that a delivery through hooks uses. */
 export interface DeliveryDesk {
   readonly hookDeadlines: Deadlines
-  /** A publication with other data, for one recipient; the shared message where the data is the same. */
+  /** Encodes a publication with other data for one recipient. Returns the shared message when the data are the same. */
   personalMessage (delivery: Delivery, data: unknown): SharedMessage
-  /** Counts what became of it. */
+  /** Counts a publication as delivered or dropped. */
   count (delivered: boolean): void
-  /** Hooks or the policy left a recipient out. */
+  /** Reports a recipient that a hook or the policy left out. */
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
 }
 
 /**
- * A publication on its way to one subscriber whose `publishOut` hooks or `deliver` policy have a say in it. Each recipient has
- * a copy of its own; one that is left as it was goes out as the shared message.
+ * Delivers a publication to one subscriber through its `publishOut` hooks and `deliver` policy. Each recipient gets its own copy
+ * of the data; unchanged data are sent as the shared message.
  */
 export function deliverThroughHooks (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery): void {
   if (subscriber.deliverInOrder(delivery.channel, delivery.json, () => deliver(desk, subscriber, delivery, 1))) return
@@ -62,12 +65,12 @@ export function deliverThroughHooks (desk: DeliveryDesk, subscriber: Subscriber,
   subscriber.overrun(delivery.policy)
 }
 
-/** What the hooks of one recipient see. Most of them never look at the data, so it is parsed when one does. */
+/** The request that the hooks of one recipient get. The data are parsed when a hook first reads them, which most do not. */
 class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
   useCache?: boolean = false
   readonly #json: string
   #data: unknown
-  /** Somebody looked at the data or replaced it. */
+  /** Whether the data were read or replaced. */
   #touched = false
 
   constructor (readonly socket: ScServerSocket, readonly channel: string, readonly params: Readonly<Record<string, string>>, json: string) {
@@ -79,7 +82,7 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
       try {
         this.#data = this.#json === '' ? undefined : JSON.parse(this.#json)
       } catch {
-        // The parser's own text would quote what was published.
+        // The message of the parser would quote the publication.
         throw scError('SC_ERR_MESSAGE', [`A publication on "${this.channel}" is no JSON`])
       }
       this.#touched = true
@@ -92,17 +95,17 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
     this.#touched = true
   }
 
-  /** Whether it may be another message now. */
+  /** Whether the data may have changed. */
   get touched (): boolean { return this.#touched }
 }
 
-/** @param asked how often, with this time */
+/** Runs the hooks and the policy and sends the result. @param asked how often they were run, this time included */
 function deliver (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved: { route, params } } = delivery
   const { authToken } = subscriber
   if (!subscriber.receives(channel)) return
   const request = new OutgoingPublication(subscriber.socket, channel, params, json)
-  /** After hooks that took their time: who they said yes to may be somebody else by now, or gone from the channel. */
+  /** Runs after asynchronous hooks: the claims of the subscriber may have changed meanwhile, or it may have left the channel. */
   const decided = (message: SharedMessage | null): void | Promise<void> => {
     if (message === null || (subscriber.authToken === authToken && subscriber.receives(channel))) return send(desk, subscriber, delivery, message)
     if (asked < maxAsked) return deliver(desk, subscriber, delivery, asked + 1)
@@ -126,7 +129,7 @@ function deliver (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery
   send(desk, subscriber, delivery, message)
 }
 
-/** The channel's own say: throwing leaves this recipient out, a returned value replaces the message. */
+/** Runs the `deliver` policy of the channel. Throwing leaves the recipient out; a returned value replaces the message. */
 function policy (desk: DeliveryDesk, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): void | Promise<void> {
   const { route } = delivery.resolved
   if (route.deliver === null) return
@@ -139,15 +142,18 @@ function policy (desk: DeliveryDesk, delivery: Delivery, request: PublishOutRequ
   }], route.instance, request, desk.hookDeadlines)
 }
 
-/** What the hooks and the policy made of a publication; `null` when the recipient is gone. Throws what cannot be encoded. */
+/**
+ * Returns the message that the hooks and the policy made; `null` when the subscriber left. Throws when the data cannot be
+ * encoded.
+ */
 function personalMessage (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
   if (!subscriber.receives(delivery.channel)) return null
-  // As on every line, `undefined` keeps what was there.
+  // As with all hooks, `undefined` keeps the data.
   return request.useCache === true || !request.touched || request.data === undefined ? delivery.message : desk.personalMessage(delivery, request.data)
 }
 
 function send (desk: DeliveryDesk, subscriber: Subscriber, { channel, policy }: Delivery, message: SharedMessage | null): void {
-  // Looked at in the turn in which it is queued: each step before may have been another.
+  // Checked in the turn in which the message is queued: the steps before may have run in other turns.
   if (message === null || !subscriber.receives(channel)) return
   desk.count(subscriber.deliver(message, channel, policy))
 }

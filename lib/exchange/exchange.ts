@@ -16,10 +16,10 @@ import { ExchangeChannel, type ChannelPort } from './channel.js'
 import { checkQuery, historyOf } from './history.js'
 import type { Hub } from './hub.js'
 
-/** What the exchange asks of the server. */
+/** The part of the server that the exchange uses. */
 export interface ExchangeHost {
   readonly maxChannelNameLength: number
-  /** What was declared for a channel. */
+  /** Returns what was declared for a channel. */
   resolve (channel: string): ResolvedChannel
   warn (err: unknown): void
 }
@@ -30,7 +30,7 @@ const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEv
   subscribeFail: (error, channel) => ({ error, channel })
 }
 
-/** The server's own publisher and subscriber. */
+/** The exchange of the server: publishes and subscribes on the server's behalf. */
 export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchange, ChannelPort {
   readonly #link: BrokerLink
   readonly #hub: Hub
@@ -92,8 +92,8 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   /**
-   * Publishes a message that passed all checks. Nothing is awaited, and nothing returned, where the broker accepts at once.
-   * @throws what cannot be encoded, and `BrokerError`s, at once or as a rejection
+   * Publishes a message that passed all checks. Returns a promise only when the broker does not accept at once.
+   * @throws an error for data that cannot be encoded and `BrokerError`s, at once or as a rejection
    */
   publishChecked (channel: string, data: unknown, history: BrokerHistoryLimits | null): MaybePromise<void> {
     let json: string
@@ -163,7 +163,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))
   }
 
-  /** The broker can be reached: what could not be subscribed till now is tried again. */
+  /** Call when the broker is up again: retries the pending subscriptions. */
   retryPending (): void {
     for (const channel of this.#channels.values()) {
       if (channel.state === 'pending') this.#watch(channel)
@@ -172,7 +172,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   #subscribed (channel: ExchangeChannel): void {
     if (channel.state === 'subscribed') return
-    // It may have been unsubscribed while the broker was asked.
+    // The channel may have been unsubscribed while the broker was asked.
     if (channel.state !== 'pending') {
       this.#hub.unwatch(channel.name, channel)
       return
@@ -183,7 +183,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   #subscribeFailed (channel: ExchangeChannel, err: Error): void {
-    // While the broker is down, or not yet started, the channel stays pending.
+    // While the broker is down or not started, the channel stays pending.
     if (channel.state !== 'pending' || this.#link.state === 'down') return
     channel.moveTo('unsubscribed')
     channel.announce('subscribeFail', err, channel.name)
@@ -239,13 +239,13 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     return this.stream(event)
   }
 
-  /** Tells channel objects that messages may have been lost: of one channel, or of all. */
+  /** Emits `dropOut` on one channel object, or on all for `null`: messages may have been lost. */
   dropOut (name: string | null): void {
     if (name !== null) this.#channels.get(name)?.announce('dropOut', name)
     else for (const channel of this.#channels.values()) channel.announce('dropOut', channel.name)
   }
 
-  /** Gives up all channels, and ends all loops over events and messages. */
+  /** Leaves all channels, and ends all loops over events and messages. */
   end (): void {
     for (const channel of this.#channels.values()) {
       this.#hub.unwatch(channel.name, channel)
@@ -259,14 +259,14 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   protected onListenerError (err: unknown): void { this.#host.warn(err) }
 }
 
-/** The server's own message did not fit: no client is to blame, nor to be told. */
+/** Turns a validation error of the server's own message into an internal one: the client must not see it. */
 function serverMistake (error: Error): Error {
   const own = error as Error & { statusCode?: unknown }
   try {
     Object.defineProperty(own, 'expose', { value: false, configurable: true })
     own.statusCode = 500
   } catch {
-    // A validator of the application's may make errors that cannot be changed.
+    // A validator of the application may return errors that cannot be changed.
     const copy = new Error(error.message, { cause: error })
     return Object.defineProperty(Object.assign(copy, { ...error, name: error.name, statusCode: 500 }), 'expose', { value: false })
   }

@@ -59,7 +59,7 @@ function invoke (session: Session, listener: AnyListener, response: Response, re
     const running = promiseOf(listener.call(session.socket, response.data, respond))
     if (running === undefined) return
     follow(session, running, (answer) => {
-      // A function with a `res` parameter may still call it later; without one, its result is the answer.
+      // An async listener that takes `res` may resolve with nothing and call it later; otherwise its result is the answer.
       if (!response.sent && (answer !== undefined || listener.length < 2)) response.end(answer)
     }, (err: unknown) => { response.fail(err) })
   } catch (err) {

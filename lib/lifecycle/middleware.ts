@@ -7,10 +7,9 @@ import { MiddlewareBlock } from './block.js'
 export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
 
 /**
- * A SocketCluster middleware `fn(req, next)` as a hook. It passes when `next` is called without an error, or when a function
- * that does not take `next` returns or resolves; it blocks by `next(err)`, by throwing and by rejecting.
- *
- * @param warn gets the error of a second call of `next`, and of what is thrown after the first
+ * Turns a SocketCluster middleware `fn(req, next)` into a hook. The hook passes when `next` is called without an error, or when a
+ * function without a `next` parameter returns or resolves. It blocks when the middleware calls `next(err)`, throws or rejects.
+ * @param warn gets the error of a second call of `next`, and what is thrown after the first call
  */
 export function toHook<Request> (line: MiddlewareLine, middleware: (request: Request, next: Next) => unknown, warn: (err: unknown) => void): (request: Request) => void | Promise<void> {
   const takesNext = middleware.length >= 2
@@ -50,6 +49,6 @@ export function toHook<Request> (line: MiddlewareLine, middleware: (request: Req
       })
     })
   }
-  // Who blocked is known by the application's own name.
+  // The hook keeps the name of the application's function, which a block reports.
   return Object.defineProperty(hook, 'name', { value: read(middleware, 'name') })
 }

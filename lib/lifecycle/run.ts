@@ -5,19 +5,18 @@ import { promiseOf } from '../promises.js'
 import { read } from '../untrusted.js'
 import { HookFailure } from './block.js'
 
-/** A hook of whatever line. */
+/** A hook of any line. */
 export type AnyHook = (this: never, request: never) => unknown
 
-/** A hook that is called for an instance with a request. */
+/** A hook that is called with an instance as `this`, and a request. */
 type HookOf<Instance, Request> = (this: Instance, request: Request) => unknown
 
 /**
- * Runs hooks in order. Nothing is allocated and nothing awaited as long as they return nothing; from the first promise on
- * the rest runs asynchronously.
- *
- * @param list what they are called together: a line, or a policy
- * @param deadlines limits each hook that returns a promise; over it comes a `TimeoutError`
- * @throws HookFailure with what a hook threw; what one rejects with is a rejection with a HookFailure
+ * Runs hooks in order. Nothing is allocated or awaited while hooks return nothing; from the first promise on the rest runs
+ * asynchronously.
+ * @param list the name of the hook list: a line, or a policy
+ * @param deadlines limits each hook that returns a promise; when it elapses the hook fails with a `TimeoutError`
+ * @throws HookFailure with what a hook threw; when a hook rejects, the returned promise rejects with a HookFailure
  */
 export function runHooks<Instance, Request> (list: string, hooks: ReadonlyArray<HookOf<Instance, Request>>, instance: Instance, request: Request, deadlines: Deadlines): void | Promise<void> {
   const began = hooksBegan()
@@ -32,7 +31,10 @@ export function runHooks<Instance, Request> (list: string, hooks: ReadonlyArray<
   }
 }
 
-/** When hooks begin, while somebody listens to what is blocked: a look at the clock costs as much as a small hook. */
+/**
+ * Returns the time when hooks begin, only while somebody subscribes to blocked actions: reading the clock costs as much as a
+ * small hook.
+ */
 export function hooksBegan (): number | undefined {
   return diagnostics.blocked.hasSubscribers ? performance.now() : undefined
 }
@@ -50,16 +52,16 @@ async function runRest<Instance, Request> (list: string, hooks: ReadonlyArray<Ho
   }
 }
 
-/** @param began when the first of the hooks was asked, if somebody wants to know */
+/** Describes which hook failed. @param began time when the first hook was called, if known */
 export function hookFailure (list: string, hooks: readonly AnyHook[], at: number, thrown: unknown, began: number | undefined): HookFailure {
-  // An application may have given its function any name, even one that is no text.
+  // The name of the function may be of any type.
   const name = read(hooks[at], 'name')
   return new HookFailure(thrown, list, typeof name === 'string' && name !== '' ? name : 'anonymous', at, began === undefined ? undefined : performance.now() - began)
 }
 
 /**
- * Goes on with what hooks decided: `passed`, or `blocked` with what they threw or rejected with. At once if they decide at once.
- * What `passed` throws is not theirs, and comes out.
+ * Continues after hooks: calls `passed`, or `blocked` with what they threw or rejected with. Runs synchronously if the hooks do.
+ * Errors of `passed` are not passed to `blocked`.
  * @param ask runs the hooks
  */
 export function decide<T> (ask: () => void | Promise<void>, passed: () => T | Promise<T>, blocked: (thrown: unknown) => T): T | Promise<T> {
@@ -82,7 +84,7 @@ class Wait extends Timed {
   }
 }
 
-/** The promise, or its failure once the time is over. */
+/** Returns a promise that settles like the given one, or rejects with `makeError()` when the deadline elapses. */
 export function withDeadline<T> (promise: Promise<T>, deadlines: Deadlines, makeError: () => Error): Promise<T> {
   if (deadlines.duration === 0) return promise
   return new Promise((resolve, reject) => {

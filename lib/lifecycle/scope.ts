@@ -10,7 +10,7 @@ export const hookNames = Object.keys(noHooks) as HookName[]
 
 type OwnLists = { readonly [Name in HookName]: Array<Hook<Name, ScServerSocket, FastifyInstance>> }
 
-/** Lists of its own, which the parent's know nothing of. */
+/** Copies hook lists, so that additions do not change the lists of the parent. */
 function copyOf (hooks: HookLists): OwnLists {
   return {
     handshakeSC: [...hooks.handshakeSC],
@@ -26,12 +26,12 @@ function copyOf (hooks: HookLists): OwnLists {
 }
 
 /**
- * The hooks of one encapsulation context. A new scope starts with its parent's hooks; one that the parent adds later
- * goes to the end of every descendant's list too, which is the order Fastify gives its own hooks.
+ * The hooks of one encapsulation context. A new scope starts with the hooks of its parent. A hook that the parent adds later is
+ * appended to the lists of all descendants, in the same order as Fastify's own hooks.
  */
 export class Scope {
   readonly hooks: HookLists
-  /** The same lists. */
+  /** The same lists, mutable. */
   readonly #lists: OwnLists
   readonly #children: Scope[] = []
 
@@ -54,7 +54,7 @@ export class Scope {
   }
 }
 
-/** The scopes of one plugin registration, by the instance they belong to. */
+/** The scopes of one plugin registration, by Fastify instance. */
 export class Scopes {
   readonly root: Scope
   readonly #byInstance = new WeakMap<object, Scope>()
@@ -64,12 +64,12 @@ export class Scopes {
     this.#byInstance.set(instance, this.root)
   }
 
-  /** Called from Fastify's `onRegister`, before the child's own code runs. */
+  /** Called in Fastify's `onRegister`, before the code of the child runs. */
   addChild (child: FastifyInstance, parent: FastifyInstance): void {
     this.#byInstance.set(child, new Scope(child, this.of(parent)))
   }
 
-  /** The scope of an instance, which inherits from the instance that owns its scope. */
+  /** Returns the scope of an instance: its own, or that of the nearest instance it inherits from. */
   of (instance: FastifyInstance): Scope {
     for (let at: object | null = instance; at !== null; at = Object.getPrototypeOf(at)) {
       const scope = this.#byInstance.get(at)
