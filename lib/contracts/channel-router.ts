@@ -6,7 +6,7 @@ import { fromPath, isForeign, isPlain, patternParams, toPath } from './pattern-s
 export interface ChannelMatch {
   readonly route: ChannelRoute
   readonly params: Readonly<Record<string, string>>
-  /** The first parameter that is empty; the name is none of the pattern's then. */
+  /** The first parameter that is empty. Such a name does not match the pattern. */
   readonly emptyParam?: string
 }
 
@@ -15,14 +15,17 @@ export const noParams: Readonly<Record<string, string>> = Object.freeze(Object.c
 const method: HTTPMethod = 'GET'
 const unused = (): void => {}
 
-/** Finds the pattern of a channel name: plain text before a parameter before `*`, as Fastify finds its routes. */
+/**
+ * Finds the pattern of a channel name. Static text takes precedence over parameters, and parameters over `*`, as with Fastify's
+ * routes.
+ */
 export class ChannelRouter {
-  /** Patterns without parameters. */
+  /** Patterns without parameters, by name. */
   readonly #names = new Map<string, ChannelMatch>()
   readonly #router = findMyWay({ maxParamLength: Number.MAX_SAFE_INTEGER })
   #patterns = 0
 
-  /** Whether a pattern would match exactly the names that another one matches. */
+  /** Whether a declared pattern matches exactly the same names as this one. */
   has (pattern: string): boolean {
     const path = toPath(pattern)
     return patternParams(pattern).length === 0 ? this.#names.has(pattern.replaceAll('::', ':')) : this.#router.findRoute(method, path) !== null
@@ -41,7 +44,7 @@ export class ChannelRouter {
     const match = this.#names.get(name)
     if (match !== undefined) return match
     if (this.#patterns === 0) return null
-    // Most names have nothing in them that the router would take for more than text.
+    // Most names have no characters that are special to the router.
     const plain = isPlain(name)
     if (!plain && isForeign(name)) return null
     const found = this.#router.find(method, plain ? '/' + name : toPath(name))

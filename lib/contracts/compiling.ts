@@ -1,7 +1,10 @@
 import { scError } from '../errors.js'
 import { messageOf } from '../untrusted.js'
 
-/** @throws InvalidArgumentsError that names the event or the pattern, and the part of its contract, whose schema does not compile */
+/**
+ * Runs `compile`.
+ * @throws InvalidArgumentsError that names the event or pattern and the part of its contract when the schema does not compile
+ */
 export function compiling<T> (name: string, part: string, compile: () => T): T {
   try {
     return compile()

@@ -1,7 +1,7 @@
 import type { ChannelContracts, CheckedChannel, CheckedEvent, EventContracts } from '../../types/contracts.js'
 
 /**
- * A contract object for events that server and client share. It is returned as it is: what it adds are the types.
+ * Defines event contracts that server and client share. Returns the object unchanged; it adds only types.
  *
  * ```ts
  * export const events = defineEvents({ chat: { data: Type.Object({ text: Type.String() }), response: Type.String() } })
@@ -14,8 +14,8 @@ export function defineEvents<const C extends EventContracts> (contracts: C & { r
 }
 
 /**
- * A contract object for channels by pattern that server and client share. Policies are the server's and are added there:
- * `app.scChannel('room/:id', { ...channels['room/:id'], subscribe })`.
+ * Defines channel contracts, by pattern, that server and client share. Returns the object unchanged. Policies belong to the
+ * server and are added there: `app.scChannel('room/:id', { ...channels['room/:id'], subscribe })`.
  */
 export function defineChannels<const C extends ChannelContracts> (contracts: C & { readonly [Pattern in keyof C]: CheckedChannel<C[Pattern]> }): C {
   return contracts

@@ -4,8 +4,8 @@ import { kCall } from './hidden-route.js'
 type Headers = Record<string, string | string[] | undefined>
 
 /**
- * What stands in for Node's request: its body is already there, so as a stream it is empty and at its end.
- * A real stream would cost more than all that Fastify does for a call.
+ * Replaces Node's request for a call. The body is passed separately, so as a stream it is empty and ended. A real stream would
+ * cost more than everything Fastify does for a call.
  */
 export class StandInRequest extends EventEmitter {
   readonly method = 'POST'
@@ -55,7 +55,7 @@ export class StandInRequest extends EventEmitter {
   destroy (): this { return this }
 }
 
-/** What the stand-in response gathered. */
+/** The reply that a stand-in response gathered. */
 export interface GatheredReply {
   statusCode: number
   headers: Headers
@@ -65,7 +65,7 @@ export interface GatheredReply {
 type Chunk = string | Uint8Array
 type Done = (err?: Error | null) => void
 
-/** What stands in for Node's response: it gathers what is written and hands it over once. */
+/** Replaces Node's response for a call: gathers what is written and passes it on once. */
 export class StandInResponse extends EventEmitter {
   statusCode = 200
   statusMessage = ''
@@ -156,7 +156,7 @@ export class StandInResponse extends EventEmitter {
   end (chunk?: Chunk | Done | null, encoding?: BufferEncoding | Done, done?: Done): this {
     if (this.writableEnded || this.destroyed) return this
     this.headersSent = true
-    // The usual reply is one text, which needs no copy.
+    // A reply is usually one string, which needs no copy.
     if (typeof chunk === 'string' && this.#chunks === null) this.#text = chunk
     else if (chunk !== undefined && chunk !== null && typeof chunk !== 'function') this.#gather(chunk, encoding)
     this.writable = false
@@ -169,7 +169,7 @@ export class StandInResponse extends EventEmitter {
     return this
   }
 
-  /** A reply that breaks off, such as a stream that failed. */
+  /** Ends a reply that breaks off, such as a stream that failed, with status 500. */
   destroy (): this {
     if (this.writableEnded || this.destroyed) return this
     this.writable = false
@@ -183,7 +183,7 @@ export class StandInResponse extends EventEmitter {
     (this.#chunks ??= []).push(typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding as BufferEncoding : 'utf8') : Buffer.from(chunk))
   }
 
-  // Nothing is on the wire, so there is nothing to say before the end.
+  // These do nothing, because nothing is sent before the reply ends.
   flushHeaders (): void {}
   writeContinue (): void {}
   writeProcessing (): void {}
@@ -194,7 +194,7 @@ export class StandInResponse extends EventEmitter {
   setTimeout (): this { return this }
 }
 
-/** For sockets that have no TCP connection, as in tests without a network. */
+/** Creates a stand-in for the TCP socket, for sockets without one, as in tests without a network. */
 export function standInSocket (remoteAddress: string | undefined, remotePort: number | undefined): object {
   return Object.assign(new EventEmitter(), { remoteAddress, remotePort, encrypted: false, destroyed: false, setTimeout () {} })
 }

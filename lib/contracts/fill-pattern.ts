@@ -1,15 +1,16 @@
 // No imports: browsers load this file with the typed client.
 
-/** A doubled colon, which is text, or a parameter: a colon and what follows up to where a name ends. */
+/** Matches a doubled colon, which is literal, or a parameter: a colon and the text up to the end of its name. */
 export const parameter = /::|:([^/.:-]*)/g
 
-/** Whether a pattern takes parameters. */
+/** Whether a pattern has parameters or a wildcard. */
 export function hasParams (pattern: string): boolean {
   return pattern === '*' || pattern.endsWith('/*') || pattern.replaceAll('::', '').includes(':')
 }
 
 /**
- * The channel name of a pattern and its parameters. What is wrong with a parameter is thrown as the error that `fail` makes of it.
+ * Returns the channel name for a pattern and its parameters. Throws the error that `fail` creates from the reason when a
+ * parameter is invalid.
  */
 export function fillPattern (pattern: string, params: Readonly<Record<string, unknown>> | undefined, fail: (reason: string) => Error): string {
   const value = (name: string): string => {

@@ -1,6 +1,9 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 
-/** Marks a request that this library makes. A request from the network has no symbols, so it never matches a hidden route. */
+/**
+ * Marks a request that this library makes. A request from the network has no symbol properties, so it never matches a hidden
+ * route.
+ */
 export const kCall = Symbol.for('fastify-socketcluster.call')
 
 const constraint = 'fastifySocketcluster'
@@ -9,20 +12,20 @@ const marked = 'call'
 let routes = 0
 
 /**
- * A path for a hidden route. It has no part in finding an event: the number alone tells routes apart, and the name, as far as it
- * has harmless characters, is for error messages.
+ * Returns a path for a hidden route. The number makes it unique; the name, with unsafe characters replaced, is for error messages
+ * only.
  */
 export function hiddenPath (name: string): string {
   return `/__sc/${++routes}/${name.replace(/\W+/g, '_').slice(0, 40)}`
 }
 
-/** The url under which a route of `path` is found, with the prefix of its context. */
+/** Returns the url of a route of `path`, with the prefix of its context. */
 export function hiddenUrl (instance: FastifyInstance, path: string): string {
   const { prefix } = instance
   return prefix.endsWith('/') ? prefix + path.slice(1) : prefix + path
 }
 
-/** Adds a route that HTTP requests cannot reach (they get the application's 404) and that documents leave out. */
+/** Adds a route that HTTP requests cannot reach (they get the application's 404) and that API documents leave out. */
 export function declareHiddenRoute (instance: FastifyInstance, path: string, options: Omit<RouteOptions, 'method' | 'url'>): void {
   if (!instance.hasConstraintStrategy(constraint)) {
     instance.addConstraintStrategy({

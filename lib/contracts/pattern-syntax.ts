@@ -1,8 +1,8 @@
 import { scError, typeName } from '../errors.js'
 import { fillPattern, parameter } from './fill-pattern.js'
 
-// find-my-way takes a path apart at these three and decodes it. Channel names are plain text, so they are looked up with
-// control characters in their place, which no channel name has.
+// find-my-way splits a path at these three characters and decodes it. Channel names are plain text, so control characters replace
+// them in the router; no channel name has control characters.
 const special = /[%?#]/g
 const replaced = /[\u0001-\u0003]/g // eslint-disable-line no-control-regex
 const swapped = /[%?#\u0001-\u0003]/ // eslint-disable-line no-control-regex
@@ -10,22 +10,22 @@ const foreign = /[\u0001-\u0003]/ // eslint-disable-line no-control-regex
 const replacements: Readonly<Record<string, string>> = { '%': '\u0001', '?': '\u0002', '#': '\u0003', '\u0001': '%', '\u0002': '?', '\u0003': '#' }
 const swap = (char: string): string => replacements[char] as string
 
-/** Whether `toPath` leaves a name as it is, and so `fromPath` its parameters. */
+/** Whether `toPath` leaves a name unchanged, and `fromPath` its parameters. */
 export function isPlain (name: string): boolean {
   return !swapped.test(name)
 }
 
-/** Whether a name holds one of the stand-ins itself; no pattern matches it. */
+/** Whether a name contains one of the replacements itself; no pattern matches such a name. */
 export function isForeign (name: string): boolean {
   return foreign.test(name)
 }
 
-/** A channel name, or a pattern, as the router takes it. */
+/** Turns a channel name or a pattern into a path for the router. */
 export function toPath (name: string): string {
   return '/' + name.replace(special, swap)
 }
 
-/** Undoes `toPath` in a parameter. */
+/** Reverts `toPath` in a parameter. */
 export function fromPath (text: string): string {
   return text.replace(replaced, swap)
 }
@@ -34,8 +34,8 @@ const paramName = /^[A-Za-z_]\w*$/
 const controls = /[\u0000-\u001f\u007f]/ // eslint-disable-line no-control-regex
 
 /**
- * The names of a pattern's parameters, `'*'` for the wildcard.
- * @throws InvalidArgumentsError for a pattern that is empty, has an unusable parameter, or a `*` before its end
+ * Returns the names of a pattern's parameters, `'*'` for the wildcard.
+ * @throws InvalidArgumentsError for a pattern that is empty, has an invalid parameter, or has a `*` before its end
  */
 export function patternParams (pattern: unknown): string[] {
   if (typeof pattern !== 'string') throw scError('SC_ERR_CONTRACT', [String(pattern), `expected the pattern to be a string, got ${typeName(pattern)}`])
@@ -59,8 +59,8 @@ export function patternParams (pattern: unknown): string[] {
 }
 
 /**
- * The channel name of a pattern and its parameters: `channelName('room/:id', { id: '7' })` is `'room/7'`.
- * @throws InvalidArgumentsError when a parameter is missing, empty, or holds a `/`, which would match another pattern
+ * Returns the channel name for a pattern and its parameters: `channelName('room/:id', { id: '7' })` is `'room/7'`.
+ * @throws InvalidArgumentsError when a parameter is missing, empty, or contains a `/`, which would match another pattern
  */
 export function channelName (pattern: string, params?: Readonly<Record<string, unknown>>): string {
   return fillPattern(pattern, params, (reason) => scError('SC_ERR_CONTRACT', [pattern, reason]))

@@ -15,7 +15,7 @@ import { type RequestReply, failureOf, replyOf } from './request-reply.js'
 import { StandInRequest, StandInResponse, standInSocket } from './fake-http.js'
 import { compileValidator } from './validators.js'
 
-/** Fastify does not say which of its hooks stopped a request. */
+/** Fastify does not tell which of its hooks stopped a request. */
 const ofFastify = new HookFailure(null, 'request')
 
 type PreHandler = Hook<'preHandler', ScServerSocket, FastifyInstance>
@@ -33,22 +33,22 @@ export interface RequestRouteOptions {
   readonly requestHeaders: readonly string[] | undefined
 }
 
-/** A declared event that Fastify runs. */
+/** A declared event that Fastify runs as a request. */
 export interface RequestRoute extends EventRoute, DeclaredEvent {}
 
-/** One call of an event on its way through Fastify. */
+/** One call of an event that Fastify processes. */
 interface Call {
   readonly data: unknown
   readonly context: EventContext
-  /** What was thrown, as far as Fastify told us; the body says nothing of its name. */
+  /** The thrown error, as far as Fastify reported it; the reply body lacks its name. */
   error: Error | null
-  /** A hook stopped it: one of the event's, or, until the handler is called, one of Fastify's. */
+  /** The hook that stopped the call: a `preHandler` of the event or, until the handler is called, a hook of Fastify. */
   stopped: HookFailure | null
 }
 
 /**
- * The headers of the handshake that calls inherit: who the client is and where it comes from. What would steer the form of
- * a reply (`accept-encoding`, `range`, `if-none-match`, `content-*`) is about another request and stays out.
+ * The headers of the handshake that calls inherit: they tell who the client is and where it comes from. Headers that affect the
+ * form of a reply (`accept-encoding`, `range`, `if-none-match`, `content-*`) belong to the handshake and are left out.
  */
 export const defaultRequestHeaders: readonly string[] = [
   'host', 'origin', 'user-agent', 'authorization', 'cookie', 'accept-language', 'forwarded', 'x-forwarded-for', 'x-forwarded-host',
@@ -56,8 +56,8 @@ export const defaultRequestHeaders: readonly string[] = [
 ]
 
 /**
- * Declares an event as a hidden route, so that the real hooks of the Fastify context run for each call, `setErrorHandler`
- * and the serializer included.
+ * Declares an event as a hidden route. All hooks of the Fastify context run for each call, and so do its error handler and
+ * serializer.
  */
 export function declareRequestRoute (options: RequestRouteOptions): RequestRoute {
   const { name, contract, instance, hooks, preHandler, timeout, handler, validatorCompiler, schemaErrorFormatter } = options
@@ -67,7 +67,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
   const lists: HookLists = { ...hooks, emit: hooks.emit, preHandler: [] }
 
   const route: Omit<RouteOptions, 'method' | 'url'> = {
-    // The data is there before the context's preValidation hooks run.
+    // Sets the body before the `preValidation` hooks of the context run.
     onRequest (request, _reply, done) {
       request.body = callOf(request).data
       done()
@@ -100,7 +100,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
       call.stopped = null
       const result = await asErrors(() => handler.call(instance, request.body, new RequestContext(context, request, reply)))
       if (reply.sent || result === reply) return reply
-      // Fastify takes `undefined` for "not answered yet", and text for plain text.
+      // Fastify takes `undefined` as "not answered yet", and a string as plain text.
       if (result === undefined) return reply.send()
       if (typeof result === 'string' && !reply.hasHeader('content-type')) {
         const json = contract.response === undefined ? JSON.stringify(result) : reply.serialize(result as never)
@@ -124,7 +124,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
     contract,
     instance,
     hooks: lists,
-    // Run as a hook of the route, after Fastify's validation.
+    // These run as a hook of the route, after Fastify's validation.
     preHandler: [],
     timeout,
     config: contract.config,
@@ -146,7 +146,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
   }
 }
 
-/** Fastify would take what is thrown, and is no error, for the answer. */
+/** Turns thrown values that are not errors into errors: Fastify would send them as the answer. */
 async function asErrors<T> (run: () => T): Promise<Awaited<T>> {
   try {
     return await run()
@@ -159,7 +159,7 @@ function callOf (request: FastifyRequest): Call {
   return (request.raw as FastifyRequest['raw'] & { [kCall]: Call })[kCall]
 }
 
-/** The context of the call, its lazy parts untouched, with the request and the reply. */
+/** The context of a call with `request` and `reply`. The getters read the original context, so that lazy parts stay lazy. */
 class RequestContext implements EventContext {
   readonly #call: EventContext
   readonly #request: FastifyRequest
@@ -189,7 +189,7 @@ function tcpSocket (socket: ScServerSocket): object {
 
 type Headers = Record<string, string | string[] | undefined>
 
-/** Copies the listed headers; they are picked once per socket, and each call gets its own object. */
+/** Returns a function that copies the listed headers. They are picked once per socket; each call gets its own object. */
 function inheritHeaders (names: readonly string[]): (socket: ScServerSocket) => Headers {
   const picked = new WeakMap<ScServerSocket, Headers>()
   const list = names.map((name) => name.toLowerCase())
@@ -205,12 +205,12 @@ function inheritHeaders (names: readonly string[]): (socket: ScServerSocket) => 
   }
 }
 
-/** A compiler whose error names the event. The context's own is there when it is called. */
+/** Wraps a compiler so that its error names the event. The context's own compiler is read when it is called. */
 function named<Compiler> ({ name }: RequestRouteOptions, part: string, compiler: () => Compiler | undefined): Compiler {
   return ((definition: unknown) => compiling(name, part, () => (compiler() as (definition: unknown) => unknown)(definition))) as Compiler
 }
 
-/** The validators of the plugin in the form that Fastify calls; it makes the errors itself. */
+/** Adapts the plugin's validators to Fastify, which formats the errors itself. */
 function uncoercing ({ instance, validatorCompiler, name }: RequestRouteOptions): NonNullable<RouteOptions['validatorCompiler']> {
   return (({ schema }: { schema: unknown }) => {
     let errors: unknown = null

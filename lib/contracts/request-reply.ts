@@ -5,11 +5,11 @@ import { read } from '../untrusted.js'
 import type { GatheredReply } from './fake-http.js'
 import { formatErrors } from './validators.js'
 
-/** What an event that Fastify ran was answered with; an `onResponse` hook finds it as `response`. */
+/** The reply to an event that Fastify ran. An `onResponse` hook gets it as `response`. */
 export interface RequestReply {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  /** The answer as JSON text; empty for none. */
+  /** The answer as JSON text; empty for no answer. */
   readonly json: string
 }
 
@@ -19,7 +19,9 @@ export function replyOf (gathered: GatheredReply): RequestReply {
 
 const textTypes = /^(?:text\/|application\/(?:[\w.+-]+\+)?(?:json|xml)\b)/
 
-/** The body as JSON text: JSON as it is, other text as a string, anything else in the form that SocketCluster gives binary data. */
+/**
+ * Returns the body as JSON text: JSON unchanged, other text as a string, anything else in SocketCluster's form of binary data.
+ */
 function jsonOf ({ headers, body }: GatheredReply): string {
   if (body.length === 0) return ''
   const type = String(headers['content-type'] ?? '')
@@ -30,13 +32,16 @@ function jsonOf ({ headers, body }: GatheredReply): string {
   return /^application\/(?:[\w.+-]+\+)?json\b/.test(type) ? body : JSON.stringify(body)
 }
 
-/** Why an event that Fastify ran failed, with the hook that stopped it, if one did: not Fastify's validation, nor the handler. */
+/**
+ * Returns why an event that Fastify ran failed, as a HookFailure if a hook stopped it. A failed validation of Fastify or the
+ * handler is not a HookFailure.
+ */
 export function failureOf (reply: RequestReply, { error, stopped }: { readonly error: Error | null, readonly stopped: HookFailure | null }): unknown {
   const told = errorOf(reply, error)
   return stopped === null || isOfFastify(error) ? told : new HookFailure(told, stopped.list, stopped.hook, stopped.index, stopped.duration)
 }
 
-/** The error of a reply: its body's fields, and the name of what was thrown. */
+/** Returns the error of a reply, with the fields of its body and the name of the thrown error. */
 function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): unknown {
   let body: unknown
   try {
@@ -45,7 +50,7 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): unk
     body = json
   }
   const validation = isOfFastify(thrown) ? read(thrown, 'validation') : undefined
-  // An error that was only passed on is told like any other; what the application composed is for the client.
+  // An error that Fastify only passed on is treated like any other; a body that the application composed is for the client.
   if (thrown !== null && validation === undefined && isPassedOn(body, statusCode, thrown)) return thrown
   const fields = typeof body === 'object' && body !== null ? { ...body as Record<string, unknown> } : {}
   // What Fastify calls the body is the data of an event.
@@ -54,17 +59,17 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): unk
   const message = text !== undefined && told === read(thrown, 'message') ? text : told
   const name = typeof fields.name === 'string' ? fields.name : validation === undefined ? 'Error' : thrown?.name === 'Error' ? 'ValidationError' : thrown?.name
   delete fields.message
-  // Fastify's default error handler leaves the details out.
+  // Fastify's default error handler omits the details.
   if (validation !== undefined) {
     fields.validation ??= validation
     fields.validationContext ??= 'data'
   }
-  // Fastify's default body names the status; with `lifecycle: 'own'` there is none.
+  // Fastify's default body has the text of the status; errors of `lifecycle: 'own'` do not.
   if (thrown !== null && isPassedOn(body, statusCode, thrown)) delete fields.error
   return new ScRefusal(message, { ...fields, ...(name === undefined ? {} : { name }), statusCode })
 }
 
-/** Whether an error is that of Fastify's own validation. */
+/** Whether an error comes from Fastify's own validation. */
 function isOfFastify (thrown: Error | null): boolean {
   return read(thrown, 'code') === 'FST_ERR_VALIDATION' && read(thrown, 'validationContext') === 'body' && read(thrown, 'expose') !== false
 }
@@ -73,7 +78,7 @@ function validationText (validation: Parameters<typeof formatErrors>[0], message
   return message === formatErrors(validation, 'body').message ? formatErrors(validation, 'data').message : undefined
 }
 
-/** Whether a body is the one that Fastify itself makes of an error. */
+/** Whether a body is the default body that Fastify creates for an error. */
 function isPassedOn (body: unknown, statusCode: number, thrown: Error): boolean {
   if (typeof body !== 'object' || body === null) return false
   const { error, message, ...rest } = body as Record<string, unknown>

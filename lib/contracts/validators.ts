@@ -8,14 +8,14 @@ import { atOnce, promiseOf } from '../promises.js'
 import { presentError } from '../protocol/wire-errors.js'
 import { isInstance, readable } from '../untrusted.js'
 
-/** Which part of a declaration a schema checks; also the first word of the error messages. */
+/** The part of a declaration that a schema validates; also the first word of the error messages. */
 export type SchemaPart = 'data' | 'message' | 'params'
 
 export interface ValidatorRequest {
   readonly schema: unknown
   readonly instance: FastifyInstance
   readonly part: SchemaPart
-  /** Handed to compilers as the route's url. */
+  /** Passed to compilers as the url of the route. */
   readonly url: string
   readonly compiler: ScValidatorCompiler | undefined
   readonly formatter: ScSchemaErrorFormatter | undefined
@@ -23,7 +23,7 @@ export interface ValidatorRequest {
 
 export type Validate = (data: unknown) => Checked | Promise<Checked>
 
-/** What compilers return; Ajv's functions have `schemaEnv` and `errors`. */
+/** The result of a compiler; functions of Ajv have `schemaEnv` and `errors`. */
 interface CompiledSchema {
   (data: unknown, parent?: unknown): unknown
   schemaEnv?: unknown
@@ -31,12 +31,11 @@ interface CompiledSchema {
 }
 
 /**
- * Makes the validator of a schema. The compiler is, in this order: the given one; the context's own, if the application set one that
- * leaves values as they are; TypeBox for TypeBox schemas; Ajv with the context's schemas, set not to coerce.
- *
- * Fastify's own default is not used for socket data: made for query strings, it would turn `null` into `''` and `'5'` into `5`.
- *
- * @throws whatever the compiler throws
+ * Compiles the validator of a schema. The compiler is the first of these: the given one; the context's own, if the application
+ * set one that does not coerce values; TypeBox for TypeBox schemas; Ajv with the context's schemas and without coercion.
+ * Fastify's default compiler is not used for socket data. It is made for query strings and would turn `null` into `''` and `'5'`
+ * into `5`.
+ * @throws the error of the compiler
  */
 export function compileValidator (request: ValidatorRequest): Validate {
   const { part, formatter } = request
@@ -51,7 +50,7 @@ export function compileValidator (request: ValidatorRequest): Validate {
       if (result === true) return { value: holder.data }
       const running = promiseOf(result)
       if (running !== undefined) {
-        // An async validator resolves with the data itself: it counts as pass or fail only.
+        // An async validator resolves with the data itself, so the result only tells whether it passed.
         return running.then(
           (passed) => passed === false ? refuse(compiled.errors) : { value: holder.data },
           (err: unknown) => isAjvFailure(err) ? refuse(err.errors) : { error: asFault(err) }
@@ -69,7 +68,7 @@ export function compileValidator (request: ValidatorRequest): Validate {
     }
   }
 
-  /** Never throws, whatever a compiler or a formatter of the application's gives. */
+  /** Turns validation errors into a result. Never throws, whatever a compiler or formatter of the application returns. */
   function refuse (errors: unknown): Checked {
     try {
       const isList = Array.isArray(errors)
@@ -89,7 +88,7 @@ export function compileValidator (request: ValidatorRequest): Validate {
 
   return function validate (data) {
     if (data !== undefined) return check(data)
-    // As in Fastify, what was not sent counts as null, unless the schema is content with undefined.
+    // As in Fastify, missing data are validated as null, unless the schema accepts undefined.
     const first = check(undefined)
     if (first instanceof Promise) return first
     return first.error === undefined ? first : check(null)
@@ -104,7 +103,9 @@ function isAjvFailure (err: unknown): err is { errors: unknown } {
   }
 }
 
-/** What a validator threw instead of saying what is wrong with the data: for clients only if it was made to be. */
+/**
+ * Returns the error for what a validator threw instead of reporting invalid data. Clients see it only if it is meant for them.
+ */
 function asFault (thrown: unknown): Error {
   return isInstance(thrown, Error) && presentError(thrown, 'thrown') !== undefined ? thrown : scError('SC_ERR_INTERNAL', [], { cause: thrown })
 }
@@ -114,10 +115,10 @@ function toError (value: unknown): Error & Record<string, unknown> {
   return (isInstance(read, Error) ? read : new Error(typeof read === 'string' ? read : 'Invalid data')) as Error & Record<string, unknown>
 }
 
-/** The text of Fastify's default formatter: `data/n must be integer, data/t must be string`. */
+/** Formats errors like Fastify's default formatter: `data/n must be integer, data/t must be string`. */
 export function formatErrors (errors: FastifySchemaValidationError[], dataVar: string): Error {
   const error = new Error(errors.map(({ instancePath = '', message = 'is invalid' }) => `${dataVar}${instancePath} ${message}`).join(', '))
-  // Own and enumerable, so that clients can tell it by its name.
+  // The name is own and enumerable, so that clients receive it.
   return Object.assign(error, { name: 'ValidationError' })
 }
 
@@ -140,7 +141,7 @@ function compileSchema ({ schema, instance, part, url, compiler }: ValidatorRequ
 
 const coercion = new WeakMap<object, boolean>()
 
-/** Whether a compiler rewrites values, as Fastify's default does. */
+/** Whether a compiler coerces values, as Fastify's default does. */
 function coerces (compiler: FastifySchemaCompiler<unknown>): boolean {
   let answer = coercion.get(compiler)
   if (answer === undefined) {
@@ -150,7 +151,7 @@ function coerces (compiler: FastifySchemaCompiler<unknown>): boolean {
       const data = { n: '5' as unknown }
       answer = probe.schemaEnv !== undefined && probe(data) === true && data.n === 5
     } catch {
-      // A compiler for another kind of schema.
+      // The compiler is for another kind of schema.
     }
     coercion.set(compiler, answer)
   }
@@ -163,7 +164,7 @@ const ajvCompilers = new WeakMap<object, ReturnType<typeof buildAjv>>()
 function ajvOf (instance: FastifyInstance): ReturnType<typeof buildAjv> {
   let compiler = ajvCompilers.get(instance)
   if (compiler === undefined) {
-    // Unknown fields are refused where the schema forbids them, not removed; defaults are filled in.
+    // Unknown fields are refused where the schema forbids them, not removed. Defaults are filled in.
     compiler = buildAjv(instance.getSchemas() as Record<string, object>, { customOptions: { coerceTypes: false, useDefaults: true, removeAdditional: false } })
     ajvCompilers.set(instance, compiler)
   }
@@ -185,7 +186,7 @@ function compileTypeBox (schema: object): CompiledSchema {
   }
 }
 
-/** The references that the schema itself does not answer. */
+/** Returns the references that the schema itself does not resolve. */
 function outsideReferences (schema: object): string[] {
   const inside = new Set<string>()
   const references = new Set<string>()
@@ -199,7 +200,7 @@ function outsideReferences (schema: object): string[] {
   return [...references].filter((reference) => !inside.has(reference))
 }
 
-/** Whether TypeBox would run functions of the application, which Ajv knows nothing of. */
+/** Whether the schema has functions of the application that TypeBox runs and Ajv ignores. */
 function holdsCode (schema: object): boolean {
   return somewhere(schema, (part) => '~refine' in part || '~codec' in part)
 }
