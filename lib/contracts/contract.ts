@@ -52,10 +52,10 @@ type Range = readonly [least: number, most: number]
 const historyFields: Readonly<Record<keyof ScHistoryLimits, Range>> = { size: [1, 10_000], ttl: [1_000, Number.MAX_SAFE_INTEGER] }
 const recoverFields: Readonly<Record<keyof ScRecoveryLimits, Range>> = { limit: [1, 1_000], bytes: [1_024, Number.MAX_SAFE_INTEGER] }
 
-// JSON Schema has these words too, so they do not tell a contract from a schema.
+// JSON Schema has these keywords too, so they do not distinguish a contract from a schema.
 const ambiguous = new Set(['description', 'examples', 'deprecated', 'summary', 'config', 'hide', 'tags', 'errors', 'timeout'])
 
-/** Whether what `scEvent` got is a contract and not a bare schema. */
+/** Whether the argument of `scEvent` is a contract rather than a bare schema. */
 function isContract (value: object): boolean {
   if ('~kind' in value || '~standard' in value || !isPlain(value)) return false
   const keys = Object.keys(value)
@@ -75,10 +75,7 @@ function checkFields (name: string, contract: object, fields: Readonly<Record<st
   }
 }
 
-/**
- * What `scEvent` got, as a contract: a bare schema is put under `data`.
- * @throws InvalidArgumentsError
- */
+/** Returns the argument of `scEvent` as a checked contract. A bare schema becomes its `data`. @throws InvalidArgumentsError */
 export function eventContract (name: string, input: unknown): ScEventContract {
   if (input === undefined || input === null) return {}
   if (typeof input !== 'object') {
@@ -90,10 +87,7 @@ export function eventContract (name: string, input: unknown): ScEventContract {
   return input
 }
 
-/**
- * What `scChannel` got, checked.
- * @throws InvalidArgumentsError
- */
+/** Returns the argument of `scChannel` as a checked contract. @throws InvalidArgumentsError */
 export function channelContract (pattern: string, input: unknown): DeclaredChannel['contract'] {
   if (input === undefined || input === null) return {}
   if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${typeName(input)}`])

@@ -15,24 +15,24 @@ import { declareRequestRoute, type RequestRoute } from './request-lifecycle.js'
 import { compileSerializer, type Serialize } from './serializers.js'
 import { compileValidator, type Validate } from './validators.js'
 
-/** The plugin options that declarations read. */
+/** The plugin options that declarations use. */
 export interface RegistryOptions {
-  /** What an undeclared channel name gets: everything, or nothing from clients. */
+  /** Access of clients to undeclared channels: `open` allows everything, `declared` nothing. */
   readonly channels: 'open' | 'declared'
   readonly lifecycle: ScLifecycle
-  /** Milliseconds; 0 for never. */
+  /** Timeout of handlers in milliseconds; 0 for none. */
   readonly handlerTimeout: number
-  /** Characters. */
+  /** Maximum length of an event name in characters. */
   readonly maxEventNameLength: number
   readonly validatorCompiler?: ScValidatorCompiler | undefined
   readonly schemaErrorFormatter?: ScSchemaErrorFormatter | undefined
-  /** Headers of the handshake, in lower case, that `lifecycle: 'request'` hands on. */
+  /** Headers of the handshake, in lower case, that `lifecycle: 'request'` passes to calls. */
   readonly requestHeaders?: readonly string[] | undefined
 }
 
 type PreHandlers = EventRoute['preHandler']
 
-/** A declared event; validator and serializer are there once it is compiled. */
+/** A declared event. `compile()` adds its validator and serializer. */
 class EventDeclaration implements EventRoute, DeclaredEvent {
   readonly hooks: HookLists
   readonly preHandler: PreHandlers
@@ -71,7 +71,7 @@ class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
     this.hooks = scope.hooks
     this.clientSubscribe = contract.clientSubscribe ?? true
     this.clientPublish = contract.clientPublish ?? true
-    // The policies are typed by the pattern where they are written; inside, parameters are a record.
+    // The pattern types the policies where they are written; here their parameters are a record.
     this.subscribe = (contract.subscribe as ChannelPolicy | undefined) ?? null
     this.publish = (contract.publish as ChannelPolicy | undefined) ?? null
     this.deliver = (contract.deliver as ChannelPolicy | undefined) ?? null
@@ -82,7 +82,7 @@ class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
   }
 }
 
-/** An undeclared name where only declared ones are allowed. The error is made when it is asked for. */
+/** An undeclared channel when only declared ones are allowed. Creates the error when it is read. */
 class UndeclaredChannel implements ResolvedChannel {
   readonly params = noParams
   constructor (readonly route: ChannelRoute, readonly name: string) {}
@@ -92,7 +92,7 @@ class UndeclaredChannel implements ResolvedChannel {
   }
 }
 
-/** The events and channels that an application declares, and their compiled forms. */
+/** The events and channels that an application declares, with their compiled schemas. */
 export class Registry implements Contracts {
   readonly #root: Scope
   readonly #options: RegistryOptions
@@ -101,7 +101,7 @@ export class Registry implements Contracts {
   readonly #router = new ChannelRouter()
   readonly #undeclared: ChannelRoute
   readonly #open: ResolvedChannel
-  /** The scopes that have their hidden route for a validator or a serializer. */
+  /** The instances that have a hidden route, and whether it includes one for the serializer. */
   readonly #probed = new WeakMap<FastifyInstance, { response: boolean }>()
   #frozen = false
 
@@ -128,7 +128,7 @@ export class Registry implements Contracts {
 
   /**
    * Declares an event for `scope`; `instance` is the `this` of its handler.
-   * @throws InvalidArgumentsError for an unusable name or contract, InvalidActionError after `compile()`
+   * @throws InvalidArgumentsError for an invalid name or contract, InvalidActionError after `compile()`
    */
   declareEvent (scope: Scope, instance: FastifyInstance, name: string, input: unknown, handler: EventRoute['handler']): void {
     this.#refuseWhenFrozen('scEvent')
@@ -163,7 +163,7 @@ export class Registry implements Contracts {
 
   /**
    * Declares the channels of a pattern for `scope`; `instance` is the `this` of its policies.
-   * @throws InvalidArgumentsError for an unusable pattern or contract, InvalidActionError after `compile()`
+   * @throws InvalidArgumentsError for an invalid pattern or contract, InvalidActionError after `compile()`
    */
   declareChannel (scope: Scope, instance: FastifyInstance, pattern: string, input: unknown): void {
     this.#refuseWhenFrozen('scChannel')
@@ -177,13 +177,13 @@ export class Registry implements Contracts {
   }
 
   /**
-   * Makes the validators and serializers; nothing can be declared any more. To be called in `onReady`.
-   * @throws InvalidArgumentsError that names the event or the pattern whose schema does not compile
+   * Compiles the validators and serializers. Nothing can be declared afterwards. Call in `onReady`.
+   * @throws InvalidArgumentsError that names the event or pattern whose schema does not compile
    */
   compile (): void {
     this.#frozen = true
     for (const event of this.#declaredEvents.values()) {
-      // Fastify compiled the schemas of the others with their routes.
+      // Fastify compiles the schemas of request routes itself.
       if (!(event instanceof EventDeclaration)) continue
       const { name, contract, instance } = event
       if (contract.data !== undefined) event.validate = this.#validator(name, contract, contract.data, instance, 'data')
@@ -241,8 +241,8 @@ export class Registry implements Contracts {
   }
 
   /**
-   * Fastify makes the compilers of a context with its first route that has a schema, so each context gets one. Its schemas say
-   * nothing: an error in one would name that route, and not the event.
+   * Fastify creates the compilers of a context with the first route that has a schema, so each context gets such a route. The
+   * schemas of the route accept everything, because an error in one would name the route and not the event.
    */
   #probe (instance: FastifyInstance, response: boolean): void {
     const known = this.#probed.get(instance)
@@ -252,7 +252,7 @@ export class Registry implements Contracts {
       declareHiddenRoute(instance, hiddenPath('compilers'), { schema: { body: true, ...schema }, handler (_request, reply) { reply.callNotFound() } })
     }
     if (known === undefined) probe({})
-    // A compiler of the application's own may not know what to do with this schema, and need not be made.
+    // A compiler of the application may not support this schema, and then no default one has to be created.
     if (response) instance.after(() => { if (instance.serializerCompiler === undefined) probe({ response: { 200: { type: 'string' } } }) })
   }
 }
@@ -268,7 +268,7 @@ function recoveryOf ({ recover }: DeclaredChannel['contract']): ChannelRoute['re
   return { limit, bytes }
 }
 
-/** A validator that also measures the message. */
+/** Adds a limit of the message size to a validator. */
 function limited (pattern: string, maxBytes: number, check: Validate | null): Validate | null {
   if (maxBytes === 0) return check
   return (data) => {

@@ -36,7 +36,7 @@ export interface Delivery {
   readonly channel: string
   /** The message as JSON text; empty for `undefined`. */
   readonly json: string
-  /** The text of its position in the channel's history; empty where clients get none. */
+  /** The text of the message's position in the history of the channel; empty for channels without `recover`. */
   readonly position: string
   readonly resolved: ResolvedChannel
   readonly policy: SlowConsumerPolicy

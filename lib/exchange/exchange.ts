@@ -119,8 +119,8 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   /**
-   * Reads what a client missed, at once. The broker must be one whose history is synchronous.
-   * @param since the text of the position that the client sent; absent: only the position of the newest message is read
+   * Reads the messages that a client missed, synchronously. The history of the broker must be synchronous.
+   * @param since the text of the position that the client sent; when absent, only the position of the newest message is read
    * @throws BrokerError when the broker fails
    */
   missed (channel: string, since: string | undefined, limits: BrokerHistoryLimits, most: number): BrokerHistoryPage {

@@ -6,7 +6,7 @@ import { scError, typeName } from '../errors.js'
 const defaultLimit = 100
 const maxLimit = 10_000
 
-/** @throws InvalidArgumentsError for a query that makes no sense */
+/** Checks a query and sets its defaults. @throws InvalidArgumentsError for an invalid query */
 export function checkQuery (query: ScHistoryQuery): Required<Omit<ScHistoryQuery, 'since'>> & Pick<ScHistoryQuery, 'since'> {
   if (typeof query !== 'object' || query === null) throw scError('SC_ERR_ARGUMENT', ['history', 'an object as query', typeName(query)])
   const { since, limit = defaultLimit, reverse = false } = query
@@ -16,7 +16,7 @@ export function checkQuery (query: ScHistoryQuery): Required<Omit<ScHistoryQuery
   return { since, limit, reverse }
 }
 
-/** A page as applications get it; each message is a copy of its own. */
+/** Turns a page of the broker into the history that applications get. Each message is parsed anew. */
 export function historyOf ({ top, entries, gap }: BrokerHistoryPage, { since, reverse }: ScHistoryQuery): ScHistory {
   const messages = entries.map(({ position, time, data }) => ({ position: positionText(position), time, data: data === '' ? undefined : JSON.parse(data) as unknown }))
   const last = entries.at(-1)

@@ -12,23 +12,23 @@ import { slices } from '../slices.js'
 import { SharedMessage } from '../transport/shared-message.js'
 import { type Delivery, type DeliveryDesk, type Subscriber, deliverThroughHooks } from './deliver.js'
 
-/** The server's own interest in a channel. */
+/** The server's own subscriber of a channel. */
 export interface Watcher {
-  /** @param json the message as JSON text, empty for `undefined` */
+  /** @param json the message as JSON text; empty for `undefined` */
   receive (json: string): void
 }
 
-/** What the hub asks of the server. */
+/** The part of the server that the hub uses. */
 export interface HubHost {
   readonly codec: CodecEngine
   readonly plainJson: boolean
   readonly slowConsumerPolicy: SlowConsumerPolicy
   readonly hookDeadlines: Deadlines
-  /** Hooks or a policy left a recipient out. */
+  /** Reports a recipient that a hook or a policy left out. */
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
 }
 
-/** Characters of JSON of publications that may wait for their slices. */
+/** Maximum characters of JSON of publications that wait for their slices. */
 const maxSlicedLength = 1024 * 1024
 
 class Entry {
@@ -36,7 +36,7 @@ class Entry {
   watcher: Watcher | null = null
   /** Whether the broker delivers this channel. */
   ready = false
-  /** Joins that wait for the broker. */
+  /** Number of joins that wait for the broker. */
   waiting = 0
 
   constructor (readonly channel: string, readonly resolved: ResolvedChannel) {}
@@ -46,17 +46,17 @@ class Entry {
   }
 }
 
-/** Who of this process is in which channel. Messages are encoded once, however many receive them. */
+/** The channel members of this process. A message is encoded once for all its recipients. */
 export class Hub implements DeliveryDesk {
   readonly #link: BrokerLink
   readonly #host: HubHost
   readonly #entries = new Map<string, Entry>()
   deliveries = 0
-  /** Deliveries that did not take place because the subscriber was too slow. */
+  /** Number of deliveries dropped because the subscriber was too slow. */
   dropped = 0
-  /** Characters of JSON of the publications whose hooked recipients have not all been asked. */
+  /** Characters of JSON of publications whose recipients have not all been processed by hooks. */
   #slicedLength = 0
-  /** Encoded messages of histories that were sent again, for as long as the broker keeps their entries. */
+  /** Encoded messages of the history that were replayed, kept as long as the broker keeps their entries. */
   readonly #kept = new WeakMap<BrokerHistoryEntry, SharedMessage>()
 
   constructor (link: BrokerLink, host: HubHost) {
@@ -64,7 +64,7 @@ export class Hub implements DeliveryDesk {
     this.#host = host
   }
 
-  /** Channels with local interest. */
+  /** Number of channels with members or a watcher in this process, or with joins that wait. */
   get channelCount (): number { return this.#entries.size }
 
   channels (): IterableIterator<string> { return this.#entries.keys() }
@@ -72,8 +72,9 @@ export class Hub implements DeliveryDesk {
   memberCount (channel: string): number { return this.#entries.get(channel)?.members.size ?? 0 }
 
   /**
-   * Settles when the broker delivers the channel and the subscriber is in; rejects with a `BrokerError`.
-   * @param entered called as soon as publications can reach the subscriber, before any does: who waits for the promise is told later
+   * Adds a subscriber to a channel. Resolves when the broker delivers the channel and the subscriber was added; rejects with a
+   * `BrokerError`.
+   * @param entered called when the subscriber was added, before any publication reaches it; the promise resolves later
    */
   join (channel: string, resolved: ResolvedChannel, subscriber: Subscriber, entered: () => void): MaybePromise<void> {
     return this.#hold(channel, resolved, (entry) => {
@@ -99,7 +100,7 @@ export class Hub implements DeliveryDesk {
     this.#dropIfUnused(entry)
   }
 
-  /** What the broker delivers. */
+  /** Delivers a publication of the broker to the members and the watcher of a channel. */
   deliver (channel: string, json: string, position?: BrokerPosition): void {
     const entry = this.#entries.get(channel)
     if (entry === undefined) return
@@ -111,8 +112,9 @@ export class Hub implements DeliveryDesk {
   }
 
   /**
-   * Tells all who are in a channel, or (`null`) in any, by an event of the server, that publications may have been lost. Whose
-   * backlog leaves no room for it is ended: it starts anew then, and must not believe that it missed nothing.
+   * Sends the members of a channel, or of all channels for `null`, an event of the server: publications may have been lost.
+   * Subscribers too slow to receive the notice are disconnected: after the reconnect they start anew and do not believe that they
+   * missed nothing.
    */
   announceGap (event: string, channel: string | null): void {
     const data = { channel }
@@ -128,7 +130,7 @@ export class Hub implements DeliveryDesk {
     }
   }
 
-  /** What happens when a subscriber is too slow for a channel. */
+  /** Returns the slow consumer policy of a channel. */
   policyOf (resolved: ResolvedChannel): SlowConsumerPolicy {
     return resolved.route.slowConsumerPolicy ?? this.#host.slowConsumerPolicy
   }
@@ -149,7 +151,7 @@ export class Hub implements DeliveryDesk {
     this.#host.leftOut(subscriber, channel, thrown)
   }
 
-  /** Delivers messages of the history to one subscriber, in order, as if they were published now. */
+  /** Delivers messages of the history to one subscriber, in order, like new publications. */
   replay (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[]): void {
     const policy = this.policyOf(resolved)
     for (const entry of entries) {
@@ -159,7 +161,7 @@ export class Hub implements DeliveryDesk {
     }
   }
 
-  /** All subscribers that missed a message share one encoded message. */
+  /** Returns the encoded message that all subscribers that missed it share. */
   #keptMessage (channel: string, entry: BrokerHistoryEntry): SharedMessage {
     let message = this.#kept.get(entry)
     if (message === undefined) this.#kept.set(entry, message = this.#encode(channel, entry.data, positionText(entry.position)))
@@ -169,14 +171,14 @@ export class Hub implements DeliveryDesk {
   #fanOut (entry: Entry, json: string, position: BrokerPosition | undefined): void {
     const { channel, resolved } = entry
     const pos = position === undefined || resolved.route.recover === null ? '' : positionText(position)
-    // A subscriber that joins during this fan-out has read the message from the history.
+    // A copy: a subscriber that joins during this fan-out has read the message from the history.
     const members = pos === '' ? entry.members : [...entry.members]
     const message = this.#encode(channel, json, pos)
     const policy = this.policyOf(resolved)
     if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
     if (!isHooked(resolved)) {
       for (const member of members) {
-        // Who fails must not rob those who come after it.
+        // An error of one member must not affect the others.
         try {
           this.count(member.deliver(message, channel, policy))
         } catch (err) {
@@ -188,7 +190,9 @@ export class Hub implements DeliveryDesk {
     this.#fanOutThroughHooks([...members], { channel, json, position: pos, resolved, policy, message })
   }
 
-  /** In slices, since each recipient may cost as much as the whole message; one publication after the other. */
+  /**
+   * Delivers in slices, because each recipient may cost as much as the whole message. Publications follow one after the other.
+   */
   #fanOutThroughHooks (members: Subscriber[], delivery: Delivery): void {
     let at = 0
     this.#slicedLength += delivery.json.length
@@ -203,7 +207,7 @@ export class Hub implements DeliveryDesk {
       this.#slicedLength -= delivery.json.length
       return false
     })
-    // More comes than the hooks can do: whoever sends it waits for them.
+    // Publications arrive faster than the hooks can process them: finish all slices now, so that the sender waits.
     if (this.#slicedLength > maxSlicedLength) slices.finish()
   }
 
@@ -249,7 +253,7 @@ export class Hub implements DeliveryDesk {
   }
 }
 
-/** Whether hooks or a policy have a say in what each recipient gets. */
+/** Whether hooks or a policy decide what each recipient gets. */
 function isHooked ({ route }: ResolvedChannel): boolean {
   return route.hooks.publishOut.length !== 0 || route.deliver !== null
 }

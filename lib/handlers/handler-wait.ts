@@ -31,7 +31,7 @@ export class HandlerWait extends Owed {
 
   expire (): void {
     this.end()
-    // Of a connection that is gone nobody waits for anything.
+    // After the connection is gone nothing waits for the action.
     if (!this.#session.activity.ended) this.#expired?.()
   }
 

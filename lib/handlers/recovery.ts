@@ -6,22 +6,22 @@ import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import type { HandlerContext } from './context.js'
 
-/** Bytes that a message on its way to the client takes beside its data and the channel's name. */
+/** Bytes that a message takes in the backlog beside its data and the name of its channel. */
 const envelopeBytes = 128
 
-/** Recoveries of one socket in a second. As many as it may have channels come at once, when it connects again. */
+/** Recoveries per second and socket. The burst allows a socket to recover all its channels at once after a reconnect. */
 const recoveryRate = 10
 const recoveryBurst = 1_000
 
-/** The answer to a subscription to a channel with `recover`, and the messages that follow it. */
+/** The answer to a subscription to a channel with `recover`, and the missed messages to send after it. */
 export interface Recovery {
   readonly status: ScRecoveryStatus
   readonly missed: readonly BrokerHistoryEntry[]
 }
 
 /**
- * Reads what a client missed. Must be called in the turn in which the session joins the channel: the first live message then
- * follows the last missed one.
+ * Reads the messages that a client missed. Must be called in the turn in which the session joins the channel, so that the first
+ * live message follows the last missed one.
  * @param since the position that the client sent; absent when it subscribes for the first time
  * @param isAllowed false when a hook or the policy set `recover` to false
  */
@@ -40,7 +40,10 @@ export function recoveryOf (context: HandlerContext, session: Session, channel: 
   return { status: { pos: since, recovered: true, count: page.entries.length }, missed: page.entries }
 }
 
-/** `'limit'` when the messages are more than the channel's limits allow, more than the connection has room for, or asked for too often. */
+/**
+ * Returns `'limit'` when the messages exceed the limits of the channel or the room of the connection, or when the socket recovers
+ * too often.
+ */
 function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { limit, bytes }: NonNullable<ChannelRoute['recover']>): ScHistoryGap | null {
   if (entries.length === 0) return null
   const total = entries.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0)

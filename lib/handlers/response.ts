@@ -7,10 +7,13 @@ import type { HandlerContext } from './context.js'
 import { fail, refuse } from './error-answers.js'
 import { HandlerWait } from './handler-wait.js'
 
-/** The one answer to a client's call. Its deadline runs from the moment a handler was asked and did not answer at once. */
+/**
+ * The answer to a call of a client; it can be given once. Its timeout starts when the handlers were called and none answered at
+ * once.
+ */
 export class Response implements ScProcedureRequest {
   sent = false
-  /** Its time was over before anybody answered. */
+  /** Whether the timeout elapsed before an answer. */
   #late = false
   readonly #context: HandlerContext
   readonly #session: Session
@@ -33,7 +36,9 @@ export class Response implements ScProcedureRequest {
   }
 
   /**
-   * Whether an answer is wanted. One that comes too late is not, and throws nothing: what is slow calls back where nobody catches.
+   * Settles the response. A late answer is ignored without an error, because it often comes from a callback whose errors nothing
+   * catches.
+   * @returns whether the answer has to be sent
    * @throws InvalidActionError when the application answered already
    */
   #takes (): boolean {
@@ -49,7 +54,7 @@ export class Response implements ScProcedureRequest {
     this.#session.activity.endOwing()
   }
 
-  /** The handler threw: an answer if none was given yet. */
+  /** Answers with what a handler threw or rejected with. Only a warning when the call was answered already. */
   fail (error: unknown): void {
     if (this.sent) {
       this.#context.monitor.warn(error, this.#session.log)
@@ -59,7 +64,7 @@ export class Response implements ScProcedureRequest {
     fail(this.#context, this.#session, this.id, error, 'thrown')
   }
 
-  /** The handlers were asked: if none answered, its time begins, and its data count. */
+  /** Call when all handlers were called: if none answered, starts the timeout and counts the data. */
   asked (): void {
     if (this.sent) return
     this.#wait = new HandlerWait(this.#session, this.#context.deadlines.handlers, () => this.#expire()).keep(this.data)
@@ -74,7 +79,7 @@ export class Response implements ScProcedureRequest {
     this.#context.monitor.warn(error, this.#session.log)
   }
 
-  /** As the callback of SocketCluster: `res(err, data)`; `res(1234, 'text')` is an error with a code. */
+  /** Answers as the callback of SocketCluster: `res(err, data)`; `res(1234, 'text')` is an error with a code. */
   respond (err: unknown, data: unknown): void {
     if (err === undefined || err === null || err === false || err === '' || err === 0) this.end(data)
     else this.error(err, data)

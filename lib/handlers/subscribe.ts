@@ -13,24 +13,24 @@ import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './error-answers.js'
 import { recoveryOf } from './recovery.js'
 
-/** Bytes of memory that the `data` of all guarded subscriptions of a socket may take. */
+/** Maximum bytes of memory for the `data` of all guarded subscriptions of a socket. */
 const maxSubscriptionData = 32_768
 
-/** One subscription on its way. */
+/** A subscription that is being processed. */
 interface Joining {
   readonly cid: CallId | undefined
   readonly options: SubscriptionOptions
   /** The position of the last message that the client has. */
   readonly since: string | undefined
-  /** Whether hooks and the policy let the client have what it missed. */
+  /** Whether the hooks and the policy allow the client to get the messages it missed. */
   mayRecover: boolean
-  /** The turn of the session's subscriptions when the hooks were asked. */
+  /** The turn of the session's subscriptions when the hooks were called. */
   turn: number
 }
 
-/** `#subscribe`: `subscribe` hooks → the channel's policy → broker → events → ack. */
+/** `#subscribe`: `subscribe` hooks → subscribe policy of the channel → broker → events → ack. */
 export const handleSubscribe: PacketHandler = (context, session, packet, expired) => {
-  // The bare name is read into the same form, so that it passes the same checks.
+  // A bare channel name is turned into the same form, so that it passes the same checks.
   const { channel, waitForAuth, data, batch, since } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions> & { since?: unknown }
   if (session.state !== 'open') {
     refuseInvalid(context, session, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
@@ -54,7 +54,7 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   session.queue.run(channel, () => subscribe(context, session, packet, joining, expired), packet.data)
 }
 
-/** They are kept with the subscription, so they may be nothing that is larger. */
+/** These options are stored with the subscription, so only a boolean is allowed: a larger value would take memory. */
 function notBoolean (name: string, value: unknown): Error | undefined {
   if (value === undefined || value === null || typeof value === 'boolean') return
   return scError('SC_ERR_SUBSCRIBE_OPTION', [name, 'a boolean', typeName(value)])
@@ -86,7 +86,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
   const passed = (): void | Promise<void> => {
     if (request.data !== undefined && request.data !== options.data) {
       options.data = request.data
-      // What a hook assigned is kept too.
+      // The data that a hook assigned are stored too.
       const tooLarge = dataTooLarge(session, options, resolved)
       if (tooLarge !== undefined) {
         refuseInvalid(context, session, packet.cid, tooLarge)
@@ -99,20 +99,23 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
   return decide(() => authorizeSubscription(context, resolved, request), passed, (thrown) => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) })
 }
 
-/** Distinct channels count: one that the socket is in already is no more. */
+/** Returns an error at the channel limit. A channel that the socket is already subscribed to does not count again. */
 function limitReached (context: HandlerContext, session: Session, channel: string): Error | undefined {
   const { socketChannelLimit } = context.host.options
   if (socketChannelLimit === 0 || session.subscriptions.size + session.subscriptions.joining < socketChannelLimit || session.subscriptions.has(channel)) return
   return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
 }
 
-/** Whether anybody has a say in this subscription, now and when it is checked again. */
+/** Whether `waitForAuth`, a hook or a policy decides about the subscription, now and when it is checked again. */
 export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChannel): boolean {
   const { route } = resolved
   return options.waitForAuth === true || route.hooks.subscribe.length !== 0 || route.subscribe !== null
 }
 
-/** Data of guarded subscriptions is kept, to be shown to the hooks again; it must not be a way to fill the server's memory. */
+/**
+ * Returns an error when the data of guarded subscriptions take too much memory. The data are stored to show them to the hooks
+ * again.
+ */
 function dataTooLarge (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel): Error | undefined {
   if (options.data === undefined || !isGuarded(options, resolved)) return
   if (session.subscriptions.dataBytes + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
@@ -123,7 +126,7 @@ export function subscribeRequest (session: Session, options: SubscriptionOptions
   return { socket: session.socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
 }
 
-/** The hooks and the policy that say who may be in a channel; throws or rejects with the block. */
+/** Runs the `subscribe` hooks and the policy of a channel. Throws or rejects with the block. */
 export function authorizeSubscription (context: HandlerContext, resolved: ResolvedChannel, request: SubscribeRequest<ScServerSocket>): void | Promise<void> {
   const { route } = resolved
   const running = runHooks('subscribe', route.hooks.subscribe, route.instance, request, context.deadlines.hooks)
@@ -142,7 +145,7 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
     acknowledge(session, cid, options)
     return
   }
-  // Hooks of several channels may have been under way at once.
+  // The limits are checked again, because hooks of several channels may have run at the same time.
   const refusal = limitReached(context, session, channel) ?? dataTooLarge(session, options, context.contracts.channel(channel))
   if (refusal !== undefined) {
     refuseInvalid(context, session, cid, refusal)
@@ -151,7 +154,7 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
   return ask(context, session, joining, null)
 }
 
-/** @param waited absent the first time */
+/** Asks the hub to join the channel. @param waited the wait for the broker; null at the first attempt */
 function ask (context: HandlerContext, session: Session, joining: Joining, waited: BrokerWait | null): void | Promise<void> {
   const { cid, options: { channel } } = joining
   let isAsking = false
@@ -160,7 +163,7 @@ function ask (context: HandlerContext, session: Session, joining: Joining, waite
     hasEntered = true
     if (isAsking) session.subscriptions.joining--
     if (waited !== null) context.brokerWaits.done(waited)
-    // Gone while the broker was asked: the subscription must not come to life.
+    // The socket closed while the broker was asked: the subscription must not start.
     if (session.state !== 'open') context.hub.leave(channel, session)
     else subscribed(context, session, joining)
   })
@@ -168,7 +171,7 @@ function ask (context: HandlerContext, session: Session, joining: Joining, waite
   isAsking = true
   session.subscriptions.joining++
   return joined.catch((err: unknown) => {
-    // What the subscription itself threw is no word of the broker.
+    // An error of the subscription's own events is not a failure of the broker.
     if (hasEntered) throw err
     const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(session, channel) : null
     if (wait === null) {
@@ -177,7 +180,7 @@ function ask (context: HandlerContext, session: Session, joining: Joining, waite
       failed(session, cid, channel, err, false)
       return
     }
-    // It counts towards the limit of channels while it waits.
+    // The subscription counts towards the channel limit while it waits.
     return wait.untilUp().then((why) => {
       session.subscriptions.joining--
       if (why === 'up') return ask(context, session, joining, wait)
@@ -187,7 +190,7 @@ function ask (context: HandlerContext, session: Session, joining: Joining, waite
   })
 }
 
-/** @param left the client itself gave it up: that is no trouble to tell anybody of */
+/** Answers a failed subscription. @param left whether the client unsubscribed: then no error is emitted */
 function failed (session: Session, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
   const error = left ? scError('SC_ERR_UNSUBSCRIBED', [channel]) : scError('SC_ERR_SUBSCRIBE', [channel, messageOf(err)], { cause: err })
   if (!left) session.emitError(error)
@@ -198,12 +201,12 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   const { cid, options } = joining
   const { channel } = options
   const resolved = context.contracts.channel(channel)
-  // The hooks said yes to what the socket was before.
+  // Whether the authorization changed since the hooks ran, so that their decision is outdated.
   const changed = session.subscriptions.turn !== joining.turn
   session.subscriptions.join(isGuarded(options, resolved) ? options : { channel })
   if (changed) context.host.withhold(session)
   const recovers = resolved.route.recover !== null
-  // Before the events: what their listeners publish comes after what was missed.
+  // Runs before the events: messages that their listeners publish follow the missed ones.
   if (recovers) recover(context, session, joining, resolved)
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
@@ -211,7 +214,7 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   if (changed) context.host.revalidate(session)
 }
 
-/** Acknowledges the subscription, and sends what the client missed. */
+/** Acknowledges the subscription and sends the messages that the client missed. */
 function recover (context: HandlerContext, session: Session, joining: Joining, resolved: ResolvedChannel): void {
   const { cid, options: { channel }, since, mayRecover } = joining
   const { status, missed } = recoveryOf(context, session, channel, resolved.route, since, mayRecover)

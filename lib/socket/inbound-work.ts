@@ -1,33 +1,33 @@
 import { slices } from '../slices.js'
 import type { Session } from './session.js'
 
-/** An array of more packets is worked on in slices. */
+/** Arrays with more packets than this are processed in slices. */
 export const manyPackets = 32
 
-/** What a message that waits for its turn takes beside its text. */
+/** Bytes that a waiting message takes beside its text. */
 const waitingBytes = 128
 
-/** Who does the work, message by message and packet by packet. */
+/** Processes messages and packets one by one. */
 export interface InboundWorker {
   message (data: string | Buffer): void
   packet (value: unknown, data: string | Buffer): void
-  /** Nothing is left of it, or nothing of it counts any more. */
+  /** Called when all work is done, or when the rest is dropped because the connection is gone. */
   workDone (): void
 }
 
 /**
- * What is worked on in slices: an array of many packets, and the messages that came behind it, or behind many others in one
- * read. It is made when there is such work, and gone when that is done; while it waits, reading pauses.
+ * Inbound work that is processed in slices: an array of many packets, and the messages that arrived behind it or behind many
+ * others in one read. Created when there is such work and dropped when it is done. Reading pauses meanwhile.
  */
 export class InboundWork {
   readonly #session: Session
   readonly #worker: InboundWorker
-  /** The packets of the array that is worked on, the next of them, and the message that they are of. */
+  /** The packets of the current array, the index of the next one, and the message that contained them. */
   #packets: unknown[] = []
   #at = 0
   #data: string | Buffer = ''
   readonly #behind: Array<{ readonly data: string | Buffer, readonly held: number }> = []
-  /** What follows from the client's close: what it sent before comes first. */
+  /** Runs after the queued work when the client closed the connection: what it sent before the close comes first. */
   #afterwards: (() => void) | null = null
   #done = false
 
@@ -36,7 +36,7 @@ export class InboundWork {
     this.#worker = worker
   }
 
-  /** Begins with what is left of this slice. What fits into it is done when this returns. */
+  /** Begins in what is left of the current slice. Work that fits is done when this returns. */
   begin (): void {
     slices.run(this.#session, () => this.#step())
     if (!this.#done) this.#session.activity.working = true
@@ -48,29 +48,32 @@ export class InboundWork {
     this.#session.activity.working = true
   }
 
-  /** The packets of a message come now, each in its turn: each may have an application's hooks run. */
+  /** Takes the packets of a message, to be processed one per step, since each may run hooks of the application. */
   takeArray (packets: unknown[], data: string | Buffer): void {
     this.#packets = packets
     this.#at = 0
     this.#data = data
   }
 
-  /** A message comes when all before it is done. */
+  /** Queues a message behind the current work. */
   addMessage (data: string | Buffer): void {
     this.#behind.push({ data, held: this.#session.activity.holdBytes(data.length * 2 + waitingBytes) })
   }
 
-  /** The client closed the connection in order. @param afterwards does nothing where the socket is closed already */
+  /**
+   * Call when the client closed the connection with a close frame.
+   * @param afterwards runs when all work is done or dropped; does nothing when the socket is already closed
+   */
   closed (afterwards: () => void): void {
     this.#afterwards = afterwards
   }
 
-  /** @returns whether there is more to do */
+  /** Processes one packet or message. @returns whether there is more to do */
   #step (): boolean {
     const { activity } = this.#session
     if (activity.ended) {
       this.#end()
-      // It was closed and then dropped: nobody else tells that it is gone.
+      // The connection was dropped after the close: nothing else ends the session.
       this.#afterwards?.()
       return false
     }

@@ -28,30 +28,30 @@ import type { ProcedureObjects, ReceiverObjects } from './socket-streams.js'
 import { Subscriptions } from './subscriptions.js'
 
 /**
- * One connection, from its upgrade to its end: what the handlers, the hub and the way in work on. It is put together of who
- * the socket is, what it is subscribed to, what is said to it and what it has under way. The application sees its socket,
- * which is a façade.
+ * One connection, from its upgrade to its end. Handlers, the hub and the inbound code work on sessions. A session combines the
+ * authentication, the subscriptions, the outbound side and the activity of a socket. The application sees the socket, a façade
+ * over the session.
  */
 export class Session extends Emitter<SocketEventObjects> implements HeartbeatTarget, Subscriber {
-  /** What the application sees. */
+  /** The socket that the application sees. */
   socket!: ScServerSocket
   state: SocketState = 'connecting'
   dialect: Dialect
   lastSeen = performance.now()
   bytesReceived = 0
-  /** The server is about to close it: what it asks for now is not begun. */
+  /** The server is about to close the socket: new requests of the client are not begun. */
   closing = false
-  /** Until its handshake is done. */
+  /** The deadline of the handshake; null once the handshake is done. */
   handshake: HandshakeWait | null = new HandshakeWait(this)
   readonly remoteAddress: string | undefined
   readonly auth = new Authentication(this)
   readonly subscriptions = new Subscriptions(this)
   readonly outbound = new Outbound(this)
-  /** What is under way. */
+  /** Messages under way and answers still to be sent. */
   readonly activity: Activity
-  /** Actions on one channel, in order. */
+  /** Runs the actions on each channel in order. */
   readonly queue: KeyedQueue
-  // These lead to keys and headers, and are no properties of the object itself: whoever walks through those finds none.
+  // Private fields, because these lead to keys and headers: code that walks the properties of a session does not find them.
   readonly #host: SocketHost<Session>
   readonly #fastifyRequest: FastifyRequest
   #log: FastifyBaseLogger | null = null
@@ -79,36 +79,36 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   }
 
   get log (): FastifyBaseLogger {
-    // Made when first needed: a child logger costs as much as a small message.
+    // Created when first needed: a child logger costs as much as a small message.
     return (this.#log ??= this.fastifyRequest.log.child({ socketId: this.id }))
   }
 
   get bufferedAmount (): number { return this.connection.bufferedBytes }
-  /** Everything that is in memory because of this connection and is counted. */
+  /** Counted bytes in memory because of this connection. */
   get heldBytes (): number { return this.connection.bufferedBytes + this.activity.heldBytes + this.subscriptions.dataBytes }
-  /** Messages of the client that wait for hooks or handlers. */
+  /** Number of the client's messages that wait for hooks or handlers, and of answers still to be sent. */
   get waitingInbound (): number { return this.activity.waiting + this.activity.owed }
-  /** Messages that wait to be sent. */
+  /** Number of messages that wait to be sent. */
   get waitingOutbound (): number { return this.connection.queuedMessages + this.subscriptions.waitingDeliveries }
 
-  // Who it is
+  // Authentication
 
   deauthenticateSelf (): void {
     this.auth.announceLoss(this.auth.clear())
   }
 
-  /** Drops its token here, and tells the client, unless a listener gave it another one. */
+  /** Removes the token of the socket. Tells the client to do so too, unless a listener set a new token. */
   deauthenticate (): void {
     this.deauthenticateSelf()
-    // SocketCluster's clients answer it, but nobody waits here: the token is gone either way.
+    // SocketCluster clients answer this event, but the server does not wait: the token is removed either way.
     if (this.authToken === null) this.outbound.event('#removeAuthToken')
   }
 
-  // Its channels
+  // Channels
 
   isSubscribed (channel: string): boolean { return this.subscriptions.has(channel) }
 
-  /** A publication; false when it was left out. */
+  /** Delivers a publication. @returns false when it was dropped */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     return this.subscriptions.deliver(message, channel, policy)
   }
@@ -125,21 +125,21 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     this.host.overrun(this, policy)
   }
 
-  /** Takes it out of a channel that it is in, and tells the client. */
+  /** Removes the socket from a channel that it is subscribed to, and notifies the client. */
   kickOut (channel: string, message: string | undefined): void {
     if (!this.subscriptions.has(channel)) return
     this.subscriptions.leave(channel)
     this.outbound.event('#kickOut', { message, channel })
   }
 
-  // Whether it is alive
+  // Heartbeat
 
   ping (): void { sendPing(this) }
   pingTimedOut (): void { judgeSilence(this) }
 
-  // Its life
+  // Lifecycle
 
-  /** Its handshake is done. */
+  /** Ends the handshake: the socket is open from now on. */
   opened (): void {
     this.#endHandshake()
     this.state = 'open'
@@ -160,7 +160,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     this.end(code, data)
   }
 
-  /** Closes without the packet that announces it. */
+  /** Closes the connection without sending `#disconnect` first. */
   end (code: number, data?: unknown): void {
     this.outbound.flush()
     this.finish(code, data)
@@ -172,14 +172,14 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     this.#letGo()
   }
 
-  /** What was kept for a connection that is gone is let go at once, not when its hooks and handlers are done. */
+  /** Lets go of everything kept for the connection at once, not only when its hooks and handlers are done. */
   #letGo (): void {
     this.activity.end()
     this.queue.clear()
     this.subscriptions.letGo()
   }
 
-  /** The connection is closed, or as good as: everything that follows from that, once. */
+  /** Closes the session, once: releases it and emits its events. Call when the connection is closed or about to be. */
   finish (code: number, data: unknown): void {
     if (this.state === 'closed') return
     const wasOpen = this.state === 'open'
@@ -206,57 +206,57 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     this.#endStreams()
   }
 
-  /** Work that is of no use when it is closed. It is no listener, which an application could remove. */
+  /** Aborts `abort` when the session closes. This is not a listener, which an application could remove. */
   abortAtClose (abort: AbortController): void {
     (this.#aborts ??= new Set()).add(abort)
   }
 
-  /** The work is done. */
+  /** Reverts `abortAtClose` when the work is done. */
   keepFromAbort (abort: AbortController): void {
     this.#aborts?.delete(abort)
   }
 
-  // Its events
+  // Events
 
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void {
     this.fire(event, args, socketEventObjects[event])
   }
 
-  /** An event of the wire that only observes: nobody can answer it. */
+  /** Calls the listeners of a client's event that needs no answer. */
   fireWire (event: string, data: unknown): void {
     this.tellListeners(event, [data])
   }
 
-  /** Whether anybody would notice a local event. */
+  /** Whether a local event has listeners or an active stream. */
   observes (event: keyof SocketEvents): boolean {
     return this.hasListeners(event) || this.activeStream(event) !== undefined
   }
 
-  /** Calls the application's handlers of a client's event. */
+  /** Visits the application's listeners of a client's event. */
   eachListener (event: string, visit: (listener: AnyListener) => void): void {
     this.forEachListener(event, visit)
   }
 
-  /** An error of this socket: its own `error` event, and a warning of the server. */
+  /** Emits an error of this socket: its `error` event, and a warning of the server. */
   emitError (err: unknown, kind?: FailureKind): void {
     const error = readable(err) as Error
     this.fireLocal('error', error)
     this.host.warn(error, this.log, kind)
   }
 
-  /** What code in its name threw where nobody else catches it. Never throws. */
+  /** Handles an error that code of this socket threw and nothing else caught. Never throws. */
   fault (err: unknown): void {
     this.host.fault(this, err)
   }
 
-  /** What code of the application threw that nobody waits for. */
+  /** Reports an error of a callback or listener of the application as a warning of the server. */
   onListenerError (err: unknown): void {
     this.host.warn(err, this.log)
   }
 
   protected override get receiver (): unknown { return this.socket }
 
-  // Its streams
+  // Streams
 
   get listenerStreams (): StreamSet<SocketEventObjects> { return this.streams }
   get receiverStreams (): StreamSet<ReceiverObjects> { return (this.#receivers ??= new StreamSet(this.streamKeeper())) }
@@ -264,12 +264,12 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   activeReceiver (event: string): Stream<unknown> | undefined { return this.#receivers?.active(event) }
   activeProcedure (event: string): Stream<ScProcedureRequest> | undefined { return this.#procedures?.active(event) }
 
-  /** How many values wait for the slowest loop over any of its streams. */
+  /** Number of values that wait for the slowest loop over any stream of the socket. */
   get streamBackpressure (): number {
     return Math.max(this.getAllListenersBackpressure(), this.#receivers?.backpressure() ?? 0, this.#procedures?.backpressure() ?? 0)
   }
 
-  /** What waits for slow loops counts as what waits for handlers: reading pauses. */
+  /** Values that wait for slow loops count like messages that wait for handlers: reading pauses. */
   protected override streamKeeper (): StreamKeeper {
     return {
       countsBusy: true,
@@ -279,11 +279,14 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     }
   }
 
-  /** The connection is gone: loops over what the client sent end at once, those over local events when they have read what there is. */
+  /**
+   * Call when the connection is gone. Loops over the client's messages end at once; loops over local events end after the values
+   * that are already there.
+   */
   #endStreams (): void {
     this.#receivers?.end(true)
     this.#procedures?.end(true)
-    // What these hold are the client's messages.
+    // These two hold messages of the client.
     this.stopStream('message')
     this.stopStream('raw')
     this.closeStreams()

@@ -36,7 +36,7 @@ export class Subscriptions {
   #deliveries: KeyedQueue | null = null
   /** Number of subscriptions that wait for the broker; they count towards the channel limit. */
   joining = 0
-  /** The rate of recoveries; made with the first one. */
+  /** Limits the rate of recoveries; created with the first one. */
   recoveries: TokenBucket | null = null
   #dataBytes = 0
   #turn = 0
