@@ -13,7 +13,7 @@ const near = (time: unknown, expected: number): boolean => Math.abs(Number(time)
 
 t.test('what a call says beats each of its defaults', async (t) => {
   const run = await ready(t, {}, own({ sign: { notBefore: '10s', sub: 'nobody', jti: 'no id', nonce: 'none', iss: 'app' } }))
-  const ours = { sub: 'ann', jti: 'id', nonce: 'once', iss: 'us', exp: now + 1_000 }
+  const ours = { sub: 'ann', jti: 'our id', nonce: 'once', iss: 'us', exp: now + 1_000 }
   const token = verify(run, sign(run, { ...ours, nbf: now - 50 }))
   t.match(token, ours)
   t.ok(near(token.nbf, now), 'what began before begins with the token')
