@@ -377,6 +377,23 @@ t.test('many packets are worked on in slices, and what comes meanwhile waits beh
   t.strictSame(way.events(), ['at once'])
 })
 
+t.test('an array of many packets that waited behind another one is worked on in slices too, and in order', async (t) => {
+  const { way } = busy(t, 1)
+  await turn()
+  const array = (name: string): object[] => Array.from({ length: 33 }, (_, i) => ({ event: `${name}${i}` }))
+  way.receive(array('a'))
+  way.receive(array('b'))
+  way.receive({ event: 'end' })
+  const seen = way.events()
+  for (let i = 0; i < 80 && seen.at(-1) !== 'end'; i++) {
+    await turn()
+    const slice = way.events()
+    t.ok(slice.length <= 5, `${slice.length} in a turn`)
+    seen.push(...slice)
+  }
+  t.strictSame(seen, [...array('a'), ...array('b'), { event: 'end' }].map((packet) => (packet as { event: string }).event))
+})
+
 t.test('few packets are done at once, however long they take', async (t) => {
   const { way } = busy(t, 1)
   way.receive(Array(32).fill({ event: 'e' }))
