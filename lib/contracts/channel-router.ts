@@ -3,6 +3,7 @@ import findMyWay from 'find-my-way'
 import type { ChannelRoute } from '../../types/routes.js'
 import { fromPath, isForeign, isPlain, patternParams, toPath } from './pattern-syntax.js'
 
+/** A declared pattern that matches a channel name, with the values of its parameters. */
 export interface ChannelMatch {
   readonly route: ChannelRoute
   readonly params: Readonly<Record<string, string>>
@@ -10,6 +11,7 @@ export interface ChannelMatch {
   readonly emptyParam?: string
 }
 
+/** The parameters of a name without any; frozen and without prototype. */
 export const noParams: Readonly<Record<string, string>> = Object.freeze(Object.create(null) as Record<string, string>)
 
 const method: HTTPMethod = 'GET'

@@ -211,12 +211,12 @@ export class Registry implements Contracts {
     return validateParams === null ? match : checkParams(match, validateParams)
   }
 
-  /** What was declared, in that order. */
+  /** Returns the declared events, in the order of declaration. */
   declaredEvents (): DeclaredEvent[] {
     return [...this.#declaredEvents.values()]
   }
 
-  /** What was declared, in that order. */
+  /** Returns the declared channels, in the order of declaration. */
   declaredChannels (): DeclaredChannel[] {
     return [...this.#declaredChannels]
   }

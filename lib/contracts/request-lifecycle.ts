@@ -20,6 +20,7 @@ const ofFastify = new HookFailure(null, 'request')
 
 type PreHandler = Hook<'preHandler', ScServerSocket, FastifyInstance>
 
+/** An event to declare as a request route, with the settings of its context. */
 export interface RequestRouteOptions {
   readonly name: string
   readonly contract: ScEventContract

@@ -13,6 +13,7 @@ export interface RequestReply {
   readonly json: string
 }
 
+/** Turns a gathered HTTP reply into the reply of an event. */
 export function replyOf (gathered: GatheredReply): RequestReply {
   return { statusCode: gathered.statusCode, headers: gathered.headers, json: jsonOf(gathered) }
 }
@@ -53,7 +54,7 @@ function errorOf ({ statusCode, json }: RequestReply, thrown: Error | null): unk
   // An error that Fastify only passed on is treated like any other; a body that the application composed is for the client.
   if (thrown !== null && validation === undefined && isPassedOn(body, statusCode, thrown)) return thrown
   const fields = typeof body === 'object' && body !== null ? { ...body as Record<string, unknown> } : {}
-  // What Fastify calls the body is the data of an event.
+  // Fastify calls it the body; for an event it is the data.
   const text = Array.isArray(validation) ? validationText(validation, read(thrown, 'message')) : undefined
   const told = typeof fields.message === 'string' ? fields.message : typeof body === 'string' ? body : `The request failed with status ${statusCode}`
   const message = text !== undefined && told === read(thrown, 'message') ? text : told

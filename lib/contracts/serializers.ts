@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { scError } from '../errors.js'
 
+/** Turns a response into JSON text; empty for no response. */
 export type Serialize = (response: unknown) => string
 
 type SerializerCompiler = (definition: { schema: unknown, method: string, url: string, httpStatus: string }) => (response: unknown) => string

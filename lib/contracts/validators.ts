@@ -11,6 +11,7 @@ import { isInstance, readable } from '../untrusted.js'
 /** The part of a declaration that a schema validates; also the first word of the error messages. */
 export type SchemaPart = 'data' | 'message' | 'params'
 
+/** What is needed to compile a validator. */
 export interface ValidatorRequest {
   readonly schema: unknown
   readonly instance: FastifyInstance
@@ -21,6 +22,7 @@ export interface ValidatorRequest {
   readonly formatter: ScSchemaErrorFormatter | undefined
 }
 
+/** Validates data. The result has the checked value, or an error. */
 export type Validate = (data: unknown) => Checked | Promise<Checked>
 
 /** The result of a compiler; functions of Ajv have `schemaEnv` and `errors`. */

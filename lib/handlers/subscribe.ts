@@ -121,6 +121,7 @@ function dataTooLarge (session: Session, options: SubscriptionOptions, resolved:
   if (session.subscriptions.dataBytes + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
+/** Creates the request that `subscribe` hooks and policies get. */
 export function subscribeRequest (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
   const { channel, waitForAuth, data } = options
   return { socket: session.socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }

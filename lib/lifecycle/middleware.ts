@@ -4,6 +4,7 @@ import { promiseOf } from '../promises.js'
 import { read } from '../untrusted.js'
 import { MiddlewareBlock } from './block.js'
 
+/** The names of all middleware lines. */
 export const middlewareLines: readonly MiddlewareLine[] = ['handshakeWS', 'handshakeSC', 'authenticate', 'subscribe', 'publishIn', 'publishOut', 'emit']
 
 /**

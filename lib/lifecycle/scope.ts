@@ -6,6 +6,7 @@ import type { AnyHook } from './run.js'
 
 const noHooks: HookLists = { handshakeSC: [], authenticate: [], subscribe: [], publishIn: [], publishOut: [], emit: [], preHandler: [], onResponse: [], onError: [] }
 
+/** The names of all hooks. */
 export const hookNames = Object.keys(noHooks) as HookName[]
 
 type OwnLists = { readonly [Name in HookName]: Array<Hook<Name, ScServerSocket, FastifyInstance>> }

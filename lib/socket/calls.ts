@@ -3,6 +3,7 @@ import { type Deadlines, Timed } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { ifRejects } from '../promises.js'
 
+/** Gets the error, or null and the answer, of a call. */
 export type CallCallback = (err: Error | null, data?: unknown) => unknown
 
 class Call extends Timed {
