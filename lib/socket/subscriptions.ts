@@ -49,8 +49,8 @@ export class Subscriptions {
   /** Bytes of memory taken by the data of guarded subscriptions. */
   get dataBytes (): number { return this.#dataBytes }
   /**
-   * Incremented when the authorization of the socket changes. A subscription or a check that began earlier compares it and gives
-   * up.
+   * Incremented when the authorization of the socket changes. A check that began earlier gives up; a subscription that began
+   * earlier is checked again.
    */
   get turn (): number { return this.#turn }
   get names (): string[] { return this.#kept === null ? [] : [...this.#kept.keys()] }
