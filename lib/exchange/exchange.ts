@@ -57,7 +57,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
       this.#call(callback, null)
       return done
     }
-    return handled(this.#settled(published, callback))
+    return handled(this.#settled(published, callback ?? undefined))
   }
 
   async #settled (published: Promise<void>, callback: ((err: Error | null) => void) | undefined): Promise<void> {

@@ -80,6 +80,14 @@ t.test('one that the broker accepts later is done when it says so', async (t) =>
   t.strictSame(warnings, [error])
 })
 
+t.test('null as the callback of a publication counts as none: a failure that comes later is a warning', async (t) => {
+  const { exchange, answer, warnings } = setUpManual()
+  const failed = t.rejects(exchange.publish('a', 1, null as never), error)
+  await answer(error)
+  await failed
+  t.strictSame(warnings, [error])
+})
+
 t.test('wrong arguments reject, and are a warning where nobody else is told', async (t) => {
   const { exchange, warnings } = setUp()
   await t.rejects(exchange.publish('a', 1, 'no function' as never), { name: 'InvalidArgumentsError', message: /publish.*callback/ })
