@@ -4,63 +4,73 @@ export type BrokerState = 'up' | 'down'
 /** The scope of the order of a channel's publications: the whole channel, or each publishing node. See `Broker.order`. */
 export type BrokerOrder = 'channel' | 'publisher'
 
-/** The place of a message in the history of its channel. */
+/** The position of a message in the history of its channel. */
 export interface BrokerPosition {
-  /** Another one for each life of a history: positions of two epochs have nothing to do with each other. 1 to 24 of A-Z a-z 0-9 _ -. */
+  /**
+   * The id of the history's lifetime. Positions of different epochs are not comparable. 1 to 24 characters of A-Z a-z 0-9 _ -.
+   */
   readonly epoch: string
-  /** 1 for the first message of an epoch, one more for each that follows; 0 before the first. */
+  /** The number of the message in its epoch: 1 for the first message, 0 before it. */
   readonly offset: number
-  /** Up to 8 of A-Z a-z 0-9 _ -: differs, most likely, when the engine lost messages and used the offset again. Empty where that cannot happen. */
+  /**
+   * A check value of up to 8 characters of A-Z a-z 0-9 _ -. It most likely differs if the engine lost messages and reused the
+   * offset. Empty if that cannot happen.
+   */
   readonly check: string
 }
 
-/** How much of a channel a broker keeps. */
+/** The limits of a channel's history. */
 export interface BrokerHistoryLimits {
-  /** Messages. */
+  /** The maximum number of messages. */
   readonly size: number
-  /** Milliseconds. */
+  /** The milliseconds for which a message is kept. */
   readonly ttl: number
 }
 
-/** A message that a broker keeps. */
+/** A message of a channel's history. */
 export interface BrokerHistoryEntry {
   readonly position: BrokerPosition
-  /** When it was published, in milliseconds since the epoch. */
+  /** The time of the publication in milliseconds since the epoch. */
   readonly time: number
-  /** As in `publish`. */
+  /** The JSON text that was passed to `publish`. */
   readonly data: string
 }
 
-/** What a broker has of a channel's history. */
+/** A part of a channel's history. */
 export interface BrokerHistoryPage {
-  /** The position of the newest message. A channel without messages has one of offset 0. */
+  /** The position of the newest message. Its offset is 0 for a channel without messages. */
   readonly top: BrokerPosition
-  /** The oldest first. */
+  /** The messages, the oldest first. */
   readonly entries: readonly BrokerHistoryEntry[]
-  /** `null` when `entries` begin with the message right after `since`, with nothing missing between them; else why that is not certain. */
+  /**
+   * `null` if `entries` continue directly after `since` without a missing message, else the reason why messages may be missing.
+   */
   readonly gap: 'unknown' | 'trimmed' | null
 }
 
-/** What a broker does that keeps messages. */
+/** The history of a broker that keeps messages. */
 export interface BrokerHistory {
-  /** Whether `read` answers at once. Channels with `recover` need that: a client gets what it missed and what comes next in one turn. */
+  /**
+   * Whether `read` is synchronous. Channels with `recover` require it: missed and new messages are delivered in one turn, without
+   * a gap.
+   */
   readonly synchronous: boolean
-  /** As `publish` of the broker, and the message is kept, whether somebody subscribed or not. It reaches the sink with its position. */
+  /** Publishes a message like `Broker.publish` and keeps it, even without subscribers. The sink receives it with its position. */
   publish (channel: string, data: string, limits: BrokerHistoryLimits): MaybePromise<void>
-  /** Reads at most `limit` messages: those after `since`, or the newest. */
+  /** Reads at most `limit` messages: those after `since`, or the newest ones if `since` is `null`. */
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
 }
 
-/** What the server hands to a broker. Every call is synchronous and never throws. */
+/** The server's side of a broker: the methods that a broker calls. All of them are synchronous and never throw. */
 export interface BrokerSink {
   /**
-   * A message of a subscribed channel. Messages of one channel must come in the order that the broker states.
-   * `data` is JSON text, opaque to the broker; the empty string stands for `undefined`. Anything else is dropped, unless the broker
-   * knows that the text was published by this server or signed by another one (`known`): then it is not looked at.
-   * `position` is there for what `history.publish` got, and only for that.
+   * Delivers a message of a subscribed channel. The broker must keep the order that its `order` promises.
+   * `data` is the JSON text that was published; an empty string stands for `undefined`. The server drops text that is not valid
+   * JSON. With `known` the server skips this check: the broker knows that this server published the text, or that another one
+   * signed it. `position` must be present for messages of `history.publish`, and only for those.
    */
   publication (channel: string, data: string, known?: boolean, position?: BrokerPosition): void
-  /** The engine became reachable or unreachable. Repeating a state is harmless. */
+  /** Reports that the engine became reachable or unreachable. Reporting the current state again has no effect. */
   state (state: BrokerState, cause?: Error): void
   /** Reports that messages may have been lost on a channel, or on all channels (`null`). */
   gap (channel: string | null): void
@@ -123,9 +133,12 @@ interface BrokerCapabilities {
    * set.
    */
   readonly signs?: boolean
-  /** Keeps messages of channels that were declared with `history`. Absent: such a declaration fails the boot. Memory: yes; Redis and NATS: no. */
+  /**
+   * Keeps the messages of channels declared with `history`. Without it such a declaration fails the start. The memory broker has
+   * it, Redis and NATS do not.
+   */
   readonly history?: BrokerHistory
-  /** Counters since the start, for logs and metrics. */
+  /** Returns the counters since the start, for logs and metrics. */
   stats? (): BrokerCounters
 }
 

@@ -114,19 +114,19 @@ export interface ScClientChannel<Message> extends AsyncIterable<Message> {
   unsubscribe (): void
 }
 
-/** A codec of socketcluster-client: its option `codecEngine`. */
+/** A codec of socketcluster-client, for its option `codecEngine`. */
 export interface ScClientCodec {
   encode (object: unknown): UserData
   decode (message: UserData): unknown
 }
 
-/** What a client that uses `recovering()` is told when it subscribed again: the data of the event `recovery`. */
+/** The data of the event `recovery`, which a client with `recovering()` receives after it subscribed again. */
 export interface ScRecoveryEvent {
   readonly channel: string
-  /** True when every message that was missed follows, each once, in order, before all new ones. */
+  /** `true` if all missed messages follow, once each, in order, before new ones. */
   readonly recovered: boolean
-  /** The number of messages that follow. */
+  /** The number of missed messages that follow. */
   readonly count: number
-  /** Why messages may be missing. Load the channel's state anew then. */
+  /** The reason why messages may be missing. Reload the channel's state in this case. */
   readonly reason?: ScHistoryGap
 }

@@ -67,9 +67,11 @@ export interface ScChannelContext<Data = UserData, Params = Readonly<Record<stri
   data: Data
   /** `true` when an existing subscription is checked again because the socket's token was changed or removed. */
   readonly revalidation?: boolean
-  /** `subscribe` of a channel with `recover`: the position after which the client wants what it missed, as it sent it. */
+  /**
+   * For the `subscribe` policy of a channel with `recover`: the position that the client sent; it requests the messages after it.
+   */
   readonly since?: string | undefined
-  /** `subscribe` of a channel with `recover`: assigning `false` keeps from the client what it missed. */
+  /** For the `subscribe` policy of a channel with `recover`: assign `false` to not send the missed messages to the client. */
   recover?: boolean
 }
 
@@ -87,14 +89,16 @@ export interface ScChannelShape extends ScDocumentation {
   maxMessageBytes?: number
   /** What happens when a subscriber's backlog is full. Default: the option `slowConsumerPolicy`. */
   slowConsumerPolicy?: SlowConsumerPolicy
-  /** What is kept of the messages, for `exchange.history` and for `recover`. The broker must be one that keeps messages. Default: nothing. */
+  /**
+   * Keeps messages for `exchange.history` and `recover`, within these limits. The broker must support it. Default: no history.
+   */
   history?: ScHistoryLimits
   /**
-   * Whether clients that come back get what they missed. They use `recovering()` of `fastify-socketcluster/client`; other clients
-   * notice nothing. It needs `history`. @default false
+   * Whether clients that reconnect receive the messages that they missed. Clients need `recovering()` of
+   * `fastify-socketcluster/client`; other clients are not affected. Requires `history`. @default false
    */
   recover?: boolean | ScRecoveryLimits
-  /** Yours. */
+  /** A value for the application's own use. */
   config?: unknown
   /** Examples of messages. */
   examples?: readonly unknown[]

@@ -66,12 +66,12 @@ export interface ScExchange {
    */
   publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void>
   /**
-   * Reads what a channel remembers that was declared with `history`.
-   * Rejects with an InvalidActionError where the channel has no history, an InvalidArgumentsError for a wrong query, and a
-   * `BrokerError` when the broker fails.
+   * Reads the history of a channel that was declared with `history`.
+   * Rejects with an InvalidActionError if the channel has no history, an InvalidArgumentsError for an invalid query, and a
+   * BrokerError if the broker fails.
    */
   history (channel: string, query?: ScHistoryQuery): Promise<ScHistory>
-  /** `publish` under the name of SocketCluster 15 and later. */
+  /** Same as `publish`, with the name of SocketCluster 15 and later. */
   invokePublish (channel: string, data?: unknown): Promise<void>
   /** Publishes a message without waiting for the broker. */
   transmitPublish (channel: string, data?: unknown): void

@@ -1,70 +1,82 @@
 import type { UserData } from './user-data.js'
 
-/** The place of a message in the history of its channel: opaque text of at most 64 characters. Compare two of them for equality only. */
+/**
+ * The position of a message in the history of its channel: opaque text of at most 64 characters. Only compare positions for
+ * equality.
+ */
 export type ScPosition = string
 
-/** How much a channel remembers. Each name that a pattern matches has a history of its own. */
+/** The limits of a channel's history. Each channel name that a pattern matches has its own history. */
 export interface ScHistoryLimits {
-  /** Messages, 1 to 10,000. @default 100 */
+  /** The maximum number of messages, 1 to 10,000. @default 100 */
   size?: number
-  /** Milliseconds for which a message is kept, at least 1,000. @default 300000 */
+  /** The milliseconds for which a message is kept, at least 1,000. @default 300000 */
   ttl?: number
 }
 
-/** How much of what it missed a client gets when it subscribes again. If it missed more it is told so, and gets nothing of it. */
+/**
+ * The limits of the missed messages that a client receives when it subscribes again. A client that missed more is notified and
+ * receives none of them.
+ */
 export interface ScRecoveryLimits {
-  /** Messages, 1 to 1,000. @default 300 */
+  /** The maximum number of messages, 1 to 1,000. @default 300 */
   limit?: number
-  /** Bytes of these messages as JSON, at least 1,024. @default 262144 */
+  /** The maximum size of these messages as JSON in bytes, at least 1,024. @default 262144 */
   bytes?: number
 }
 
 /**
- * Why it is not certain that nothing is missing.
+ * The reason why messages may be missing.
  *
- * - `'unknown'`: the history that the position is of is gone, for example because the server was restarted
- * - `'trimmed'`: messages after the position are not kept any more
- * - `'limit'`: there are more messages than were asked for, or than may be sent
- * - `'refused'`: a hook or a policy set `recover` to false
+ * - `'unknown'`: the history of the position no longer exists, for example because the server was restarted
+ * - `'trimmed'`: messages after the position are no longer kept
+ * - `'limit'`: there are more messages than were requested, or than may be sent
+ * - `'refused'`: a hook or a policy set `recover` to `false`
  */
 export type ScHistoryGap = 'unknown' | 'trimmed' | 'limit' | 'refused'
 
-/** What to read of a history. */
+/** The query of `exchange.history()`. */
 export interface ScHistoryQuery {
-  /** Only messages after this one. Absent: the newest messages. */
+  /** Read only messages after this position. Default: the newest messages. */
   since?: ScPosition
-  /** The number of messages, 1 to 10,000. @default 100 */
+  /** The maximum number of messages to read, 1 to 10,000. @default 100 */
   limit?: number
-  /** The newest message first. @default false */
+  /** Return the newest message first. @default false */
   reverse?: boolean
 }
 
-/** A message that a channel remembers. */
+/** A message of a channel's history. */
 export interface ScHistoryMessage<Message = UserData> {
   readonly position: ScPosition
-  /** When it was published, in milliseconds since the epoch. */
+  /** The time of the publication in milliseconds since the epoch. */
   readonly time: number
   readonly data: Message
 }
 
-/** What a channel remembers. */
+/** The result of `exchange.history()`. */
 export interface ScHistory<Message = UserData> {
-  /** The oldest message first, unless the query says otherwise. */
+  /** The messages, the oldest first unless the query has `reverse`. */
   readonly messages: ReadonlyArray<ScHistoryMessage<Message>>
-  /** The position of the newest message of the channel. It is there for a channel without messages too. */
+  /** The position of the newest message of the channel. Also present for a channel without messages. */
   readonly position: ScPosition
-  /** With `since`: `null` when `messages` are all that were published after it, else why that is not certain. Without: `null`. */
+  /**
+   * With `since`: `null` if `messages` contains all messages published after it, else the reason why some may be missing. Without
+   * `since`: `null`.
+   */
   readonly gap: ScHistoryGap | null
 }
 
-/** What the ack of `#subscribe` says on a channel with `recover`. */
+/** The data of the answer to `#subscribe` on a channel with `recover`. */
 export interface ScRecoveryStatus {
-  /** The position before the first message that follows: the client is up to date until there. */
+  /** The position before the first message that follows. The client is up to date until this position. */
   readonly pos?: ScPosition
-  /** Present when the client sent a position: whether it gets every message after it, each once, in order, before all new ones. */
+  /**
+   * Present when the client sent a position: whether the client receives all messages after it, once each, in order, before new
+   * ones.
+   */
   readonly recovered?: boolean
   /** The number of missed messages that follow. */
   readonly count?: number
-  /** Why the client is not brought up to date. */
+  /** The reason why the client does not receive the missed messages. */
   readonly reason?: ScHistoryGap
 }

@@ -45,9 +45,9 @@ export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
   readonly authTokenExpiredError?: Error
   /** `true` when an existing subscription is checked again because the socket's token was changed or removed. */
   readonly revalidation: boolean
-  /** On a channel with `recover`: the position after which the client wants what it missed, as it sent it. */
+  /** On a channel with `recover`: the position that the client sent; it requests the messages after it. */
   readonly since?: string | undefined
-  /** On a channel with `recover`: assigning `false` keeps from the client what it missed. */
+  /** On a channel with `recover`: assign `false` to not send the missed messages to the client. */
   recover?: boolean
 }
 

@@ -290,6 +290,10 @@ export type ResolvedOptions = Required<Omit<ScPluginOptions, Optional>> & Pick<S
 
 /** Options of `memoryBroker`. */
 export interface MemoryBrokerOptions {
-  /** Bytes of memory for the histories of all channels together. Over it, whole channels are forgotten, those first to which nothing was published for the longest time. @default 67108864 */
+  /**
+   * The bytes of memory that the histories of all channels together may use. Above it the broker drops whole histories, those of
+   * the least recently published channels first.
+   * @default 67108864
+   */
   historyBytes?: number
 }

@@ -75,9 +75,9 @@ export interface ChannelRoute {
   readonly deliver: ChannelPolicy | null
   /** What happens when a subscriber's backlog is full. Default: the server's option. */
   readonly slowConsumerPolicy?: SlowConsumerPolicy | undefined
-  /** What the broker keeps of the channel's messages; null where it keeps none. */
+  /** The limits of the channel's history; `null` without a history. */
   readonly history: BrokerHistoryLimits | null
-  /** What clients get that missed messages; null where they get none. */
+  /** The limits of the missed messages that clients receive; `null` without recovery. */
   readonly recover: Readonly<Required<ScRecoveryLimits>> | null
   /** The `config` of the channel's contract. */
   readonly config?: unknown

@@ -1,6 +1,9 @@
 import type { ScClientCodec } from '../../types/client.js'
 
-/** JSON as socketcluster-client has it: bytes are `{ base64: true, data }`, and text that is no object and no array stays as it is. */
+/**
+ * JSON in the format of socketcluster-client: bytes become `{ base64: true, data }`, and text that is not an object or array
+ * stays text.
+ */
 export const jsonCodec: ScClientCodec = {
   encode: (object) => typeof object === 'string' ? object : JSON.stringify(object, replaceBytes),
   decode (message) {
@@ -15,7 +18,7 @@ export const jsonCodec: ScClientCodec = {
   }
 }
 
-/** `this` has the value before its `toJSON` was called: that of a Buffer makes an object of numbers. */
+/** Replaces bytes by base64. `this[key]` is the value before `toJSON`, which would turn a Buffer into an object of numbers. */
 function replaceBytes (this: Record<string, unknown>, key: string, value: unknown): unknown {
   const original = this[key]
   if (original instanceof ArrayBuffer) return { base64: true, data: base64Of(new Uint8Array(original)) }

@@ -1,7 +1,7 @@
 import type { ScClientCodec, ScRecoveryEvent } from '../../types/client.js'
 import { jsonCodec } from './json-codec.js'
 
-/** The parts of a packet that are read here. */
+/** The fields of a packet that this file reads. */
 interface Packet {
   readonly event?: unknown
   readonly data?: unknown
@@ -11,18 +11,18 @@ interface Packet {
 }
 
 /**
- * Makes a codec with which socketcluster-client gets the messages that it missed while it was not connected, on channels that
- * the server declares with `recover`. Each client needs one of its own.
+ * Creates a codec that lets socketcluster-client receive the messages that it missed while it was disconnected, on channels that
+ * the server declares with `recover`. Each client needs its own codec.
  *
- * With each subscription it sends the position of the last message that it has. Messages that come twice are dropped. Whether
- * nothing is missing comes as the event `recovery` with `{ channel, recovered, count, reason }`.
+ * The codec adds the position of the last received message to each subscription, and drops duplicate messages. After the
+ * subscription the client receives the event `recovery` with `{ channel, recovered, count, reason }`.
  *
  * ```ts
  * const client = create({ port: 8000, codecEngine: recovering() })
  * for await (const { channel, recovered } of client.receiver('recovery')) if (!recovered) reload(channel)
  * ```
  *
- * @param codec writes and reads the packets. Default: JSON, as the clients have it
+ * @param codec encodes and decodes the packets. Default: JSON in the format of the clients
  */
 export function recovering (codec: ScClientCodec = jsonCodec): ScClientCodec {
   const positions = new Positions()
@@ -36,18 +36,18 @@ export function recovering (codec: ScClientCodec = jsonCodec): ScClientCodec {
   }
 }
 
-/** What a client knows of its channels: the position of the last message of each. */
+/** The positions of the last messages that a client received, by channel. */
 class Positions {
   readonly #last = new Map<string, string>()
-  /** The channels of subscriptions that are not answered, by call id. */
+  /** The channels of unanswered subscriptions, by call id. */
   readonly #subscribing = new Map<unknown, string>()
 
-  /** A packet that is sent: a subscription says where the client is. */
+  /** Processes a packet to send: adds the last position to a subscription. */
   outgoing (packet: unknown): unknown {
     const { event, data, cid } = fieldsOf(packet)
     switch (event) {
       case '#handshake':
-        // Nothing of an earlier connection is answered any more.
+        // Calls of an earlier connection are never answered.
         this.#subscribing.clear()
         break
       case '#subscribe': {
@@ -65,7 +65,7 @@ class Positions {
     return packet
   }
 
-  /** A packet that came. @returns what the client is to see of it: nothing of a message that it has */
+  /** Processes a received packet. @returns the packets for the client; none for a duplicate message */
   incoming (packet: unknown): unknown[] {
     const { event, data, rid, pos } = fieldsOf(packet)
     if (event === '#publish') {
@@ -98,13 +98,13 @@ function fieldsOf (value: unknown): Packet {
   return typeof value === 'object' && value !== null ? value : {}
 }
 
-/** Packets name their channel by itself, or with options. */
+/** Returns the channel of a packet's data, which is the name itself or an object with options. */
 function channelOf (data: unknown): string | undefined {
   const channel = typeof data === 'string' ? data : (fieldsOf(data) as { channel?: unknown }).channel
   return typeof channel === 'string' ? channel : undefined
 }
 
-/** Whether a message is not newer than the last one. Positions are `<epoch>.<offset>.<check>`. */
+/** Whether a message is not newer than the last one. The format of positions is `<epoch>.<offset>.<check>`. */
 function isOld (position: string, last: string | undefined): boolean {
   if (last === undefined) return false
   const [epoch, offset] = position.split('.')
