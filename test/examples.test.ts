@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type {} from '@fastify/jwt'
 import t from 'tap'
+import { recovering } from '../lib/client/index.js'
 import type {} from '../types/fastify.js'
 import { startProgram } from './helpers/program.js'
 
@@ -97,6 +98,24 @@ t.test('JWT: one token for HTTP and for sockets', async (t) => {
   await dropped
   t.equal(await grace.invoke('whoami'), null)
   t.match(await grace.authenticate(graceToken).catch((err: Error) => err), { name: 'AuthTokenInvalidError' })
+})
+
+t.test('recovery', async (t) => {
+  const { port, url } = await start(t, 'recovery.js', { interval: 5 })
+  const socket = await connect(t, port, { codecEngine: recovering(), autoReconnect: true, autoReconnectOptions: { initialDelay: 50, randomness: 0 } })
+  const recovery = socket.receiver('recovery').once(5_000)
+  const channel = socket.subscribe('ticks')
+  const seen: number[] = []
+  const reading = (async () => {
+    for await (const { n } of channel) if (seen.push(n) === 60) break
+  })()
+  await channel.listener('subscribe').once(5_000)
+  socket.transmit('cut me off')
+  t.match(await recovery, { channel: 'ticks', recovered: true })
+  await reading
+  t.strictSame(seen, Array.from({ length: 60 }, (_, i) => seen[0]! + i))
+  const last = await (await fetch(`${url}/ticks`)).json() as number[]
+  t.equal(last.length, 10)
 })
 
 t.test('channels', async (t) => {

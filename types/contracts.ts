@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ScChannel } from './exchange.js'
-import type { ScHistoryLimits, ScRecoveryLimits } from './history.js'
+import type { ScHistory, ScHistoryLimits, ScHistoryQuery, ScRecoveryLimits } from './history.js'
 import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScServerSocket } from './server.js'
@@ -207,7 +207,8 @@ export type ParamsArgument<Pattern extends string> =
   string extends Pattern ? [params?: Readonly<Record<string, string>>] : [keyof PatternParams<Pattern>] extends [never] ? [] : [params: PatternParams<Pattern>]
 
 /** A channel of the exchange with typed messages. */
-export interface ScTypedChannel<Message> extends Omit<ScChannel, 'publish' | 'invokePublish' | 'transmitPublish' | 'watch' | 'unwatch' | 'once'> {
+export interface ScTypedChannel<Message> extends Omit<ScChannel, 'publish' | 'invokePublish' | 'transmitPublish' | 'history' | 'watch' | 'unwatch' | 'once'> {
+  history (query?: ScHistoryQuery): Promise<ScHistory<Message>>
   [Symbol.asyncIterator] (): AsyncIterator<Message>
   publish (data: Message, callback?: (err: Error | null) => void): Promise<void>
   invokePublish (data: Message): Promise<void>
@@ -232,6 +233,10 @@ export interface DeclaredChannel {
   readonly paramNames: readonly string[]
   readonly instance: FastifyInstance
   readonly contract: ScChannelContract<unknown, string, unknown>
+  /** What is kept of the messages, with the defaults filled in; null for nothing. */
+  readonly history: Readonly<Required<ScHistoryLimits>> | null
+  /** The limits of `recover`, with the defaults filled in; null when clients do not get what they missed. */
+  readonly recover: Readonly<Required<ScRecoveryLimits>> | null
 }
 
 /** All declarations of an application in the order of their calls, including hidden ones. */

@@ -130,6 +130,8 @@ export interface ScChannel extends AsyncIterable<UserData> {
   invokePublish (data?: unknown): Promise<void>
   /** Publishes a message without waiting for the broker. */
   transmitPublish (data?: unknown): void
+  /** Reads the messages that the channel remembers, like `exchange.history`. */
+  history (query?: ScHistoryQuery): Promise<ScHistory>
   /** Calls `handler(data)` for each message while the server is subscribed. */
   watch (handler: ScWatcher): void
   /** Removes one handler, or all of them. */

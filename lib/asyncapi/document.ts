@@ -148,7 +148,7 @@ class DocumentBuilder {
   }
 
   /** Adds a channel: operations for the messages that clients publish and that subscribers receive. */
-  #addChannel ({ pattern, contract, instance }: DeclaredChannel): void {
+  #addChannel ({ pattern, contract, instance, history, recover }: DeclaredChannel): void {
     const channelKey = this.#channelKeys.make(pattern.replaceAll('*', 'wildcard'))
     const messageKey = this.#messageKeys.make(`${pattern.replaceAll('*', 'wildcard')}.message`)
     this.#messages[messageKey] = {
@@ -168,7 +168,9 @@ class DocumentBuilder {
       ...tags,
       ...(parameters.length === 0 ? {} : { parameters: Object.fromEntries(parameters) }),
       messages: { message: reference('components', 'messages', messageKey) },
-      'x-sc-kind': 'channel'
+      'x-sc-kind': 'channel',
+      ...(history === null ? {} : { 'x-sc-history': history }),
+      ...(recover === null ? {} : { 'x-sc-recover': recover })
     }
     const operation = (action: 'receive' | 'send', verb: string): void => {
       this.#operations[this.#operationKeys.make(`${verb} ${pattern.replaceAll('*', 'wildcard')}`)] = {

@@ -1,4 +1,5 @@
 import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
@@ -10,6 +11,7 @@ export interface ChannelPort {
   subscribe (channel: string): unknown
   unsubscribe (channel: string): void
   publish (channel: string, data: unknown, callback?: (err: Error | null) => void): Promise<void>
+  history (channel: string, query?: ScHistoryQuery): Promise<ScHistory>
   destroyChannel (channel: string): void
   warn (err: unknown): void
 }
@@ -61,6 +63,10 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
 
   transmitPublish (data?: unknown): void {
     this.#port.publish(this.name, data)
+  }
+
+  history (query?: ScHistoryQuery): Promise<ScHistory> {
+    return this.#port.history(this.name, query)
   }
 
   watch (handler: ScWatcher): void {

@@ -156,10 +156,10 @@ export class ServerCore implements ServerPort {
 
   /** @throws ScError for a channel whose declaration asks for more than the broker offers */
   #checkHistory (): void {
-    const { name, history } = this.link.broker
-    for (const { pattern, contract } of this.contracts.declaredChannels()) {
-      if (contract.history !== undefined && history === undefined) throw scError('SC_ERR_HISTORY', [name, 'history', pattern])
-      if (contract.recover !== undefined && contract.recover !== false && history?.synchronous !== true) throw scError('SC_ERR_HISTORY', [name, 'recover', pattern])
+    const { broker } = this.link
+    for (const { pattern, history, recover } of this.contracts.declaredChannels()) {
+      if (history !== null && broker.history === undefined) throw scError('SC_ERR_HISTORY', [broker.name, 'history', pattern])
+      if (recover !== null && broker.history?.synchronous !== true) throw scError('SC_ERR_HISTORY', [broker.name, 'recover', pattern])
     }
   }
 

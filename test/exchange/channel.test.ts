@@ -11,6 +11,10 @@ function setUp () {
   const port: ChannelPort = {
     subscribe: (...args) => { asked.push(['subscribe', ...args]) },
     unsubscribe: (...args) => { asked.push(['unsubscribe', ...args]) },
+    history: async (...args) => {
+      asked.push(['history', ...args])
+      return { messages: [], position: '', gap: null }
+    },
     destroyChannel: (...args) => { asked.push(['destroyChannel', ...args]) },
     publish: (...args) => { asked.push(['publish', ...args]); return published },
     warn: (err) => { warnings.push(err) }

@@ -26,6 +26,10 @@ app.scEvent('x', { data: Type.String(), timeout: '5 s' }, () => {})
 app.scChannel('x', { mesage: Type.String() })
 // @ts-expect-error a right key with a wrong value
 app.scChannel('x', { clientPublish: 'no' })
+// @ts-expect-error a misspelt limit
+app.scChannel('x', { history: { length: 5 } })
+// @ts-expect-error a limit with a wrong value
+app.scChannel('x', { history: {}, recover: { limit: 'all' } })
 // @ts-expect-error a misspelt key
 defineEvents({ x: { data: Type.String() }, y: { dta: Type.String() } })
 // @ts-expect-error a right key with a wrong value

@@ -122,6 +122,8 @@ app.scChannel('room/:id', {
 })
 app.scChannel('room/:id', { ...channels['room/:id'], publish ({ data }) { exactly<{ from: string, text: string }>()(data) } })
 app.scChannel('news', { clientPublish: false })
+app.scChannel('kept/:id', { history: { size: 5, ttl: 60_000 }, recover: { limit: 5 }, subscribe (context) { if (context.since === undefined) context.recover = false } })
+app.scChannelOf(channels, 'room/:id', { id: '7' }).history({ limit: 5 }).then(({ messages: [last] }) => { exactly<{ from: string, text: string } | undefined>()(last?.data) })
 app.scChannel('any/:x', { publish ({ data }) { exactly<unknown>()(data) } })
 app.withTypeProvider<ZodTypeProvider>().scChannel('z', { message: z.object({ n: z.number() }), publish ({ data }) { exactly<{ n: number }>()(data) } })
 // @ts-expect-error a parameter that the pattern does not have
