@@ -33,7 +33,8 @@ t.test('what is asked of a channel is asked of its exchange, with its name', asy
   t.equal(channel.publish(1, callback), published)
   t.equal(channel.invokePublish(2), published)
   t.equal(channel.transmitPublish(3), undefined)
-  t.strictSame(asked, [['subscribe', 'news'], ['unsubscribe', 'news'], ['destroyChannel', 'news'], ['publish', 'news', 1, callback], ['publish', 'news', 2], ['publish', 'news', 3]])
+  await channel.history({ limit: 5 })
+  t.strictSame(asked, [['subscribe', 'news'], ['unsubscribe', 'news'], ['destroyChannel', 'news'], ['publish', 'news', 1, callback], ['publish', 'news', 2], ['publish', 'news', 3], ['history', 'news', { limit: 5 }]])
 })
 
 t.test('its state, and who is told when that changes', async (t) => {
