@@ -48,6 +48,8 @@ export abstract class OutgoingQueue implements Flushable {
   /** Calls back when the operating system has taken the written bytes. */
   protected abstract onDrained (drained: () => void): void
   protected abstract onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
+  /** Called for each message that is not sent, because the connection is not open. */
+  protected onUnsent (): void {}
   protected abstract onCongested (): void
   abstract fault (err: unknown): void
 
@@ -60,7 +62,10 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   send (data: string | Buffer): void {
-    if (!this.open) return
+    if (!this.open) {
+      this.onUnsent()
+      return
+    }
     const limit = this.#maxBufferedBytes * hardLimitFactor
     // Only the backlog before this message counts: a single answer may have any size. `#counted` is never less than the current
     // backlog, and reading it does not query the stream.
@@ -78,7 +83,10 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
-    if (!this.open) return false
+    if (!this.open) {
+      this.onUnsent()
+      return false
+    }
     const { bytes } = message
     const waiting = this.bufferedBytes
     const total = waiting + bytes

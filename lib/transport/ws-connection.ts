@@ -40,8 +40,10 @@ export class WsConnection extends OutgoingQueue implements Connection {
   #listener: ConnectionListener | null = null
   /** The connection failed or ended: messages that `ws` still emits are dropped. */
   #broken = false
+  /** The connection is dropped soon. */
+  #dropping = false
 
-  /** @param endTimeout milliseconds until the connection is dropped after the client ended its side */
+  /** @param endTimeout milliseconds until a connection is dropped whose client ended its side */
   constructor (ws: WebSocket, stream: Duplex | undefined, flusher: Flusher, counters: TrafficCounters, holdings: Holdings, maxBufferedBytes: number, endTimeout: number, deflate: Deflate | null = null) {
     super(flusher, holdings, maxBufferedBytes)
     this.#ws = ws
@@ -50,7 +52,6 @@ export class WsConnection extends OutgoingQueue implements Connection {
     this.#stream = (!this.compressed || this.#deflate !== null) && stream !== undefined && typeof stream.cork === 'function' ? stream : null
     this.#counters = counters
     this.#endTimeout = endTimeout
-    stream?.once('end', () => { this.#ended() })
   }
 
   /** Must be called in the same turn as the upgrade: the first message may be in the same TCP segment. */
@@ -97,10 +98,14 @@ export class WsConnection extends OutgoingQueue implements Connection {
     })
   }
 
-  /** Drops the connection `endTimeout` after the client ended its side: ws itself only has a timeout after a close frame. */
-  #ended (): void {
+  /**
+   * Drops the connection after `endTimeout` when the client ended its side of it: ws has a timeout only after a close frame. Called
+   * when something is to be sent, pings included, because a listener for each connection takes memory.
+   */
+  protected override onUnsent (): void {
     const ws = this.#ws
-    if (ws.readyState === ws.CLOSED) return
+    if (ws.readyState !== ws.CLOSING || this.#dropping) return
+    this.#dropping = true
     const timer = setTimeout(() => { this.terminate() }, this.#endTimeout).unref()
     ws.once('close', () => { clearTimeout(timer) })
   }
@@ -217,7 +222,10 @@ export class WsConnection extends OutgoingQueue implements Connection {
   }
 
   close (code: number, reason: string): void {
-    if (!this.open) return
+    if (!this.open) {
+      this.onUnsent()
+      return
+    }
     this.flushLast()
     this.#ws.close(code, truncateReason(reason))
   }

@@ -159,7 +159,7 @@ t.test('a socket that is dropped while what came before the close of its client 
 })
 
 t.test('a client that ends its side of the connection, and reads nothing, is dropped with what waits for it', async (t) => {
-  const { app, sc, port, nextSocket } = await serve(t, { closeTimeout: 500, maxBufferedBytes: 0 })
+  const { app, sc, port, nextSocket } = await serve(t, { closeTimeout: 500, maxBufferedBytes: 0, pingInterval: 200 })
   const connected = nextSocket()
   const client = await NetClient.connect(t, port)
   const socket = await connected

@@ -12,6 +12,7 @@ import { Clock } from '../helpers/clock.js'
 
 class StandIn extends EventEmitter {
   readonly OPEN = 1
+  readonly CLOSING = 2
   readonly CLOSED = 3
   readyState = 1
   extensions = ''
@@ -234,11 +235,13 @@ t.test('a close writes what is queued, then cuts its reason; a second one does n
 t.test('when the client ended its side the connection has its time to be gone, and no more', async (t) => {
   const clock = new Clock(t)
   for (const how of ['gone', 'stays', 'gone before'] as const) {
-    const { ws, stream } = connect()
+    const { ws, connection } = connect()
     let terminated = 0
     ws.terminate = () => { terminated++ }
-    if (how === 'gone before') ws.readyState = 3
-    stream.emit('end')
+    ws.readyState = how === 'gone before' ? 3 : 2
+    connection.send('a ping')
+    connection.close(1000, '')
+    connection.publish(new SharedMessage('shared'), 'x', 'drop')
     t.equal(clock.armed, how === 'gone before' ? 0 : 1, how)
     if (how === 'gone') ws.emit('close', 1006, Buffer.alloc(0))
     await clock.advance(1_999)
