@@ -42,7 +42,7 @@ export const errorTable = {
   SC_ERR_SOCKET_CLOSED: { name: 'SocketProtocolError', message: '%s' },
   SC_ERR_BAD_CONNECTION: { name: 'BadConnectionError', message: "Event '%s' was aborted due to a bad connection" },
   SC_ERR_ACK_TIMEOUT: { name: 'TimeoutError', message: "Event response for '%s' timed out" },
-  SC_ERR_CLOSE_CODE: { name: 'InvalidArgumentsError', message: 'A close code must be 1000 or from 3000 to 4999, got %s' },
+  SC_ERR_CLOSE_CODE: { name: 'InvalidArgumentsError', message: 'A close code must be 1000, 1001 or from 3000 to 4999, got %s' },
   // Messages and actions
   SC_ERR_MESSAGE: { name: 'InvalidMessageError', message: '%s' },
   SC_ERR_MESSAGE_CODEC: { name: 'InvalidMessageError', message: 'The codec cannot read the message: %s', wire: 'The codec cannot read the message' },

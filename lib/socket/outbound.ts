@@ -12,7 +12,7 @@ import { dehydrateError, hydrateError } from '../protocol/wire-errors.js'
 import type { Connection } from '../transport/connection.js'
 import { asError, messageOf } from '../untrusted.js'
 import { type CallCallback, Calls, tell } from './calls.js'
-import { PacketBatch } from './packet-batch.js'
+import { OutboundBatch } from './outbound-batch.js'
 
 /** The part of a session that this class uses. */
 export interface Sender extends Guarded {
@@ -33,7 +33,7 @@ export class Outbound {
   readonly #sender: Sender
   // Created when first needed: most sockets make no calls.
   #calls: Calls | null = null
-  #batch: PacketBatch | null = null
+  #batch: OutboundBatch | null = null
 
   constructor (sender: Sender) {
     this.#sender = sender
@@ -138,7 +138,7 @@ export class Outbound {
       if (error !== undefined) this.#sender.emitError(error)
       return
     }
-    this.#batch ??= new PacketBatch(this.#sender, this.#sender.host.options.pubSubBatchDuration, (packets) => this.#sendBatch(packets))
+    this.#batch ??= new OutboundBatch(this.#sender, this.#sender.host.options.pubSubBatchDuration, (packets) => this.#sendBatch(packets))
     this.#batch.add(packet)
   }
 

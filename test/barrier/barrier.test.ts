@@ -169,7 +169,7 @@ const entries: Record<string, Entry> = {
     }
   },
   'packets in a batch': {
-    by: 'socket/packet-batch.ts',
+    by: 'socket/outbound-batch.ts',
     options: { pubSubBatchDuration: 10 },
     enter (session) {
       session.outbound.packet({ event: 'x' }, true)
@@ -549,7 +549,7 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'server/drain.ts': 2,
     'server/token-expiry-wheel.ts': 1,
     'socket/outbound.ts': 1,
-    'socket/packet-batch.ts': 2,
+    'socket/outbound-batch.ts': 2,
     'transport/flusher.ts': 2,
     'transport/heartbeat.ts': 1,
     'transport/ws-connection.ts': 7

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { PacketBatch } from '../../lib/socket/packet-batch.js'
+import { OutboundBatch } from '../../lib/socket/outbound-batch.js'
 import { Clock } from '../helpers/clock.js'
 
 const turn = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -8,7 +8,7 @@ function setUp (t: Test, duration: number | null, send = (_packets: unknown[]): 
   const clock = duration === null ? null : new Clock(t)
   const sent: unknown[][] = []
   const faults: unknown[] = []
-  const batch = new PacketBatch({ fault: (err) => { faults.push(err) } }, duration, (packets) => { sent.push(packets); send(packets) })
+  const batch = new OutboundBatch({ fault: (err) => { faults.push(err) } }, duration, (packets) => { sent.push(packets); send(packets) })
   return { clock, sent, faults, batch }
 }
 

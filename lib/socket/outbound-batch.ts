@@ -1,7 +1,7 @@
 import type { Guarded } from '../barrier.js'
 
 /** Gathers packets and passes them on as one array. */
-export class PacketBatch {
+export class OutboundBatch {
   #packets: unknown[] = []
   #timer: NodeJS.Timeout | NodeJS.Immediate | null = null
 
