@@ -8,6 +8,7 @@ interface Packet {
   readonly cid?: unknown
   readonly rid?: unknown
   readonly pos?: unknown
+  readonly error?: unknown
 }
 
 /**
@@ -39,6 +40,8 @@ export function recovering (codec: ScClientCodec = jsonCodec): ScClientCodec {
 /** The positions of the last messages that a client received, by channel. */
 class Positions {
   readonly #last = new Map<string, string>()
+  /** Channels that the client left: messages that were under way are not noted, because the client drops them. */
+  readonly #left = new Set<string>()
   /** The channels of unanswered subscriptions, by call id. */
   readonly #subscribing = new Map<unknown, string>()
 
@@ -47,8 +50,9 @@ class Positions {
     const { event, data, cid } = fieldsOf(packet)
     switch (event) {
       case '#handshake':
-        // Calls of an earlier connection are never answered.
+        // Calls of an earlier connection are never answered, and nothing of it is under way.
         this.#subscribing.clear()
+        this.#left.clear()
         break
       case '#subscribe': {
         const channel = channelOf(data)
@@ -58,30 +62,36 @@ class Positions {
         if (since !== undefined) return { ...packet as Packet, data: { ...(typeof data === 'string' ? { channel } : data as object), since } }
         break
       }
-      case '#unsubscribe':
-        this.#forget(channelOf(data))
+      case '#unsubscribe': {
+        const channel = channelOf(data)
+        this.#leave(channel)
+        // What the server still answers to earlier subscriptions concerns nobody.
+        for (const [cid, subscribing] of this.#subscribing) if (subscribing === channel) this.#subscribing.delete(cid)
         break
+      }
     }
     return packet
   }
 
   /** Processes a received packet. @returns the packets for the client; none for a duplicate message */
   incoming (packet: unknown): unknown[] {
-    const { event, data, rid, pos } = fieldsOf(packet)
+    const { event, data, rid, pos, error } = fieldsOf(packet)
     if (event === '#publish') {
       const channel = channelOf(data)
-      if (channel === undefined || typeof pos !== 'string') return [packet]
+      if (channel === undefined || typeof pos !== 'string' || this.#left.has(channel)) return [packet]
       if (isOld(pos, this.#last.get(channel))) return []
       this.#last.set(channel, pos)
       return [packet]
     }
     if (event === '#kickOut') {
-      this.#forget(channelOf(data))
+      this.#leave(channelOf(data))
       return [packet]
     }
     const channel = rid === undefined ? undefined : this.#subscribing.get(rid)
     if (channel === undefined) return [packet]
     this.#subscribing.delete(rid)
+    if (error !== undefined && error !== null) return [packet]
+    this.#left.delete(channel)
     const { pos: from, recovered, count, reason } = fieldsOf(data) as Partial<ScRecoveryEvent> & { pos?: unknown }
     if (typeof from === 'string') this.#last.set(channel, from)
     if (recovered === undefined) return [packet]
@@ -89,8 +99,10 @@ class Positions {
     return [packet, { event: 'recovery', data: recovery }]
   }
 
-  #forget (channel: string | undefined): void {
-    if (channel !== undefined) this.#last.delete(channel)
+  #leave (channel: string | undefined): void {
+    if (channel === undefined) return
+    this.#last.delete(channel)
+    this.#left.add(channel)
   }
 }
 

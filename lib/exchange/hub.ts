@@ -11,6 +11,7 @@ import { eventText, publishText } from '../protocol/packets.js'
 import { slices } from '../slices.js'
 import { SharedMessage } from '../transport/shared-message.js'
 import { type Delivery, type DeliveryDesk, type Subscriber, deliverThroughHooks } from './deliver.js'
+import { KeptMessages } from './kept-messages.js'
 
 /** The server's own subscriber of a channel. */
 export interface Watcher {
@@ -26,6 +27,8 @@ export interface HubHost {
   readonly hookDeadlines: Deadlines
   /** Reports a recipient that a hook or a policy left out. */
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
+  /** Reports an error that concerns no single recipient. */
+  warn (err: unknown): void
 }
 
 /** Maximum characters of JSON of publications that wait for their slices. */
@@ -56,8 +59,7 @@ export class Hub implements DeliveryDesk {
   dropped = 0
   /** Characters of JSON of publications whose recipients have not all been processed by hooks. */
   #slicedLength = 0
-  /** Encoded messages of the history that were replayed, kept as long as the broker keeps their entries. */
-  readonly #kept = new WeakMap<BrokerHistoryEntry, SharedMessage>()
+  readonly #kept = new KeptMessages()
 
   constructor (link: BrokerLink, host: HubHost) {
     this.#link = link
@@ -151,33 +153,39 @@ export class Hub implements DeliveryDesk {
     this.#host.leftOut(subscriber, channel, thrown)
   }
 
+  /** Whether hooks or a policy decide what each recipient of a channel gets. */
+  isHooked ({ route }: ResolvedChannel): boolean {
+    return route.hooks.publishOut.length !== 0 || route.deliver !== null
+  }
+
   /** Delivers messages of the history to one subscriber, in order, like new publications. */
   replay (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[]): void {
     const policy = this.policyOf(resolved)
+    const hooked = this.isHooked(resolved)
     for (const entry of entries) {
-      const message = this.#keptMessage(channel, entry)
-      if (isHooked(resolved)) deliverThroughHooks(this, subscriber, { channel, json: entry.data, position: positionText(entry.position), resolved, policy, message })
-      else this.count(subscriber.deliver(message, channel, policy))
+      const position = positionText(entry.position)
+      try {
+        const message = this.#kept.get(entry, this.#host.codec, () => this.#encode(channel, entry.data, position))
+        if (hooked) deliverThroughHooks(this, subscriber, { channel, json: entry.data, position, resolved, policy, message })
+        else this.count(subscriber.deliver(message, channel, policy))
+      } catch (err) {
+        // The codec cannot encode this message, so nobody got it: the others must come all the same.
+        this.#host.warn(err)
+      }
     }
-  }
-
-  /** Returns the encoded message that all subscribers that missed it share. */
-  #keptMessage (channel: string, entry: BrokerHistoryEntry): SharedMessage {
-    let message = this.#kept.get(entry)
-    if (message === undefined) this.#kept.set(entry, message = this.#encode(channel, entry.data, positionText(entry.position)))
-    return message
   }
 
   #fanOut (entry: Entry, json: string, position: BrokerPosition | undefined): void {
     const { channel, resolved } = entry
     const pos = position === undefined || resolved.route.recover === null ? '' : positionText(position)
-    // A copy: a subscriber that joins during this fan-out has read the message from the history.
+    // A copy: a subscriber that joins during this fan-out has read the message from the history. One that leaves must not get it.
     const members = pos === '' ? entry.members : [...entry.members]
     const message = this.#encode(channel, json, pos)
     const policy = this.policyOf(resolved)
     if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
-    if (!isHooked(resolved)) {
+    if (!this.isHooked(resolved)) {
       for (const member of members) {
+        if (pos !== '' && !entry.members.has(member)) continue
         // An error of one member must not affect the others.
         try {
           this.count(member.deliver(message, channel, policy))
@@ -251,9 +259,4 @@ export class Hub implements DeliveryDesk {
     this.#entries.delete(entry.channel)
     if (entry.ready) this.#link.release(entry.channel)
   }
-}
-
-/** Whether hooks or a policy decide what each recipient gets. */
-function isHooked ({ route }: ResolvedChannel): boolean {
-  return route.hooks.publishOut.length !== 0 || route.deliver !== null
 }

@@ -1,13 +1,16 @@
 import type { BrokerHistoryEntry, BrokerHistoryPage } from '../../types/broker.js'
 import type { ScHistoryGap, ScRecoveryStatus } from '../../types/history.js'
-import type { ChannelRoute } from '../../types/routes.js'
+import type { ChannelRoute, ResolvedChannel } from '../../types/routes.js'
 import { positionText } from '../broker/position.js'
 import type { Session } from '../socket/session.js'
+import { deliveryBytes } from '../socket/subscriptions.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import type { HandlerContext } from './context.js'
 
 /** Bytes that a message takes in the backlog beside its data and the name of its channel. */
 const envelopeBytes = 128
+/** Bytes that the answer takes, which is sent before the messages. */
+const answerBytes = 512
 
 /** Recoveries per second and socket. The burst allows a socket to recover all its channels at once after a reconnect. */
 const recoveryRate = 10
@@ -25,7 +28,8 @@ export interface Recovery {
  * @param since the position that the client sent; absent when it subscribes for the first time
  * @param isAllowed false when a hook or the policy set `recover` to false
  */
-export function recoveryOf (context: HandlerContext, session: Session, channel: string, route: ChannelRoute, since: string | undefined, isAllowed: boolean): Recovery {
+export function recoveryOf (context: HandlerContext, session: Session, channel: string, resolved: ResolvedChannel, since: string | undefined, isAllowed: boolean): Recovery {
+  const { route } = resolved
   const recover = route.recover!
   let page: BrokerHistoryPage
   try {
@@ -35,7 +39,7 @@ export function recoveryOf (context: HandlerContext, session: Session, channel: 
     return { status: since === undefined ? {} : { recovered: false, reason: 'unknown' }, missed: [] }
   }
   if (since === undefined) return { status: { pos: positionText(page.top) }, missed: [] }
-  const reason = isAllowed ? page.gap ?? limitOf(session, channel, page.entries, recover) : 'refused'
+  const reason = isAllowed ? page.gap ?? limitOf(session, channel, page.entries, recover, context.hub.isHooked(resolved)) : 'refused'
   if (reason !== null) return { status: { pos: positionText(page.top), recovered: false, reason }, missed: [] }
   return { status: { pos: since, recovered: true, count: page.entries.length }, missed: page.entries }
 }
@@ -44,12 +48,22 @@ export function recoveryOf (context: HandlerContext, session: Session, channel: 
  * Returns `'limit'` when the messages exceed the limits of the channel or the room of the connection, or when the socket recovers
  * too often.
  */
-function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { limit, bytes }: NonNullable<ChannelRoute['recover']>): ScHistoryGap | null {
+function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { limit, bytes }: NonNullable<ChannelRoute['recover']>, hooked: boolean): ScHistoryGap | null {
   if (entries.length === 0) return null
+  const { connection, subscriptions, lastSeen, host: { options: { maxBufferedBytes, socketChannelLimit } } } = session
+  // Taken first: to be told that it is too much costs a client as much as to get it.
+  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, socketChannelLimit), lastSeen)
+  if (subscriptions.recoveries.take(lastSeen) !== 0) return 'limit'
+  if (entries.length > limit) return 'limit'
+  // The length is never more than the bytes, and known without reading the text.
+  const length = entries.reduce((sum, { data }) => sum + data.length, 0)
+  if (length > bytes) return 'limit'
   const total = entries.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0)
-  if (entries.length > limit || total > bytes) return 'limit'
-  if (!session.connection.hasRoom(total + entries.length * (envelopeBytes + channel.length * 3))) return 'limit'
-  const { subscriptions, lastSeen } = session
-  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, session.host.options.socketChannelLimit), lastSeen)
-  return subscriptions.recoveries.take(lastSeen) === 0 ? null : 'limit'
+  if (total > bytes) return 'limit'
+  if (hooked && !subscriptions.mayWait(entries.length)) return 'limit'
+  // What waits for hooks counts more than what waits to be sent.
+  const needed = answerBytes + (hooked ? entries.reduce((sum, { data }) => sum + deliveryBytes(data.length), deliveryBytes(0)) : total + entries.length * (envelopeBytes + channel.length * 3))
+  // An empty backlog has room for one message of any size, but not for several.
+  if (maxBufferedBytes !== 0 && needed > maxBufferedBytes && (entries.length > 1 || hooked)) return 'limit'
+  return connection.hasRoom(needed) ? null : 'limit'
 }

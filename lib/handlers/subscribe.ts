@@ -1,3 +1,4 @@
+import type { BrokerHistoryEntry } from '../../types/broker.js'
 import type { CallId, EventPacket } from '../../types/protocol.js'
 import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
@@ -204,23 +205,32 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   const resolved = context.contracts.channel(channel)
   // Whether the authorization changed since the hooks ran, so that their decision is outdated.
   const changed = session.subscriptions.turn !== joining.turn
-  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel })
-  if (changed) context.host.withhold(session)
   const recovers = resolved.route.recover !== null
   // Runs before the events: messages that their listeners publish follow the missed ones.
-  if (recovers) recover(context, session, joining, resolved)
+  const missed = recovers ? acknowledgeRecovery(context, session, joining, resolved) : []
+  // The answer found the backlog full, so the socket was closed.
+  if (session.state !== 'open') {
+    context.hub.leave(channel, session)
+    return
+  }
+  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel })
+  if (changed) context.host.withhold(session)
+  if (missed.length !== 0) {
+    if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)
+    context.hub.replay(session, channel, resolved, missed)
+  }
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
   if (!recovers) acknowledge(session, cid, options)
   if (changed) context.host.revalidate(session)
 }
 
-/** Acknowledges the subscription and sends the messages that the client missed. */
-function recover (context: HandlerContext, session: Session, joining: Joining, resolved: ResolvedChannel): void {
+/** Acknowledges a subscription to a channel with `recover`. @returns the messages that the client missed */
+function acknowledgeRecovery (context: HandlerContext, session: Session, joining: Joining, resolved: ResolvedChannel): readonly BrokerHistoryEntry[] {
   const { cid, options: { channel }, since, mayRecover } = joining
-  const { status, missed } = recoveryOf(context, session, channel, resolved.route, since, mayRecover)
+  const { status, missed } = recoveryOf(context, session, channel, resolved, since, mayRecover)
   if (cid !== undefined) session.outbound.ack(cid, status)
-  context.hub.replay(session, channel, resolved, missed)
+  return missed
 }
 
 function acknowledge (session: Session, cid: CallId | undefined, options: SubscriptionOptions): void {

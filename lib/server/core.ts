@@ -140,7 +140,8 @@ export class ServerCore implements ServerPort {
       get plainJson () { return codecOf().plainJson },
       hookDeadlines: this.deadlines.hooks,
       // Leaving out recipients is the purpose of these hooks and happens often, so the log level is `debug`.
-      leftOut: (session: Session, channel, thrown) => { this.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' }) }
+      leftOut: (session: Session, channel, thrown) => { this.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' }) },
+      warn: (err) => { this.monitor.warn(err) }
     })
   }
 

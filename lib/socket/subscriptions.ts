@@ -164,6 +164,20 @@ export class Subscriptions {
     return true
   }
 
+  /** Whether so many publications more may wait for hooks, after `beginReplay`. */
+  mayWait (count: number): boolean {
+    return this.waitingDeliveries + count < maxPendingDeliveries
+  }
+
+  /**
+   * Makes deliveries of `deliverInOrder` on a channel wait for the end of the current turn. Call before messages of the history are
+   * delivered: what their hooks publish follows the last one then.
+   */
+  beginReplay (channel: string): void {
+    const deliveries = (this.#deliveries ??= this.#makeDeliveries())
+    if (!deliveries.isBusy(channel)) deliveries.hold(channel, Promise.resolve(), '')
+  }
+
   #makeDeliveries (): KeyedQueue {
     const { connection } = this.#owner
     return new KeyedQueue(this.#owner, {
@@ -184,6 +198,6 @@ export class Subscriptions {
 }
 
 /** Bytes that a publication takes while it waits for hooks: its text, which others may share, and the overhead of waiting. */
-function deliveryBytes (length: number): number {
+export function deliveryBytes (length: number): number {
   return length * 2 + 512
 }

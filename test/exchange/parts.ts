@@ -83,7 +83,8 @@ export function setUpHub ({ broker = memoryBroker(), plainJson = true, codec, ho
     plainJson,
     slowConsumerPolicy: 'drop',
     hookDeadlines: new Deadlines(hookTimeout),
-    leftOut: (subscriber, channel, thrown) => { leftOut.push([(subscriber as Recipient).id, channel, thrown]) }
+    leftOut: (subscriber, channel, thrown) => { leftOut.push([(subscriber as Recipient).id, channel, thrown]) },
+    warn: (err) => { warnings.push(err) }
   })
   link.start()
   return { hub, link, leftOut, warnings }

@@ -1,0 +1,37 @@
+import type { BrokerHistoryEntry } from '../../types/broker.js'
+import type { CodecEngine } from '../../types/protocol.js'
+import type { SharedMessage } from '../transport/shared-message.js'
+
+/** Maximum bytes of all kept messages. */
+const maxBytes = 16 * 1024 * 1024
+/** Bytes that a kept message takes beside its text and its frame. */
+const messageBytes = 512
+
+/**
+ * The encoded messages of histories: clients that come back at the same time share them. They are kept as long as the broker keeps
+ * their entries, and all are dropped when they take too much memory.
+ */
+export class KeptMessages {
+  #messages = new WeakMap<BrokerHistoryEntry, SharedMessage>()
+  #bytes = 0
+  #codec: CodecEngine | null = null
+
+  /** @param codec of the server, which can be replaced at any time @param encode encodes a message that is not kept; may throw */
+  get (entry: BrokerHistoryEntry, codec: CodecEngine, encode: () => SharedMessage): SharedMessage {
+    if (codec !== this.#codec) this.#clear(codec)
+    const kept = this.#messages.get(entry)
+    if (kept !== undefined) return kept
+    const message = encode()
+    const bytes = message.bytes * 2 + messageBytes
+    if (this.#bytes + bytes > maxBytes) this.#clear(codec)
+    this.#messages.set(entry, message)
+    this.#bytes += bytes
+    return message
+  }
+
+  #clear (codec: CodecEngine): void {
+    this.#messages = new WeakMap()
+    this.#bytes = 0
+    this.#codec = codec
+  }
+}
