@@ -107,7 +107,11 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     return published
   }
 
-  async history (channel: string, query: ScHistoryQuery = {}): Promise<ScHistory> {
+  history (channel: string, query: ScHistoryQuery = {}): Promise<ScHistory> {
+    return handled(this.#history(channel, query))
+  }
+
+  async #history (channel: string, query: ScHistoryQuery): Promise<ScHistory> {
     this.#checkName(channel, 'read the history of')
     const checked = checkQuery(query)
     const limits = this.#host.resolve(channel).route.history
