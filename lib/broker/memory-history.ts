@@ -3,7 +3,7 @@ import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, Broker
 
 /** Bytes that a message takes beside its text: the entry and its position. */
 const entryBytes = 160
-/** Bytes that a channel takes beside its messages. */
+/** Bytes that a channel takes beside its name and its messages. */
 const channelBytes = 512
 /** A character takes two bytes where the text has one that is not of Latin-1. */
 const characterBytes = 2
@@ -21,13 +21,17 @@ class ChannelHistory {
   readonly #epoch = newEpoch()
   readonly entries: BrokerHistoryEntry[] = []
   top: BrokerPosition = { epoch: this.#epoch, offset: 0, check: '' }
-  bytes = channelBytes
+  bytes: number
+  /** The channels to which something was published last before this one, and next after it. */
+  older: ChannelHistory | null = null
+  newer: ChannelHistory | null = null
   usedAt: number
   /** Those of the last publish or read. */
   limits: BrokerHistoryLimits
 
   /** @param emptyEpoch the epoch of positions in this channel before its first message */
-  constructor (readonly emptyEpoch: string, limits: BrokerHistoryLimits, now: number) {
+  constructor (readonly channel: string, readonly emptyEpoch: string, limits: BrokerHistoryLimits, now: number) {
+    this.bytes = channelBytes + channel.length * characterBytes
     this.limits = limits
     this.usedAt = now
   }
@@ -73,11 +77,13 @@ export class MemoryHistory {
    * client that was there before the first message of a channel cannot know then whether it missed others.
    */
   #emptyEpoch = newEpoch()
-  /** The channel to which something was published last is the last one. */
   readonly #channels = new Map<string, ChannelHistory>()
+  // The channels by their last publish. The order of the map does not serve: to delete and set a key takes the longer the more it has.
+  #oldest: ChannelHistory | null = null
+  #newest: ChannelHistory | null = null
   #bytes = 0
   #timer: NodeJS.Timeout | null = null
-  #sweeping: Iterator<[string, ChannelHistory]> | null = null
+  #sweeping: Iterator<ChannelHistory> | null = null
 
   constructor (maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -88,7 +94,7 @@ export class MemoryHistory {
 
   add (channel: string, data: string, limits: BrokerHistoryLimits): BrokerPosition {
     const now = Date.now()
-    const history = this.#channels.get(channel) ?? this.#begin(limits, now)
+    const history = this.#channels.get(channel) ?? this.#begin(channel, limits, now)
     history.limits = limits
     history.usedAt = now
     const position = this.#change(history, () => {
@@ -96,8 +102,7 @@ export class MemoryHistory {
       history.trim(now)
       return position
     })
-    this.#channels.delete(channel)
-    this.#channels.set(channel, history)
+    this.#use(history)
     this.#makeRoom()
     return position
   }
@@ -123,8 +128,10 @@ export class MemoryHistory {
     return { top, entries: entries.slice(from, from + limit), gap: null }
   }
 
-  #begin (limits: BrokerHistoryLimits, now: number): ChannelHistory {
-    const history = new ChannelHistory(this.#emptyEpoch, limits, now)
+  #begin (channel: string, limits: BrokerHistoryLimits, now: number): ChannelHistory {
+    const history = new ChannelHistory(channel, this.#emptyEpoch, limits, now)
+    this.#channels.set(channel, history)
+    this.#append(history)
     this.#bytes += history.bytes
     this.#timer ??= setInterval(() => { this.#sweep() }, sweepInterval).unref()
     return history
@@ -138,14 +145,34 @@ export class MemoryHistory {
   }
 
   #makeRoom (): void {
-    for (const [channel, history] of this.#channels) {
-      if (this.#bytes <= this.#maxBytes) return
-      this.#forget(channel, history)
-    }
+    while (this.#oldest !== null && this.#bytes > this.#maxBytes) this.#forget(this.#oldest)
   }
 
-  #forget (channel: string, history: ChannelHistory): void {
-    this.#channels.delete(channel)
+  #use (history: ChannelHistory): void {
+    if (this.#newest === history) return
+    this.#remove(history)
+    this.#append(history)
+  }
+
+  #append (history: ChannelHistory): void {
+    history.older = this.#newest
+    if (this.#newest === null) this.#oldest = history
+    else this.#newest.newer = history
+    this.#newest = history
+  }
+
+  #remove (history: ChannelHistory): void {
+    const { older, newer } = history
+    if (older === null) this.#oldest = newer
+    else older.newer = newer
+    if (newer === null) this.#newest = older
+    else newer.older = older
+    history.older = history.newer = null
+  }
+
+  #forget (history: ChannelHistory): void {
+    this.#channels.delete(history.channel)
+    this.#remove(history)
     this.#bytes -= history.bytes
     this.#emptyEpoch = newEpoch()
   }
@@ -154,14 +181,13 @@ export class MemoryHistory {
   #sweep (): void {
     const now = Date.now()
     for (let i = 0; i < sweepCount; i++) {
-      const { done, value } = (this.#sweeping ??= this.#channels.entries()).next()
+      const { done, value: history } = (this.#sweeping ??= this.#channels.values()).next()
       if (done === true) {
         this.#sweeping = null
         break
       }
-      const [channel, history] = value
       this.#change(history, () => { history.trim(now) })
-      if (history.isIdle(now)) this.#forget(channel, history)
+      if (history.isIdle(now)) this.#forget(history)
     }
     if (this.#channels.size === 0) this.stop()
   }
@@ -171,6 +197,7 @@ export class MemoryHistory {
     this.#timer = null
     this.#sweeping = null
     this.#channels.clear()
+    this.#oldest = this.#newest = null
     this.#bytes = 0
   }
 }

@@ -102,6 +102,28 @@ t.test('over the bytes of all channels whole channels are forgotten, the least r
   t.end()
 })
 
+t.test('any channel may be the next that is published to, or forgotten', (t) => {
+  const { add, history, read } = start(t, 6_000)
+  const names = ['a', 'b', 'c', 'd', 'e', 'f']
+  for (const name of names) add(name, 'x')
+  for (const name of ['c', 'a', 'f', 'f', 'b']) add(name, 'x')
+  const kept = () => names.filter((name) => read(name).top !== 0).join('')
+  t.equal(kept(), 'abcdef')
+  for (const [large, left] of [['x', 'abcf'], ['y', 'abf'], ['z', '']] as const) {
+    add(large, 'x'.repeat(large === 'z' ? 2_000 : large === 'x' ? 600 : 100))
+    t.equal(kept(), left, `after ${large}`)
+    t.ok(history.bytes <= 6_000)
+  }
+  t.end()
+})
+
+t.test('the names of channels count', (t) => {
+  const { add, history } = start(t, 100_000)
+  for (let i = 0; i < 20; i++) add(`${i} ${'x'.repeat(20_000)}`, '1')
+  t.ok(history.bytes > 40_000 && history.bytes <= 100_000, String(history.bytes))
+  t.end()
+})
+
 t.test('positions as text', (t) => {
   const position = { epoch: 'Ab-_9', offset: 12, check: 'x' }
   t.strictSame(parsePosition(positionText(position)), position)
