@@ -44,7 +44,7 @@ export class WithheldChannels {
 
   /**
    * Adds a message of a withheld channel.
-   * @returns whether the message is kept; null when the backlog has no room for it and `policy` has to decide
+   * @returns whether the message is kept; null when there is no room for it and `policy` has to decide
    */
   add (channel: string, message: SharedMessage, policy: SlowConsumerPolicy): boolean | null {
     const kept = this.#channels.get(channel)
@@ -53,8 +53,7 @@ export class WithheldChannels {
       // With this policy only the latest message matters.
       for (const older of kept.splice(0)) this.#connection.release(older.bytes)
     }
-    if (!this.#connection.hasRoom(message.bytes)) return null
-    if (kept.length === maxMessages) return false
+    if (kept.length === maxMessages || !this.#connection.hasRoom(message.bytes)) return null
     this.#connection.hold(message.bytes)
     kept.push(message)
     return true
