@@ -115,6 +115,41 @@ t.test('a message that the codec cannot encode is missing for all, and the other
   t.match(warnings.map(({ message }) => message).join(), /not this/)
 })
 
+t.test('the bytes of missed messages count, not their characters', async (t) => {
+  const { port, sc } = await start(t, { recover: { bytes: 1_024 } })
+  const since = await positionOf(t, port)
+  await sc.exchange.publish('room', 'ü'.repeat(510))
+  const client = await RawClient.connect(t, port)
+  t.match((await client.call('#subscribe', { channel: 'room', since })).data, { recovered: true, count: 1 })
+  await client.call('#unsubscribe', 'room')
+  await sc.exchange.publish('room', 'ü')
+  t.match((await client.call('#subscribe', { channel: 'room', since })).data, { recovered: false, reason: 'limit' })
+  await client.call('#unsubscribe', 'room')
+  await sc.exchange.publish('room', 'x'.repeat(1_100))
+  t.match((await client.call('#subscribe', { channel: 'room', since })).data, { recovered: false, reason: 'limit' })
+})
+
+t.test('a client that cannot be answered is not in the channel', async (t) => {
+  const { port, sc } = await start(t, {}, {
+    codecEngine: {
+      encode (packet: any) {
+        if (packet?.rid === 2) throw new Error('not this')
+        return JSON.stringify(packet)
+      },
+      decode: (text: any) => { try { return JSON.parse(text) } catch { return text } }
+    } as never
+  })
+  const events: string[] = []
+  sc.on('subscription', () => events.push('subscription'))
+  sc.on('unsubscription', () => events.push('unsubscription'))
+  const client = await RawClient.connect(t, port)
+  client.send({ event: '#subscribe', data: { channel: 'room' }, cid: 2 })
+  t.equal((await client.closed).code, 1011)
+  t.strictSame(events, [])
+  const { subscriptions, channels } = sc.stats()
+  t.strictSame({ subscriptions, channels }, { subscriptions: 0, channels: 0 })
+})
+
 t.test('each subscription has its event before its end, also when a hook ends it while missed messages are sent', async (t) => {
   const { port, sc } = await start(t, { deliver: ({ socket }) => { socket.kickOut('room') } })
   const since = await positionOf(t, port)
