@@ -1,6 +1,10 @@
 // The codec of clients that recover: what it notes, sends and drops.
 import t from 'tap'
 import { recovering } from '../../lib/client/index.js'
+import { generations } from '../helpers/app.js'
+import { Inbox } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
+import { until } from '../helpers/waiting.js'
 
 const plain = { encode: (object: unknown) => object as any, decode: (message: any) => message }
 
@@ -82,3 +86,30 @@ t.test('a client that was kicked out, or refused, begins anew', (t) => {
   t.equal(client.subscribe('a').since, undefined)
   t.end()
 })
+
+for (const [generation, connect] of generations) {
+  t.test(`a codec of bytes inside, with client ${generation}`, async (t) => {
+    const bytes = {
+      encode: (object: unknown) => Buffer.from(JSON.stringify(object)) as any,
+      decode (message: any) {
+        if (message === null || typeof message === 'string') return message
+        const text = Buffer.from(message).toString()
+        return text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text
+      }
+    }
+    const { port, sc } = await serve(t, { codecEngine: bytes }, (app) => { app.scChannel('room', { history: {}, recover: true }) })
+    const client = await connect(t, { port }, { codecEngine: recovering(bytes), binaryType: 'arraybuffer' })
+    const recoveries = new Inbox<any>()
+    client.on('recovery', (event) => recoveries.push(event))
+    await client.subscribe('room')
+    await sc.exchange.publish('room', { n: 1 })
+    t.same(await client.next('room'), { n: 1 })
+    client.raw.transport.socket.terminate()
+    await until('the end of the connection', () => client.state === 'closed')
+    for (const n of [2, 3]) await sc.exchange.publish('room', { n })
+    client.reconnect()
+    t.same(await recoveries.take(() => true, 'recovery'), { channel: 'room', recovered: true, count: 2 })
+    for (const n of [2, 3]) t.same(await client.next('room'), { n })
+    await client.close()
+  })
+}
