@@ -5,7 +5,7 @@ import type { ProtocolVersion } from '../../types/protocol.js'
 import type { ScProcedureRequest, ScServerSocket, SocketEventObjects, SocketEvents, SocketState } from '../../types/server.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { Emitter } from '../emitter.js'
-import { scError } from '../errors.js'
+import { scError, withoutStack } from '../errors.js'
 import type { Subscriber } from '../exchange/deliver.js'
 import type { FailureKind } from '../log.js'
 import { printAs } from '../printing.js'
@@ -201,7 +201,8 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     if (!isOrdinaryClose(code)) {
       const reason = reasonText(data)
       const text = closeReasons[code] ?? `Socket connection closed with status code ${code}${reason === '' ? '' : ` and reason: ${reason}`}`
-      this.emitError(scError('SC_ERR_SOCKET_CLOSED', [text], { code }))
+      // Its stack would only show the event loop.
+      this.emitError(withoutStack(() => scError('SC_ERR_SOCKET_CLOSED', [text], { code })))
     }
     this.#endStreams()
   }
