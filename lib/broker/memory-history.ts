@@ -1,37 +1,39 @@
 import { randomBytes } from 'node:crypto'
 import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
+import { memorySize } from '../memory-size.js'
 
-/** Bytes that a message takes beside its text: the entry and its position. */
-const entryBytes = 160
-/** Bytes that a channel takes beside its name and its messages. */
-const channelBytes = 512
-/** A character takes two bytes where the text has one that is not of Latin-1. */
-const characterBytes = 2
+/** The bytes of an entry and its position, without the text of the message. */
+const entryBytes = 120
+/** The bytes of a channel, without its name and its messages. */
+const channelBytes = 472
 
-/** Milliseconds between two sweeps, and the channels that one of them looks at. */
+/** The milliseconds between two sweeps, and the number of channels that a sweep checks. */
 const sweepInterval = 1_000
 const sweepCount = 1_000
 
-/** A channel without messages is forgotten after so many times its ttl, and a day at least: until then a client that was away can be told that it missed nothing. */
+/**
+ * A channel without messages is forgotten when it was not used for ten times its ttl, and at least for a day. Until then, a client
+ * that comes back can still learn that it missed nothing.
+ */
 const idleTtls = 10
 const minIdle = 86_400_000
 
-/** What one channel remembers. */
+/** The history of one channel. */
 class ChannelHistory {
   readonly #epoch = newEpoch()
   readonly entries: BrokerHistoryEntry[] = []
   top: BrokerPosition = { epoch: this.#epoch, offset: 0, check: '' }
   bytes: number
-  /** The channels to which something was published last before this one, and next after it. */
+  /** The neighbors in the list of channels, which is sorted by the time of the last publish. */
   older: ChannelHistory | null = null
   newer: ChannelHistory | null = null
   usedAt: number
-  /** Those of the last publish or read. */
+  /** The limits given with the last publish or read. */
   limits: BrokerHistoryLimits
 
   /** @param emptyEpoch the epoch of positions in this channel before its first message */
   constructor (readonly channel: string, readonly emptyEpoch: string, limits: BrokerHistoryLimits, now: number) {
-    this.bytes = channelBytes + channel.length * characterBytes
+    this.bytes = channelBytes + memorySize(channel)
     this.limits = limits
     this.usedAt = now
   }
@@ -43,7 +45,7 @@ class ChannelHistory {
     return this.top
   }
 
-  /** Drops messages that are too old or too many. */
+  /** Drops messages that are older than the ttl or exceed the size. */
   trim (now: number): void {
     const { entries, limits } = this
     const oldest = now - limits.ttl
@@ -63,7 +65,7 @@ function newEpoch (): string {
 }
 
 function sizeOf (data: string): number {
-  return entryBytes + data.length * characterBytes
+  return entryBytes + memorySize(data)
 }
 
 /**
@@ -78,7 +80,8 @@ export class MemoryHistory {
    */
   #emptyEpoch = newEpoch()
   readonly #channels = new Map<string, ChannelHistory>()
-  // The channels by their last publish. The order of the map does not serve: to delete and set a key takes the longer the more it has.
+  // A list of the channels, sorted by the time of the last publish. Deleting and setting a key again would sort the map in the same
+  // way, but takes V8 longer the more keys the map has.
   #oldest: ChannelHistory | null = null
   #newest: ChannelHistory | null = null
   #bytes = 0
@@ -89,7 +92,7 @@ export class MemoryHistory {
     this.#maxBytes = maxBytes
   }
 
-  /** Bytes of memory that all channels take, at most about. */
+  /** An upper estimate of the bytes that all channels take. */
   get bytes (): number { return this.#bytes }
 
   add (channel: string, data: string, limits: BrokerHistoryLimits): BrokerPosition {
@@ -118,13 +121,13 @@ export class MemoryHistory {
     history.usedAt = now
     this.#change(history, () => { history.trim(now) })
     const { emptyEpoch, entries, top } = history
-    const newest = { top, entries: entries.slice(-limit), gap: null }
-    if (since === null) return newest
+    const newest = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: entries.slice(-limit), gap })
+    if (since === null) return newest(null)
     const isKnown = since.epoch === top.epoch ? since.offset <= top.offset : since.epoch === emptyEpoch && since.offset === 0
-    if (!isKnown || since.check !== '') return { ...newest, gap: 'unknown' }
-    // Messages stand without a gap between them, so the offset of the first one says where the next one is.
+    if (!isKnown || since.check !== '') return newest('unknown')
+    // The offsets of the entries are consecutive, so the index follows from the offset.
     const from = since.offset + 1 - (top.offset - entries.length + 1)
-    if (from < 0) return { ...newest, gap: 'trimmed' }
+    if (from < 0) return newest('trimmed')
     return { top, entries: entries.slice(from, from + limit), gap: null }
   }
 
@@ -177,7 +180,7 @@ export class MemoryHistory {
     this.#emptyEpoch = newEpoch()
   }
 
-  /** Drops what is too old of channels that nobody uses, some of them each time. */
+  /** Trims the next channels, so that messages of unused channels do not stay in memory. */
   #sweep (): void {
     const now = Date.now()
     for (let i = 0; i < sweepCount; i++) {

@@ -65,7 +65,7 @@ class MemoryBroker implements Broker {
     if (this.#subscribed.has(channel)) this.#publish(channel, data, null)
   }
 
-  /** @param limits null where the message is not kept */
+  /** @param limits of the history; null when the message is not kept */
   #publish (channel: string, data: string, limits: BrokerHistoryLimits | null): void {
     if (this.#delivering) {
       this.#waiting.push({ channel, data, limits })
@@ -89,7 +89,7 @@ class MemoryBroker implements Broker {
     this.#waiting = []
   }
 
-  /** A message is kept when it is delivered, not when it waits: who reads the history meanwhile gets it once, there or here. */
+  /** Adds the message to the history at its delivery, so that a subscriber that joins earlier does not receive it twice. */
   #deliver (channel: string, data: string, limits: BrokerHistoryLimits | null): void {
     if (this.#sink === null) return
     const position = limits === null ? undefined : this.#history.add(channel, data, limits)

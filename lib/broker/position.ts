@@ -3,7 +3,7 @@ import type { BrokerPosition } from '../../types/broker.js'
 const pattern = /^([\w-]{1,24})\.(\d{1,15})\.([\w-]{0,8})$/
 
 /** The longest text of a position. */
-export const maxPositionLength = 49
+const maxPositionLength = 49
 
 /** A position as applications and clients get it. */
 export function positionText ({ epoch, offset, check }: BrokerPosition): string {

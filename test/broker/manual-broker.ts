@@ -18,6 +18,13 @@ export class ManualBroker implements Broker {
   control (message: string, toNode?: string) { return this.#later('control', [message, toNode ?? '*']) }
   stop () {}
 
+  /** Answers the last call that has no answer yet, and waits until that was noticed. */
+  async answerLast (err?: Error): Promise<void> {
+    await new Promise(setImmediate)
+    this.calls.pop()!.answer(err)
+    await new Promise(setImmediate)
+  }
+
   #later (call: string, channels: readonly string[]) {
     return new Promise<void>((resolve, reject) => {
       this.calls.push({ call, channels, answer: (err) => { err === undefined ? resolve() : reject(err) } })

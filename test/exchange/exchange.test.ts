@@ -26,13 +26,7 @@ function setUpManual () {
   const broker = new ManualBroker()
   const set = setUp({ broker })
   broker.sink.state('up')
-  /** The word of the engine for what was asked last. */
-  const answer = async (err?: Error): Promise<void> => {
-    await new Promise(setImmediate)
-    broker.calls.pop()!.answer(err)
-    await new Promise(setImmediate)
-  }
-  return { ...set, broker, answer }
+  return { ...set, broker, answer: (err?: Error) => broker.answerLast(err) }
 }
 
 const error = new Error('a bug')

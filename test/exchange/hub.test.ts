@@ -15,13 +15,7 @@ function manual () {
   const broker = new ManualBroker()
   const set = setUpHub({ broker })
   broker.sink.state('up')
-  /** The engine's word for what was asked last. */
-  const answer = async (err?: Error): Promise<void> => {
-    await new Promise(setImmediate)
-    broker.calls.pop()!.answer(err)
-    await new Promise(setImmediate)
-  }
-  return { ...set, broker, answer }
+  return { ...set, broker, answer: (err?: Error) => broker.answerLast(err) }
 }
 
 t.test('publications reach who is in the channel, and nobody else', async (t) => {
