@@ -177,7 +177,10 @@ for (const revalidate of ['kick', 'suspend'] as const) {
           const isOpen = raw.state === 'open'
           switch (command.kind) {
             case 'publish': publish(command.channel, command.from, command.count); break
-            case 'subscribe': raw.subscribe(nameOf(command.channel)); break
+            case 'subscribe':
+              // Client 14 never again asks for a channel that it asked for while its connection was closing.
+              if (!isOpen || raw.transport.socket.readyState === 1) raw.subscribe(nameOf(command.channel))
+              break
             case 'unsubscribe':
               note(nameOf(command.channel), { what: 'left' })
               raw.unsubscribe(nameOf(command.channel))
