@@ -1,11 +1,4 @@
-import { BlockList, isIP, isIPv4 } from 'node:net'
-
-/** Private networks. Such an address often belongs to a proxy, and then to all of the proxy's clients. */
-const privateNetworks = new BlockList()
-for (const [address, prefix] of [['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['127.0.0.0', 8], ['169.254.0.0', 16], ['100.64.0.0', 10]] as const) {
-  privateNetworks.addSubnet(address, prefix, 'ipv4')
-}
-for (const [address, prefix] of [['::1', 128], ['fc00::', 7], ['fe80::', 10]] as const) privateNetworks.addSubnet(address, prefix, 'ipv6')
+import { isIP, isIPv4 } from 'node:net'
 
 /**
  * Returns the key under which the connections of an address are counted: the address itself for IPv4, the /64 network for IPv6,
@@ -34,8 +27,28 @@ function groupsOf (address: string): number[] {
   return [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail]
 }
 
-/** Whether a key belongs to a private network or to this machine. */
+/**
+ * Whether a key belongs to a private network or to this machine. Such an address often belongs to a proxy, and then to all of the
+ * proxy's clients. A `BlockList` would make an object outside the heap for each check.
+ */
 export function isPrivate (key: string): boolean {
-  if (key.includes(':')) return key === '0:0:0:0::' || privateNetworks.check(key, 'ipv6')
-  return key !== 'unknown' && privateNetworks.check(key, 'ipv4')
+  if (key.includes(':')) return key === '0:0:0:0::' || isPrivateGroup(Number.parseInt(key, 16))
+  switch (Number.parseInt(key, 10)) {
+    case 10: case 127: return true
+    case 100: return secondOf(key) >= 64 && secondOf(key) < 128
+    case 169: return secondOf(key) === 254
+    case 172: return secondOf(key) >= 16 && secondOf(key) < 32
+    case 192: return secondOf(key) === 168
+    default: return false
+  }
+}
+
+/** Returns the second number of an IPv4 address. */
+function secondOf (key: string): number {
+  return Number.parseInt(key.slice(key.indexOf('.') + 1), 10)
+}
+
+/** Whether an IPv6 address with this first group is in fc00::/7 or fe80::/10. */
+function isPrivateGroup (group: number): boolean {
+  return (group & 0xfe00) === 0xfc00 || (group & 0xffc0) === 0xfe80
 }

@@ -34,6 +34,9 @@ export class Admission {
   #pendingTotal = 0
   readonly #rate: TokenBucket | null
   readonly #shares: RateKeys
+  /** The address asked about last and its key: each connection asks several times. */
+  #ip: string | undefined = undefined
+  #key: string | undefined = undefined
 
   constructor (limits: AdmissionLimits) {
     this.#limits = limits
@@ -51,7 +54,7 @@ export class Admission {
   refusal (ip: string | undefined): ScError | undefined {
     const { maxConnections, maxConnectionsPerIp, maxPendingHandshakes } = this.#limits
     if (maxConnections !== 0 && this.#total >= maxConnections) return scError('SC_ERR_CONNECTIONS', [maxConnections, 'maxConnections'])
-    const key = keyOf(ip)
+    const key = this.#keyOf(ip)
     if (maxPendingHandshakes !== 0 && this.#pendingTotal >= maxPendingHandshakes && this.#crowder(key) === undefined) {
       return scError('SC_ERR_CONNECTIONS', [maxPendingHandshakes, 'maxPendingHandshakes'])
     }
@@ -64,7 +67,7 @@ export class Admission {
   #tooFast (ip: string | undefined): ScError | undefined {
     const now = performance.now()
     if (this.#rate === null || this.#rate.take(now) === 0) return
-    const key = keyOf(ip)
+    const key = this.#keyOf(ip)
     if (key === undefined || isPrivate(key)) return
     const retryAfter = this.#shares.take(key, now)
     if (retryAfter !== 0) return scError('SC_ERR_CONNECTION_RATE', [this.#limits.connectionRate], { retryAfter })
@@ -77,8 +80,8 @@ export class Admission {
   crowded (ip: string | undefined): ((ip: string | undefined) => boolean) | undefined {
     const { maxPendingHandshakes } = this.#limits
     if (maxPendingHandshakes === 0 || this.#pendingTotal < maxPendingHandshakes) return
-    const crowder = this.#crowder(keyOf(ip))
-    return (other) => crowder !== undefined && keyOf(other) === crowder
+    const crowder = this.#crowder(this.#keyOf(ip))
+    return (other) => crowder !== undefined && this.#keyOf(other) === crowder
   }
 
   /** The address with the most pending handshakes, if it has more than the new connection's address would have. */
@@ -93,6 +96,14 @@ export class Admission {
     return crowder
   }
 
+  #keyOf (ip: string | undefined): string | undefined {
+    if (ip !== this.#ip) {
+      this.#ip = ip
+      this.#key = ip === undefined ? undefined : addressKey(ip)
+    }
+    return this.#key
+  }
+
   /** Number of entries kept for addresses. */
   get size (): number {
     return this.#connections.size + this.#pending.size + this.#shares.size
@@ -101,26 +112,22 @@ export class Admission {
   connected (ip: string | undefined): void {
     this.#total++
     this.#pendingTotal++
-    const key = keyOf(ip)
+    const key = this.#keyOf(ip)
     add(this.#connections, key, 1)
     add(this.#pending, key, 1)
   }
 
   shookHands (ip: string | undefined): void {
     this.#pendingTotal--
-    add(this.#pending, keyOf(ip), -1)
+    add(this.#pending, this.#keyOf(ip), -1)
   }
 
   /** @param pending whether the connection had not finished the handshake */
   gone (ip: string | undefined, pending: boolean): void {
     if (pending) this.shookHands(ip)
     this.#total--
-    add(this.#connections, keyOf(ip), -1)
+    add(this.#connections, this.#keyOf(ip), -1)
   }
-}
-
-function keyOf (ip: string | undefined): string | undefined {
-  return ip === undefined ? undefined : addressKey(ip)
 }
 
 function add (counts: Map<string, number>, key: string | undefined, count: number): void {

@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { BlockList } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
 import { Admission } from '../../lib/server/admission.js'
@@ -26,6 +27,26 @@ t.test('what counts as one address', (t) => {
     const key = addressKey(ip)
     t.ok(key === 'unknown' ? false : typeof isPrivate(key) === 'boolean', ip)
   }))
+  t.end()
+})
+
+t.test('private addresses are those of the private networks, to their last address', (t) => {
+  const networks = new BlockList()
+  for (const [address, prefix] of [['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['127.0.0.0', 8], ['169.254.0.0', 16], ['100.64.0.0', 10]] as const) {
+    networks.addSubnet(address, prefix, 'ipv4')
+  }
+  for (let first = 0; first < 256; first++) {
+    for (let second = 0; second < 256; second++) {
+      const ip = `${first}.${second}.255.7`
+      if (isPrivate(ip) !== networks.check(ip, 'ipv4')) t.fail(ip)
+    }
+  }
+  for (const [address, prefix] of [['::1', 128], ['fc00::', 7], ['fe80::', 10]] as const) networks.addSubnet(address, prefix, 'ipv6')
+  for (let group = 0; group < 0x1_00_00; group++) {
+    const ip = `${group.toString(16)}:7::7`
+    if (isPrivate(addressKey(ip)) !== networks.check(ip, 'ipv6')) t.fail(ip)
+  }
+  t.ok(isPrivate(addressKey('::1')))
   t.end()
 })
 
