@@ -16,6 +16,8 @@ export function createWebSocketServer (resolved: ResolvedOptions): WebSocketServ
   // Some options are missing in the type declarations of ws.
   const options = {
     noServer: true,
+    // The sessions are tracked already.
+    clientTracking: false,
     maxPayload,
     perMessageDeflate: negotiation(perMessageDeflate),
     // Drops a client that does not answer a close frame.
