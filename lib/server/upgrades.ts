@@ -17,6 +17,8 @@ export interface Upgrade {
   readonly traces: number
   /** Watches the connection when the upgrade was not answered synchronously. */
   watch: Undecided | null
+  /** The response that an upgrade gets when it is not made; null when other code routed it. */
+  response: ServerResponse | null
 }
 
 /** One instance for each HTTP server, shared by all registrations: two would answer the same upgrade twice. */
@@ -100,6 +102,7 @@ export class Upgrades {
     if (upgrade !== undefined) {
       this.#waiting.delete(socket)
       socket.removeListener('error', onError)
+      detach(upgrade)
       const early = upgrade.watch?.stop() ?? []
       if (early.length > 0) return { ...upgrade, head: Buffer.concat([upgrade.head, ...early]) }
     }
@@ -116,7 +119,7 @@ export class Upgrades {
     if (this.#pipelining?.refuses(socket) === true) return
     // Node.js removed its own listener: without one, a connection that breaks while hooks run would end the process.
     socket.on('error', onError)
-    this.#waiting.set(socket, { request, socket, head, traces: tracesOf(socket), watch: null })
+    this.#waiting.set(socket, { request, socket, head, traces: tracesOf(socket), watch: null, response: null })
     process.nextTick(settle, this, socket)
   }
 
@@ -145,7 +148,8 @@ export class Upgrades {
       destroySoon(socket)
       return
     }
-    response.once('finish', onAnswered)
+    upgrade.response = response
+    response.on('finish', onAnswered)
     this.#fastify.routing(request, response)
     if (!this.#waiting.has(socket) || response.writableEnded) return
     upgrade.watch = new Watch(socket, () => this.#giveUp(upgrade, response))
@@ -170,6 +174,13 @@ function settle (upgrades: Upgrades, socket: Duplex): void {
     // A function that Fastify calls before its hooks threw: `trustProxy`, `genReqId`, a constraint.
     socket.destroy()
   }
+}
+
+/** Frees the response of an upgrade that is made, which would otherwise live as long as the websocket. */
+function detach ({ response, socket }: Upgrade): void {
+  // A listener waits for the end of the connection.
+  if (response === null || response.listenerCount('close') !== 0) return
+  response.detachSocket(socket as Socket)
 }
 
 function onAnswered (this: ServerResponse): void {
