@@ -55,18 +55,21 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     })
   }
 
-  /** Takes over an upgraded connection. Must be called in the same turn as the upgrade, or its first message is lost. */
-  accept (ws: Ws, request: FastifyRequest): void {
+  /**
+   * Takes over an upgraded connection. Must be called in the same turn as the upgrade, or its first message is lost.
+   * @returns false when it is closed instead: there is no room for it, or the server closes
+   */
+  accept (ws: Ws, request: FastifyRequest): boolean {
     if (this.#closing) {
       ws.close(this.#options.closeCode, this.#options.closeReason)
-      return
+      return false
     }
     // Checked again: hooks may have taken time since the upgrade was requested.
     const refusal = this.admission.refusal(request.ip)
     if (refusal !== undefined) {
       this.#monitor.refused(request.ip, refusal)
       ws.close(1013, closeReasons[1013])
-      return
+      return false
     }
     const crowds = this.admission.crowded(request.ip)
     if (crowds !== undefined) this.clients.oldestPending((session) => crowds(session.remoteAddress))?.end(1013)
@@ -80,6 +83,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     } catch (err) {
       session.fault(err)
     }
+    return true
   }
 
   /** Call after a successful handshake: the socket is a client from now on. */

@@ -1,10 +1,9 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { WebSocketServer } from 'ws'
+import type { WebSocket, WebSocketServer } from 'ws'
 import { follow } from '../barrier.js'
 import { ScError, scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
-import { writeLine } from '../log.js'
 import { isInstance, messageOf } from '../untrusted.js'
 import type { ServerCore } from './core.js'
 import type { LegacyMiddleware } from './legacy-middleware.js'
@@ -48,14 +47,13 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       refuse(reply, refusal)
       return false
     }
-    const { host, protocol } = request
-    if (hosts !== null && !hosts.has(host, protocol)) {
-      const error = scError('SC_ERR_HOST', [host])
+    if (hosts !== null && !hosts.has(request.host, request.protocol)) {
+      const error = scError('SC_ERR_HOST', [request.host])
       core.monitor.warn(error, request.log)
       throw error
     }
     const { origin } = request.headers
-    if (!origins.allows(origin, host, protocol)) {
+    if (origin !== undefined && !origins.allows(origin, request.host, request.protocol)) {
       const error = scError('SC_ERR_ORIGIN', [origin])
       core.monitor.warn(error, request.log)
       throw error
@@ -73,16 +71,13 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
     }
     reply.hijack()
     websocketServer.handleUpgrade(upgrade.request, upgrade.socket, upgrade.head, (ws) => {
-      ws.on('error', (err) => {
-        writeLine(request.log, 'debug', 'websocket failed', { err })
-        ws.terminate()
-      })
       try {
-        core.connections.accept(ws, request)
+        if (core.connections.accept(ws, request)) return
       } catch (err) {
         core.monitor.warn(err, request.log)
         ws.terminate()
       }
+      ws.on('error', terminate)
     })
   }
 
@@ -112,6 +107,10 @@ function urlsOf ({ prefix, initialConfig }: FastifyInstance, path: string): stri
   const url = `/${path.slice(prefix.length).replace(/^\//, '')}`
   const { routerOptions, ignoreTrailingSlash } = initialConfig as { routerOptions?: { ignoreTrailingSlash?: boolean }, ignoreTrailingSlash?: boolean }
   return url === '/' || (routerOptions?.ignoreTrailingSlash ?? ignoreTrailingSlash) === true ? [url] : [url, url.slice(0, -1)]
+}
+
+function terminate (this: WebSocket): void {
+  this.terminate()
 }
 
 /** Answers like Fastify's error handler but without a log line: there may be thousands of refusals. */

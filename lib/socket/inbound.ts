@@ -161,7 +161,8 @@ export class Inbound implements ConnectionListener, InboundWorker {
   }
 
   onError (err: Error): void {
-    this.#session.emitError(err)
+    // The client broke the rules of websockets.
+    this.#session.emitError(err, 'mistake')
   }
 
   fault (err: unknown): void {

@@ -21,6 +21,13 @@ export interface TrafficCounters {
   outboundBytes: number
 }
 
+/** The property of a websocket that has its connection. */
+const owner = Symbol('connection')
+
+interface OwnedWebSocket extends WebSocket {
+  [owner]?: WsConnection
+}
+
 /**
  * A connection of `ws`.
  *
@@ -57,45 +64,64 @@ export class WsConnection extends OutgoingQueue implements Connection {
   /** Must be called in the same turn as the upgrade: the first message may be in the same TCP segment. */
   attach (listener: ConnectionListener): void {
     this.#listener = listener
-    const ws = this.#ws
-    ws.on('message', (data: Buffer, isBinary: boolean) => {
-      const counters = this.#counters
-      counters.inboundMessages++
-      counters.inboundBytes += data.length
-      if (this.#broken) return
-      try {
-        if (listener.onArrival(data.length)) listener.onMessage(isBinary ? data : data.toString(), data.length)
-      } catch (err) {
-        listener.fault(err)
-      }
-    })
-    const onControl = (data: Buffer): void => {
-      if (this.#broken) return
-      try {
-        listener.onControl(data.length)
-      } catch (err) {
-        listener.fault(err)
-      }
+    const ws: OwnedWebSocket = this.#ws
+    ws[owner] = this
+    ws.on('message', WsConnection.#onMessage)
+    ws.on('ping', WsConnection.#onControl)
+    ws.on('pong', WsConnection.#onControl)
+    ws.on('close', WsConnection.#onClose)
+    ws.on('error', WsConnection.#onError)
+  }
+
+  // All connections share these listeners, because listeners of its own would be a large part of what a connection takes.
+
+  static #onMessage (this: OwnedWebSocket, data: Buffer, isBinary: boolean): void {
+    const connection = this[owner]!
+    const counters = connection.#counters
+    counters.inboundMessages++
+    counters.inboundBytes += data.length
+    if (connection.#broken) return
+    const listener = connection.#listener!
+    try {
+      if (listener.onArrival(data.length)) listener.onMessage(isBinary ? data : data.toString(), data.length)
+    } catch (err) {
+      listener.fault(err)
     }
-    ws.on('ping', onControl)
-    ws.on('pong', onControl)
-    ws.on('close', (code: number, reason: Buffer) => {
-      this.#broken = true
-      this.letGo()
-      try {
-        listener.onClose(code, reason.toString())
-      } catch (err) {
-        listener.fault(err)
-      }
-    })
-    ws.on('error', (err: Error) => {
-      this.#broken = true
-      try {
-        listener.onError(err)
-      } catch (thrown) {
-        listener.fault(thrown)
-      }
-    })
+  }
+
+  static #onControl (this: OwnedWebSocket, data: Buffer): void {
+    const connection = this[owner]!
+    if (connection.#broken) return
+    const listener = connection.#listener!
+    try {
+      listener.onControl(data.length)
+    } catch (err) {
+      listener.fault(err)
+    }
+  }
+
+  static #onClose (this: OwnedWebSocket, code: number, reason: Buffer): void {
+    const connection = this[owner]!
+    const listener = connection.#listener!
+    connection.#broken = true
+    connection.letGo()
+    try {
+      listener.onClose(code, reason.toString())
+    } catch (err) {
+      listener.fault(err)
+    }
+  }
+
+  static #onError (this: OwnedWebSocket, err: Error): void {
+    const connection = this[owner]!
+    const listener = connection.#listener!
+    connection.#broken = true
+    this.terminate()
+    try {
+      listener.onError(err)
+    } catch (thrown) {
+      listener.fault(thrown)
+    }
   }
 
   /**

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import t from 'tap'
 import type { Broker, BrokerSink } from '../../types/broker.js'
 import { TokenBucket } from '../../lib/socket/token-bucket.js'
-import { RawClient } from '../helpers/raw.js'
+import { NetClient, RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 import { atRest, until } from '../helpers/waiting.js'
 
@@ -74,6 +74,21 @@ t.test('connections that wait for hooks of the upgrade', async (t) => {
     t.same(codes, Array(7).fill(status), Object.keys(options)[0]!)
     t.equal(sc.pendingClientsCount, 3)
   }
+})
+
+t.test('a connection that is refused after its upgrade, and breaks the rules of websockets instead of closing', async (t) => {
+  const waiting: Array<() => void> = []
+  const { port, sc } = await serve(t, { maxConnections: 1 }, (app) => app.addHook('preHandler', () => new Promise<void>((resolve) => {
+    if (waiting.push(resolve) === 2) for (const pass of waiting) pass()
+  })))
+  const clients = await Promise.all([NetClient.open(t, port), NetClient.open(t, port)])
+  const refused = await Promise.race(clients.map(async (client) => {
+    await client.frames.take(({ opcode }) => opcode === 8, 'a close frame')
+    return client
+  }))
+  refused.socket.write(Buffer.from([0xf1, 0x80, 0, 0, 0, 0])) // RSV bits without an extension
+  await refused.closed
+  t.equal(sc.pendingClientsCount, 1, 'the server lives, and so does the other connection')
 })
 
 t.test('reading pauses for preHandlers of declared events too', async (t) => {

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { ScRefusal, type ScServerSocket } from '../../lib/index.js'
-import { RawClient } from '../helpers/raw.js'
+import { NetClient, RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 
 const levels = { debug: 20, info: 30, warn: 40, error: 50 }
@@ -75,6 +75,18 @@ t.test('what is logged, at which level, and what never is', async (t) => {
     await client.call('#authenticate', 'rubbish')
     t.ok(lines.some((line) => line.err?.code === 'SC_ERR_CHANNEL_TYPE'))
     t.ok(lines.every((line) => line.level <= levels.debug), JSON.stringify(lines.filter((line) => line.level > levels.debug)))
+  })
+
+  await t.test('a frame that breaks the rules of websockets is debug', async (t) => {
+    lines.length = 0
+    const closed = once(sc, 'closure')
+    const client = await NetClient.connect(t, port)
+    client.socket.write(Buffer.from([0xf1, 0x80, 0, 0, 0, 0])) // RSV bits without an extension
+    await closed
+    const line = lines.find((line) => line.err?.code === 'WS_ERR_UNEXPECTED_RSV_2_3')
+    t.equal(line.level, levels.debug)
+    t.equal(line.err.stack, '', 'without a stack, which would show ws')
+    t.ok(lines.every((line) => line.level <= levels.info), JSON.stringify(lines.filter((line) => line.level > levels.info)))
   })
 
   await t.test('a mistake with the library is a warning', async (t) => {
