@@ -44,21 +44,32 @@ export interface BrokerHistoryPage {
   readonly entries: readonly BrokerHistoryEntry[]
   /**
    * `null` if `entries` continue directly after `since` without a missing message, else the reason why messages may be missing.
+   * Only `follow` gives `'limit'`: there are more messages than requested.
    */
-  readonly gap: 'unknown' | 'trimmed' | null
+  readonly gap: 'unknown' | 'trimmed' | 'limit' | null
 }
 
 /** The history of a broker that keeps messages. */
 export interface BrokerHistory {
-  /**
-   * Whether `read` is synchronous. Channels with `recover` require it: missed and new messages are delivered in one turn, without
-   * a gap.
-   */
-  readonly synchronous: boolean
   /** Publishes a message like `Broker.publish` and keeps it, even without subscribers. The sink receives it with its position. */
   publish (channel: string, data: string, limits: BrokerHistoryLimits): MaybePromise<void>
   /** Reads at most `limit` messages: those after `since`, or the newest ones if `since` is `null`. */
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
+  /**
+   * Reads synchronously what the sink received of a subscribed channel after `since`; with `since` `null` only the position of the
+   * last message (`entries` is empty then). If there are more messages than `limit`, `entries` is empty and `gap` is `'limit'`.
+   *
+   * A broker that has to read from its engine first returns a promise instead. The caller asks again when it resolves, in the same
+   * turn of the event loop. It rejects with a `BrokerError` when the engine cannot be read.
+   *
+   * From the first call until the unsubscribe, the broker delivers the channel completely: what a lost connection to the engine
+   * missed is read and delivered later, or the broker calls `sink.gap(channel, position)`. `sink.gap(null)` does not concern the
+   * channel any more.
+   *
+   * Channels with `recover` require this method: the answer to a subscription, the missed messages and the first new message
+   * follow each other without a gap, because nothing can come between them in one turn.
+   */
+  follow? (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void>
 }
 
 /** The server's side of a broker: the methods that a broker calls. All of them are synchronous and never throw. */
@@ -72,8 +83,11 @@ export interface BrokerSink {
   publication (channel: string, data: string, known?: boolean, position?: BrokerPosition): void
   /** Reports that the engine became reachable or unreachable. Reporting the current state again has no effect. */
   state (state: BrokerState, cause?: Error): void
-  /** Reports that messages may have been lost on a channel, or on all channels (`null`). */
-  gap (channel: string | null): void
+  /**
+   * Reports that messages may have been lost on a channel, or on all channels (`null`), except those that
+   * `BrokerHistory.follow` was called for. `position` must be present for these: the position before the next message.
+   */
+  gap (channel: string | null, position?: BrokerPosition): void
   /** Delivers a control message of another node. A node must not receive its own control messages. */
   control (message: string, fromNode: string): void
   /**
@@ -134,8 +148,8 @@ interface BrokerCapabilities {
    */
   readonly signs?: boolean
   /**
-   * Keeps the messages of channels declared with `history`. Without it such a declaration fails the start. The memory broker has
-   * it, Redis and NATS do not.
+   * Keeps the messages of channels declared with `history`. Without it such a declaration fails the start. The memory and Redis
+   * brokers have it, NATS does not.
    */
   readonly history?: BrokerHistory
   /** Returns the counters since the start, for logs and metrics. */

@@ -10,8 +10,8 @@ export interface LinkSink {
   publication (channel: string, data: string, position?: BrokerPosition): void
   /** The engine became reachable or unreachable; only called on a change. */
   state (state: BrokerState, cause?: Error): void
-  /** Publications of this channel (`null`: of any channel) may have been lost. */
-  gap (channel: string | null): void
+  /** Publications of this channel (`null`: of any channel) may have been lost. `position` is present for a followed channel. */
+  gap (channel: string | null, position?: BrokerPosition): void
   /** A control message of another node. */
   control (message: string, fromNode: string): void
   /** An error occurred that no caller waits for. */
@@ -66,8 +66,8 @@ export class GuardedSink implements BrokerSink {
     this.#tell(() => this.#owner.state(state, cause))
   }
 
-  readonly gap = (channel: string | null): void => {
-    if (!this.#state.stopped) this.#tell(() => this.#owner.gap(channel))
+  readonly gap = (channel: string | null, position?: BrokerPosition): void => {
+    if (!this.#state.stopped) this.#tell(() => this.#owner.gap(channel, position))
   }
 
   readonly control = (message: string, fromNode: string): void => {

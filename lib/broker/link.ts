@@ -104,10 +104,13 @@ export class BrokerLink {
     return answerOf(() => this.broker.subscribe([channel]))?.catch((err: unknown) => { throw brokerError(err) })
   }
 
-  /** Call when a channel loses its last subscriber on this node. */
-  release (channel: string): void {
+  /**
+   * Call when a channel loses its last subscriber on this node.
+   * @param linger whether its subscribers are expected back soon, so that the unsubscribe waits longer
+   */
+  release (channel: string, linger = false): void {
     if (this.broker.shared) {
-      this.#subscriptions.release(channel)
+      this.#subscriptions.release(channel, linger)
       return
     }
     answerOf(() => this.broker.unsubscribe([channel]))?.catch((err: unknown) => {
@@ -135,6 +138,21 @@ export class BrokerLink {
       throw brokerError(err)
     }
     return promiseOf<BrokerHistoryPage>(page)?.catch((err: unknown) => { throw brokerError(err) }) ?? page
+  }
+
+  /**
+   * Reads what this node received of a held channel after `since`. A promise resolves when the caller should ask again.
+   * @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails
+   */
+  followHistory (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
+    if (this.#state.current === 'down') throw this.#state.error()
+    let page: BrokerHistoryPage | Promise<void>
+    try {
+      page = this.broker.history!.follow!(channel, since, limit, limits)
+    } catch (err) {
+      throw brokerError(err)
+    }
+    return promiseOf<void>(page)?.catch((err: unknown) => { throw brokerError(err) }) ?? page
   }
 
   /** Sends a control message to one node, or to all other nodes. Never throws. */

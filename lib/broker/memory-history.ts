@@ -121,7 +121,7 @@ export class MemoryHistory {
     history.usedAt = now
     this.#change(history, () => { history.trim(now) })
     const { emptyEpoch, entries, top } = history
-    const newest = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: entries.slice(-limit), gap })
+    const newest = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: limit === 0 ? [] : entries.slice(-limit), gap })
     if (since === null) return newest(null)
     const isKnown = since.epoch === top.epoch ? since.offset <= top.offset : since.epoch === emptyEpoch && since.offset === 0
     if (!isKnown || since.check !== '') return newest('unknown')
@@ -129,6 +129,14 @@ export class MemoryHistory {
     const from = since.offset + 1 - (top.offset - entries.length + 1)
     if (from < 0) return newest('trimmed')
     return { top, entries: entries.slice(from, from + limit), gap: null }
+  }
+
+  /** Reads all messages after `since`, if they are not more than `limit`. */
+  follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {
+    const page = this.read(channel, since, since === null ? 0 : limit, limits)
+    const last = page.entries.at(-1)
+    const isCut = page.gap === null && last !== undefined && last.position.offset !== page.top.offset
+    return isCut ? { ...page, entries: [], gap: 'limit' } : page
   }
 
   #begin (channel: string, limits: BrokerHistoryLimits, now: number): ChannelHistory {

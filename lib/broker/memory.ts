@@ -41,9 +41,9 @@ class MemoryBroker implements Broker {
   constructor (historyBytes: number) {
     this.#history = new MemoryHistory(historyBytes)
     this.history = {
-      synchronous: true,
       publish: (channel, data, limits) => { this.#publish(channel, data, limits) },
-      read: (channel, since, limit, limits) => this.#history.read(channel, since, limit, limits)
+      read: (channel, since, limit, limits) => this.#history.read(channel, since, limit, limits),
+      follow: (channel, since, limit, limits) => this.#history.follow(channel, since, limit, limits)
     }
   }
 

@@ -2,9 +2,16 @@ import type { Broker, MaybePromise } from '../../types/broker.js'
 import { answerOf } from './answer.js'
 import type { EngineState } from './engine-state.js'
 import { brokerError } from './errors.js'
+import { Releases } from './releases.js'
 
 /** Maximum number of channels in one call of a broker's `subscribe` or `unsubscribe`. */
 const batchSize = 512
+
+/**
+ * Milliseconds between the last release and the unsubscribe of a channel whose subscribers are expected back: stock clients
+ * reconnect 10 to 20 seconds after they lost their connection.
+ */
+const lingerDelay = 30_000
 
 /** The state of a channel of a broker between processes. */
 interface Interest {
@@ -15,6 +22,8 @@ interface Interest {
   active: boolean
   /** A subscribe or unsubscribe of the channel is queued or in flight. */
   busy: boolean
+  /** The subscribers are expected back soon after a release. */
+  lingers: boolean
   /** Settles when the channel becomes active or the subscribe fails. */
   waiting: Deferred | null
 }
@@ -32,12 +41,10 @@ interface Deferred {
 export class Subscriptions {
   readonly #broker: Broker
   readonly #state: EngineState
-  readonly #unsubscribeDelay: number
   readonly #warn: (err: Error) => void
   readonly #interests = new Map<string, Interest>()
-  /** Released channels with the time of their unsubscribe, earliest first. */
-  readonly #releases = new Map<Interest, number>()
-  #releaseTimer: NodeJS.Timeout | null = null
+  readonly #releases: Releases<Interest>
+  readonly #lingering: Releases<Interest>
   #queue: Interest[] = []
   #tick: NodeJS.Immediate | null = null
 
@@ -48,8 +55,10 @@ export class Subscriptions {
   constructor (broker: Broker, state: EngineState, unsubscribeDelay: number, warn: (err: Error) => void) {
     this.#broker = broker
     this.#state = state
-    this.#unsubscribeDelay = unsubscribeDelay
     this.#warn = warn
+    const due = (released: Interest[]): void => this.#unsubscribeAll(released)
+    this.#releases = new Releases(unsubscribeDelay, due)
+    this.#lingering = new Releases(Math.max(unsubscribeDelay, lingerDelay), due)
   }
 
   /**
@@ -60,11 +69,12 @@ export class Subscriptions {
     let interest = this.#interests.get(channel)
     if (interest === undefined) {
       if (this.#state.current === 'down') return Promise.reject(this.#state.error())
-      interest = { channel, held: true, active: false, busy: false, waiting: null }
+      interest = { channel, held: true, active: false, busy: false, lingers: false, waiting: null }
       this.#interests.set(channel, interest)
     } else {
       interest.held = true
       this.#releases.delete(interest)
+      this.#lingering.delete(interest)
       if (interest.active && !interest.busy) return
     }
     interest.waiting ??= deferred()
@@ -73,22 +83,22 @@ export class Subscriptions {
     return interest.waiting.promise
   }
 
-  /** Call when a channel loses its last subscriber. */
-  release (channel: string): void {
+  /** Call when a channel loses its last subscriber. @param lingers whether its subscribers are expected back soon */
+  release (channel: string, lingers = false): void {
     const interest = this.#interests.get(channel)
     if (interest === undefined || !interest.held) return
     interest.held = false
+    interest.lingers = lingers
     if (interest.active && !interest.busy) this.#scheduleRelease(interest)
   }
 
   /** Fails pending holds and stops all timers. Call after the state was stopped. */
   stop (): void {
-    if (this.#releaseTimer !== null) clearTimeout(this.#releaseTimer)
     if (this.#tick !== null) clearImmediate(this.#tick)
-    this.#releaseTimer = null
     this.#tick = null
     this.#queue = []
-    this.#releases.clear()
+    this.#releases.stop()
+    this.#lingering.stop()
     const error = this.#state.error()
     for (const interest of this.#interests.values()) settle(interest, error)
     this.#interests.clear()
@@ -129,36 +139,12 @@ export class Subscriptions {
   }
 
   #scheduleRelease (interest: Interest): void {
-    // Deleted first, so that the map stays ordered by time.
-    this.#releases.delete(interest)
-    this.#releases.set(interest, performance.now() + this.#unsubscribeDelay)
-    this.#releaseTimer ??= this.#releaseIn(this.#unsubscribeDelay)
+    (interest.lingers ? this.#lingering : this.#releases).add(interest)
   }
 
-  #releaseIn (delay: number): NodeJS.Timeout {
-    const timer = setTimeout(() => this.#flushReleases(), delay)
-    timer.unref()
-    return timer
-  }
-
-  #flushReleases (): void {
-    this.#releaseTimer = null
-    const now = performance.now()
-    let batch: Interest[] = []
-    for (const [interest, due] of this.#releases) {
-      // One millisecond of tolerance: timers run in whole milliseconds.
-      if (due > now + 1) {
-        this.#releaseTimer = this.#releaseIn(Math.max(1, due - now))
-        break
-      }
-      this.#releases.delete(interest)
-      interest.busy = true
-      if (batch.push(interest) === batchSize) {
-        this.#unsubscribe(batch)
-        batch = []
-      }
-    }
-    if (batch.length > 0) this.#unsubscribe(batch)
+  #unsubscribeAll (released: Interest[]): void {
+    for (const interest of released) interest.busy = true
+    for (let at = 0; at < released.length; at += batchSize) this.#unsubscribe(released.slice(at, at + batchSize))
   }
 
   #unsubscribe (batch: Interest[]): void {

@@ -83,6 +83,14 @@ class Positions {
       this.#last.set(channel, pos)
       return [packet]
     }
+    if (event === '#recovery') {
+      // The server could not get messages for this channel.
+      const channel = channelOf(data)
+      if (channel === undefined) return [packet]
+      const { pos: from, reason } = data as { pos?: unknown, reason?: ScRecoveryEvent['reason'] }
+      if (typeof from === 'string' && !this.#left.has(channel)) this.#last.set(channel, from)
+      return [{ event: 'recovery', data: { channel, recovered: false, count: 0, ...(reason === undefined ? {} : { reason }) } satisfies ScRecoveryEvent }]
+    }
     if (event === '#kickOut') {
       this.#leave(channelOf(data))
       return [packet]

@@ -14,7 +14,7 @@ import { channelNameError, isChannelName } from '../protocol/names.js'
 import { asError, messageOf } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
 import { checkQuery, historyOf } from './history.js'
-import type { Hub } from './hub.js'
+import type { Hub, Preparation } from './hub.js'
 
 /** The part of the server that the exchange uses. */
 export interface ExchangeHost {
@@ -123,14 +123,35 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   /**
-   * Reads the messages that a client missed, synchronously. The history of the broker must be synchronous.
-   * @param since the text of the position that the client sent; when absent, only the position of the newest message is read
-   * @throws BrokerError when the broker fails
+   * Returns what has to be done before a subscriber is added to a channel: with `recover`, to read what it missed.
+   * @param since the text of the position that the client sent; when absent, only the position of the last message is read
+   * @param read called with the missed messages, `null` if they cannot be read, in the turn in which the subscriber is added
    */
-  missed (channel: string, since: string | undefined, limits: BrokerHistoryLimits, most: number): BrokerHistoryPage {
+  preparation (channel: string, { route: { history, recover } }: ResolvedChannel, since: string | undefined, read: (page: BrokerHistoryPage | null) => void): Preparation {
+    if (history === null || recover === null) return null
     const position = since === undefined ? null : parsePosition(since)
-    const page = this.#link.readHistory(channel, position, position === null ? 1 : most, limits) as BrokerHistoryPage
-    return since !== undefined && position === null ? { ...page, gap: 'unknown' } : page
+    let hasFailed = false
+    const failed = (err: unknown): void => {
+      // The subscription waits until the engine is back.
+      if ((err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN') throw err
+      hasFailed = true
+      this.#host.warn(err)
+    }
+    const follow = (): MaybePromise<void> => {
+      const page = this.#link.followHistory(channel, position, recover.limit, history)
+      if (page instanceof Promise) return page.catch(failed)
+      read(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page)
+    }
+    return () => {
+      if (!hasFailed) {
+        try {
+          return follow()
+        } catch (err) {
+          failed(err)
+        }
+      }
+      read(null)
+    }
   }
 
   #checkName (channel: unknown, action: string): void {
@@ -162,7 +183,8 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   #watch (channel: ExchangeChannel): void {
-    const watched = this.#hub.watch(channel.name, this.#host.resolve(channel.name), channel)
+    const resolved = this.#host.resolve(channel.name)
+    const watched = this.#hub.watch(channel.name, resolved, channel, this.preparation(channel.name, resolved, undefined, () => {}))
     if (watched === undefined) this.#subscribed(channel)
     else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))
   }

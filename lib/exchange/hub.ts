@@ -34,6 +34,9 @@ export interface HubHost {
 /** Maximum characters of JSON of publications that wait for their slices. */
 const maxSlicedLength = 1024 * 1024
 
+/** What has to be done before a subscriber is added to a channel: nothing, or a step that may take several turns. */
+export type Preparation = (() => MaybePromise<void>) | null
+
 class Entry {
   readonly members = new Set<Subscriber>()
   watcher: Watcher | null = null
@@ -77,9 +80,11 @@ export class Hub implements DeliveryDesk {
    * Adds a subscriber to a channel. Resolves when the broker delivers the channel and the subscriber was added; rejects with a
    * `BrokerError`.
    * @param entered called when the subscriber was added, before any publication reaches it; the promise resolves later
+   * @param prepare called when the broker delivers the channel, in the turn in which the subscriber is added. If it returns a
+   * promise, it is called again when that resolves
    */
-  join (channel: string, resolved: ResolvedChannel, subscriber: Subscriber, entered: () => void): MaybePromise<void> {
-    return this.#hold(channel, resolved, (entry) => {
+  join (channel: string, resolved: ResolvedChannel, subscriber: Subscriber, entered: () => void, prepare: Preparation = null): MaybePromise<void> {
+    return this.#hold(channel, resolved, prepare, (entry) => {
       entry.members.add(subscriber)
       entered()
     })
@@ -91,8 +96,8 @@ export class Hub implements DeliveryDesk {
     this.#dropIfUnused(entry)
   }
 
-  watch (channel: string, resolved: ResolvedChannel, watcher: Watcher): MaybePromise<void> {
-    return this.#hold(channel, resolved, (entry) => { entry.watcher = watcher })
+  watch (channel: string, resolved: ResolvedChannel, watcher: Watcher, prepare: Preparation = null): MaybePromise<void> {
+    return this.#hold(channel, resolved, prepare, (entry) => { entry.watcher = watcher })
   }
 
   unwatch (channel: string, watcher: Watcher): void {
@@ -119,11 +124,26 @@ export class Hub implements DeliveryDesk {
    * missed nothing.
    */
   announceGap (event: string, channel: string | null): void {
-    const data = { channel }
-    const message = new SharedMessage(this.#host.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#host.codec, { event, data }))
     const members = new Set<Subscriber>()
-    for (const entry of channel === null ? this.#entries.values() : [this.#entries.get(channel)]) entry?.members.forEach((member) => members.add(member))
-    for (const member of members) {
+    if (channel !== null) this.#entries.get(channel)?.members.forEach((member) => members.add(member))
+    else {
+      for (const { members: some, resolved } of this.#entries.values()) {
+        // The broker delivers channels with `recover` completely, or reports each one that it cannot.
+        if (resolved.route.recover === null) some.forEach((member) => members.add(member))
+      }
+    }
+    this.#announce(members, event, { channel })
+  }
+
+  /** Tells the members of a channel with `recover` that messages may be missing before the next one. */
+  announceLoss (channel: string, position: BrokerPosition): void {
+    const members = this.#entries.get(channel)?.members
+    if (members !== undefined) this.#announce(members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
+  }
+
+  #announce (members: Iterable<Subscriber>, event: string, data: object): void {
+    const message = new SharedMessage(this.#host.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#host.codec, { event, data }))
+    for (const member of [...members]) {
       try {
         member.deliver(message, '', 'disconnect')
       } catch (err) {
@@ -225,38 +245,44 @@ export class Hub implements DeliveryDesk {
     return new SharedMessage(encodeMessage(this.#host.codec, position === '' ? { event: '#publish', data } : { event: '#publish', data, pos: position }))
   }
 
-  #hold (channel: string, resolved: ResolvedChannel, add: (entry: Entry) => void): MaybePromise<void> {
+  #hold (channel: string, resolved: ResolvedChannel, prepare: Preparation, add: (entry: Entry) => void): MaybePromise<void> {
     let entry = this.#entries.get(channel)
     if (entry === undefined) {
       entry = new Entry(channel, resolved)
       this.#entries.set(channel, entry)
     }
-    if (entry.ready) {
-      add(entry)
-      return
-    }
-    const held = this.#link.hold(channel)
-    if (held === undefined) {
-      entry.ready = true
-      add(entry)
-      return
-    }
     const pending = entry
-    pending.waiting++
-    return held.then(() => {
-      pending.waiting--
-      pending.ready = true
-      add(pending)
-    }, (err: unknown) => {
-      pending.waiting--
+    const held = pending.ready ? undefined : this.#link.hold(channel)
+    if (held !== undefined) return this.#wait(pending, held.then(() => { pending.ready = true }), prepare, add)
+    pending.ready = true
+    let preparing: MaybePromise<void>
+    try {
+      preparing = prepare?.()
+    } catch (err) {
       this.#dropIfUnused(pending)
+      return Promise.reject(err)
+    }
+    if (preparing !== undefined) return this.#wait(pending, preparing, prepare, add)
+    add(pending)
+  }
+
+  /** Adds a subscriber to a channel when `until` has resolved and the preparation is complete. */
+  async #wait (entry: Entry, until: Promise<void>, prepare: Preparation, add: (entry: Entry) => void): Promise<void> {
+    entry.waiting++
+    try {
+      for (let next: MaybePromise<void> = until; next !== undefined; next = prepare?.()) await next
+    } catch (err) {
+      entry.waiting--
+      this.#dropIfUnused(entry)
       throw err
-    })
+    }
+    entry.waiting--
+    add(entry)
   }
 
   #dropIfUnused (entry: Entry): void {
     if (!entry.unused) return
     this.#entries.delete(entry.channel)
-    if (entry.ready) this.#link.release(entry.channel)
+    if (entry.ready) this.#link.release(entry.channel, entry.resolved.route.recover !== null)
   }
 }

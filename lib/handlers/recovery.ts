@@ -23,38 +23,34 @@ export interface Recovery {
 }
 
 /**
- * Reads the messages that a client missed. Must be called in the turn in which the session joins the channel, so that the first
- * live message follows the last missed one.
- * @param since the position that the client sent; absent when it subscribes for the first time
+ * Returns the reason why nothing is read for a client that sent a position, or null.
  * @param isAllowed false when a hook or the policy set `recover` to false
  */
-export function recoveryOf (context: HandlerContext, session: Session, channel: string, resolved: ResolvedChannel, since: string | undefined, isAllowed: boolean): Recovery {
-  const { route } = resolved
-  const recover = route.recover!
-  let page: BrokerHistoryPage
-  try {
-    page = context.exchange.missed(channel, since, route.history!, recover.limit + 1)
-  } catch (err) {
-    context.monitor.warn(err, session.log)
-    return { status: since === undefined ? {} : { recovered: false, reason: 'unknown' }, missed: [] }
-  }
+export function refusalOf (session: Session, isAllowed: boolean): ScHistoryGap | null {
+  if (!isAllowed) return 'refused'
+  const { subscriptions, lastSeen, host: { options: { socketChannelLimit } } } = session
+  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, socketChannelLimit), lastSeen)
+  return subscriptions.recoveries.take(lastSeen) === 0 ? null : 'limit'
+}
+
+/**
+ * Decides what a client gets of the messages that it missed. Must be called in the turn in which the session joins the channel, so
+ * that the first live message follows the last missed one.
+ * @param since the position that the client sent; absent when it subscribes for the first time
+ * @param page what was read; `null` if it could not be read
+ */
+export function recoveryOf (context: HandlerContext, session: Session, channel: string, resolved: ResolvedChannel, since: string | undefined, refusal: ScHistoryGap | null, page: BrokerHistoryPage | null): Recovery {
+  if (page === null) return { status: since === undefined ? {} : { recovered: false, reason: 'unknown' }, missed: [] }
   if (since === undefined) return { status: { pos: positionText(page.top) }, missed: [] }
-  const reason = isAllowed ? page.gap ?? limitOf(session, channel, page.entries, recover, context.hub.isHooked(resolved)) : 'refused'
+  const reason = refusal ?? page.gap ?? limitOf(session, channel, page.entries, resolved.route.recover!, context.hub.isHooked(resolved))
   if (reason !== null) return { status: { pos: positionText(page.top), recovered: false, reason }, missed: [] }
   return { status: { pos: since, recovered: true, count: page.entries.length }, missed: page.entries }
 }
 
-/**
- * Returns `'limit'` when the messages exceed the limits of the channel or the room of the connection, or when the socket recovers
- * too often.
- */
-function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { limit, bytes }: NonNullable<ChannelRoute['recover']>, hooked: boolean): ScHistoryGap | null {
+/** Returns `'limit'` when the messages exceed the limits of the channel or the room of the connection. */
+function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { bytes }: NonNullable<ChannelRoute['recover']>, hooked: boolean): ScHistoryGap | null {
   if (entries.length === 0) return null
-  const { connection, subscriptions, lastSeen, host: { options: { maxBufferedBytes, socketChannelLimit } } } = session
-  // Taken first: to be told that it is too much costs a client as much as to get it.
-  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, socketChannelLimit), lastSeen)
-  if (subscriptions.recoveries.take(lastSeen) !== 0) return 'limit'
-  if (entries.length > limit) return 'limit'
+  const { connection, subscriptions, host: { options: { maxBufferedBytes } } } = session
   // The length is never more than the bytes, and known without reading the text.
   const length = entries.reduce((sum, { data }) => sum + data.length, 0)
   if (length > bytes) return 'limit'

@@ -1,4 +1,5 @@
-import type { BrokerHistoryEntry } from '../../types/broker.js'
+import type { BrokerHistoryEntry, BrokerHistoryPage } from '../../types/broker.js'
+import type { ScHistoryGap } from '../../types/history.js'
 import type { CallId, EventPacket } from '../../types/protocol.js'
 import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
@@ -12,7 +13,7 @@ import { messageOf } from '../untrusted.js'
 import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './error-answers.js'
-import { recoveryOf } from './recovery.js'
+import { recoveryOf, refusalOf } from './recovery.js'
 
 /** Maximum bytes of memory for the `data` of all guarded subscriptions of a socket. */
 const maxSubscriptionData = 32_768
@@ -23,8 +24,10 @@ interface Joining {
   readonly options: SubscriptionOptions
   /** The position of the last message that the client has. */
   readonly since: string | undefined
-  /** Whether the hooks and the policy allow the client to get the messages it missed. */
-  mayRecover: boolean
+  /** The reason why the client does not get the messages that it missed; null if nothing prevents it. */
+  refusal: ScHistoryGap | null
+  /** The messages that the client missed; null if there are none to read, or they cannot be read. */
+  page: BrokerHistoryPage | null
   /** The turn of the session's subscriptions when the hooks were called. */
   turn: number
 }
@@ -51,7 +54,7 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, mayRecover: true, turn: 0 }
+  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, refusal: null, page: null, turn: 0 }
   session.queue.run(channel, () => subscribe(context, session, packet, joining, expired), packet.data)
 }
 
@@ -94,7 +97,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
         return
       }
     }
-    joining.mayRecover = request.recover !== false
+    if (resolved.route.recover !== null && joining.since !== undefined) joining.refusal = refusalOf(session, request.recover !== false)
     return join(context, session, joining)
   }
   return decide(() => authorizeSubscription(context, resolved, request), passed, (thrown) => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) })
@@ -158,17 +161,19 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
 
 /** Asks the hub to join the channel. @param waited the wait for the broker; null at the first attempt */
 function ask (context: HandlerContext, session: Session, joining: Joining, waited: BrokerWait | null): void | Promise<void> {
-  const { cid, options: { channel } } = joining
+  const { cid, options: { channel }, since, refusal } = joining
+  const resolved = context.contracts.channel(channel)
+  const prepare = context.exchange.preparation(channel, resolved, refusal === null ? since : undefined, (page) => { joining.page = page })
   let isAsking = false
   let hasEntered = false
-  const joined = context.hub.join(channel, context.contracts.channel(channel), session, () => {
+  const joined = context.hub.join(channel, resolved, session, () => {
     hasEntered = true
     if (isAsking) session.subscriptions.joining--
     if (waited !== null) context.brokerWaits.done(waited)
     // The socket closed while the broker was asked: the subscription must not start.
     if (session.state !== 'open') context.hub.leave(channel, session)
     else subscribed(context, session, joining)
-  })
+  }, prepare)
   if (joined === undefined) return
   isAsking = true
   session.subscriptions.joining++
@@ -227,8 +232,8 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
 
 /** Acknowledges a subscription to a channel with `recover`. @returns the messages that the client missed */
 function acknowledgeRecovery (context: HandlerContext, session: Session, joining: Joining, resolved: ResolvedChannel): readonly BrokerHistoryEntry[] {
-  const { cid, options: { channel }, since, mayRecover } = joining
-  const { status, missed } = recoveryOf(context, session, channel, resolved, since, mayRecover)
+  const { cid, options: { channel }, since, refusal, page } = joining
+  const { status, missed } = recoveryOf(context, session, channel, resolved, since, refusal, page)
   if (cid !== undefined) session.outbound.ack(cid, status)
   return missed
 }

@@ -121,9 +121,10 @@ export class ServerCore implements ServerPort {
         }
         this.monitor.brokerState(state, cause, broker)
       },
-      gap: (channel) => {
+      gap: (channel, position) => {
         this.events.fire('gap', [channel])
         this.exchange.dropOut(channel)
+        if (channel !== null && position !== undefined) this.hub.announceLoss(channel, position)
         if (gapEvent !== false) this.hub.announceGap(gapEvent, channel)
       },
       control: (message, fromNode) => this.control.handle(message, fromNode),
@@ -160,7 +161,7 @@ export class ServerCore implements ServerPort {
     const { broker } = this.link
     for (const { pattern, history, recover } of this.contracts.declaredChannels()) {
       if (history !== null && broker.history === undefined) throw scError('SC_ERR_HISTORY', [broker.name, 'history', pattern])
-      if (recover !== null && broker.history?.synchronous !== true) throw scError('SC_ERR_HISTORY', [broker.name, 'recover', pattern])
+      if (recover !== null && broker.history?.follow === undefined) throw scError('SC_ERR_HISTORY', [broker.name, 'recover', pattern])
     }
   }
 

@@ -309,7 +309,7 @@ t.test('declarations that cannot be kept', async (t) => {
 
   for (const [broker, contract, text] of [
     [{}, { history }, 'The broker mine does not offer history, which the channel "room" declares'],
-    [{ history: { synchronous: false } }, { history, recover: true }, 'The broker mine does not offer recover, which the channel "room" declares']
+    [{ history: {} }, { history, recover: true }, 'The broker mine does not offer recover, which the channel "room" declares']
   ] as const) {
     const app = Fastify()
     t.teardown(() => app.close())
