@@ -253,7 +253,7 @@ export class Hub implements DeliveryDesk {
     }
     const pending = entry
     const held = pending.ready ? undefined : this.#link.hold(channel)
-    if (held !== undefined) return this.#wait(pending, held.then(() => { pending.ready = true }), prepare, add)
+    if (held !== undefined) return this.#wait(pending, held, prepare, add)
     pending.ready = true
     let preparing: MaybePromise<void>
     try {
@@ -266,11 +266,13 @@ export class Hub implements DeliveryDesk {
     add(pending)
   }
 
-  /** Adds a subscriber to a channel when `until` has resolved and the preparation is complete. */
+  /** Adds a subscriber to a channel when `until`, the broker or a step of the preparation, has resolved and the rest is done. */
   async #wait (entry: Entry, until: Promise<void>, prepare: Preparation, add: (entry: Entry) => void): Promise<void> {
     entry.waiting++
     try {
-      for (let next: MaybePromise<void> = until; next !== undefined; next = prepare?.()) await next
+      await until
+      entry.ready = true
+      for (let next = prepare?.(); next !== undefined; next = prepare?.()) await next
     } catch (err) {
       entry.waiting--
       this.#dropIfUnused(entry)
