@@ -125,6 +125,10 @@ export interface BrokerCounters {
   reconnects: number
   /** Times when publications may have been lost. */
   gaps: number
+  /** Reads of histories from the engine. Present if the broker keeps histories. */
+  historyReads?: number
+  /** Channels for which messages were read that a lost connection to the engine had missed. Present if the broker keeps histories. */
+  historyRepairs?: number
 }
 
 /** A value, or a promise for it. A broker inside the process returns the value synchronously. */

@@ -267,8 +267,14 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   /** Emits `dropOut` on one channel object, or on all for `null`: messages may have been lost. */
   dropOut (name: string | null): void {
-    if (name !== null) this.#channels.get(name)?.announce('dropOut', name)
-    else for (const channel of this.#channels.values()) channel.announce('dropOut', channel.name)
+    if (name !== null) {
+      this.#channels.get(name)?.announce('dropOut', name)
+      return
+    }
+    for (const channel of this.#channels.values()) {
+      // The broker delivers channels with `recover` completely, or reports each one that it cannot.
+      if (this.#host.resolve(channel.name).route.recover === null) channel.announce('dropOut', channel.name)
+    }
   }
 
   /** Leaves all channels, and ends all loops over events and messages. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Broker } from '../../types/broker.js'
+import { hostileChannelNames } from './hostile-names.js'
+import { historyCases } from './history-cases.js'
 import { SuiteNode } from './suite-node.js'
 
 /** Options of `brokerSuite`. */
@@ -13,19 +15,21 @@ export interface BrokerSuiteOptions {
   patience?: number
 }
 
+/** What the cases of a suite share. */
+export interface SuiteTools {
+  /** Runs a case with started nodes (one if the broker is not shared), and always stops them. */
+  withNodes (count: number, run: (nodes: SuiteNode[], prefix: string) => Promise<void>): Promise<void>
+  /** Waits until something is so. */
+  until (what: string, met: () => boolean, within?: number): Promise<void>
+  readonly outage: BrokerSuiteOptions['outage']
+}
+
 /** A test case of the suite, for any test runner: `for (const { name, run } of brokerSuite(…)) test(name, run)`. */
 export interface BrokerCase {
   readonly name: string
   /** Runs the case. Rejects with an `AssertionError` when the broker violates a rule. */
   readonly run: () => Promise<void>
 }
-
-/** Channel names with a special meaning for an engine, a language or a protocol. A broker must treat them like any other name. */
-export const hostileChannelNames: readonly string[] = [
-  'a.b', 'a.*', 'a.>', '*', '>', '$SYS.x', '_INBOX.x', '.', '..', 'a..b', ' ', 'a b', 'a\tb', '__proto__', 'constructor', 'toString',
-  'hasOwnProperty', 'a/b', 'a:b', 'a=b', 'a=2E', '=2E', 'a[b', 'a?b', 'h?llo', 'a\\b', 'a%b', 'a"b', "a'b", '{a}', '{a}b', '{}', 'A', 'a', '0', '-1',
-  'é', 'e\u0301', 'Ω', '名前', '🙂', '\u202Eabc', '\uFEFF', 'null', 'undefined', 'x'.repeat(255), 'é'.repeat(127)
-]
 
 /**
  * Returns the rules of a broker as test cases. Run them for your own broker to verify that the server can rely on it.
@@ -263,9 +267,10 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
     }
   ]
 
-  const outage = options.outage
-  if (outage === undefined) return cases
-  return [...cases, {
+  const { outage } = options
+  const all = [...cases, ...historyCases({ withNodes, until, outage })]
+  if (outage === undefined) return all
+  return [...all, {
     name: 'an outage: told at once, everything refused at once, all subscribed again, then a gap, no duplicate',
     run: () => withNodes(2, async (nodes) => {
       const names = Array.from({ length: 700 }, (_, i) => `c${i}`)

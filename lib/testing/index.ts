@@ -1,3 +1,4 @@
 export type * from '../../types/testing.js'
-export { brokerSuite, hostileChannelNames, type BrokerCase, type BrokerSuiteOptions } from './broker-suite.js'
+export { brokerSuite, type BrokerCase, type BrokerSuiteOptions } from './broker-suite.js'
+export { hostileChannelNames } from './hostile-names.js'
 export { injectSC } from './inject.js'

@@ -1,9 +1,11 @@
-import type { Broker, BrokerSink, BrokerState } from '../../types/broker.js'
+import type { Broker, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, BrokerSink, BrokerState } from '../../types/broker.js'
 
 /** A node of the suite: a started broker, and everything that it passed to its sink. */
 export class SuiteNode {
   readonly publications: Array<[channel: string, data: string]> = []
   readonly controls: Array<[message: string, fromNode: string]> = []
+  /** The publications that came with a position. */
+  readonly positioned: Array<{ readonly channel: string, readonly data: string, readonly position: BrokerPosition }> = []
   /** States and gaps, in order. */
   readonly events: string[] = []
   onPublication: ((channel: string, data: string) => void) | null = null
@@ -14,8 +16,9 @@ export class SuiteNode {
 
   async start (prefix: string): Promise<void> {
     const sink: BrokerSink = {
-      publication: (channel, data) => {
+      publication: (channel, data, _known, position) => {
         this.publications.push([channel, data])
+        if (position !== undefined) this.positioned.push({ channel, data, position })
         this.onPublication?.(channel, data)
       },
       state: (state) => {
@@ -26,6 +29,15 @@ export class SuiteNode {
       control: (message, fromNode) => { this.controls.push([message, fromNode]) }
     }
     await this.broker.start(sink, { id: this.id, prefix })
+  }
+
+  /** Asks the broker until it answers. */
+  async follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
+    for (;;) {
+      const page = this.broker.history!.follow!(channel, since, limit, limits)
+      if (!(page instanceof Promise)) return page
+      await page
+    }
   }
 
   of (channel: string): string[] {

@@ -14,7 +14,7 @@ export interface Declared extends Partial<Omit<ChannelRoute, 'hooks'>> {
 }
 
 export function declared ({ publishOut = [], ...route }: Declared = {}, params: Record<string, string> = {}): ResolvedChannel {
-  return { params, route: { hooks: { publishOut }, validateMessage: null, deliver: null, instance: undefined, ...route } } as unknown as ResolvedChannel
+  return { params, route: { hooks: { publishOut }, validateMessage: null, deliver: null, history: null, recover: null, instance: undefined, ...route } } as unknown as ResolvedChannel
 }
 
 /** A session that keeps what it gets. */

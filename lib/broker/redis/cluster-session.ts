@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis'
-import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
+import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import type { StoredHistory } from '../remote/history/stored.js'
+import { ConnectionHistory } from './history.js'
 import { connect, publishFrames, tellLoss, type FrameCommand } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 
@@ -19,6 +21,7 @@ export interface ClusterSource {
 interface Shard {
   readonly publisher: Redis
   readonly subscriber: Redis
+  readonly history: ConnectionHistory
 }
 
 const spublish: FrameCommand = 'spublish'
@@ -26,7 +29,10 @@ const spublish: FrameCommand = 'spublish'
 /** Finds the masters of the cluster and opens two connections to each, as with a single server. */
 export async function openClusterSession (source: ClusterSource, events: SessionEvents): Promise<EngineSession> {
   const slots = await findSlots(source)
-  const shards: Shard[] = slots.masters.map((address) => ({ publisher: source.make(address), subscriber: source.make(address) }))
+  const shards: Shard[] = slots.masters.map((address) => {
+    const publisher = source.make(address)
+    return { publisher, subscriber: source.make(address), history: new ConnectionHistory(publisher) }
+  })
   const session = new ClusterSession(shards, slots, source, events)
   const connections = shards.flatMap(({ publisher, subscriber }) => {
     subscriber.on('smessage', (topic: string, text: string) => events.message(topic, text))
@@ -93,7 +99,11 @@ class ClusterSession implements EngineSession {
       if (list === undefined) byShard.set(shard, [frame])
       else list.push(frame)
     }
-    for (const [shard, list] of byShard) publishFrames(shard.publisher, spublish, list, this.#events)
+    for (const [shard, list] of byShard) publishFrames(shard.publisher, shard.history, spublish, list, this.#events)
+  }
+
+  readHistory (request: StoredRequest): Promise<StoredHistory> {
+    return this.#shard(slotOf(request.topic)).history.read(request).catch((err: Error) => tellLoss(err, this.#events))
   }
 
   close (): void {

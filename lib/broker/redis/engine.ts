@@ -42,6 +42,7 @@ export class RedisEngine implements Engine {
   readonly name = 'redis'
   /** One Redis process orders a channel: in a cluster, the master of the channel's slot. */
   readonly order = 'channel'
+  readonly keepsHistory = true
   readonly address: string
   readonly #target: RedisTarget
   #Redis: typeof import('ioredis').Redis | null = null

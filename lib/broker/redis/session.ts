@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis'
-import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
+import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import type { StoredHistory } from '../remote/history/stored.js'
+import { ConnectionHistory } from './history.js'
 
 /** Opens two connections, one to publish and one to subscribe: not every Redis lets a subscribed connection publish. */
 export async function openSession (make: () => Redis, events: SessionEvents): Promise<EngineSession> {
@@ -33,14 +35,18 @@ export async function connect (client: Redis, events: SessionEvents): Promise<vo
 export type FrameCommand = 'publish' | 'spublish'
 
 /** Sends frames in order, with one write for several, and settles each with its answer. */
-export function publishFrames (client: Redis, command: FrameCommand, frames: readonly OutboundFrame[], events: SessionEvents): void {
+export function publishFrames (client: Redis, history: ConnectionHistory, command: FrameCommand, frames: readonly OutboundFrame[], events: SessionEvents): void {
   if (frames.length === 1) {
     const frame = frames[0]!
-    client[command](frame.topic, frame.text).then(() => frame.settle(), (err: Error) => settleBy(frame, err, events))
+    const answer: Promise<unknown> = frame.kept === null ? client[command](frame.topic, frame.text) : history.publish(client, command, frame)
+    answer.then(() => frame.settle(), (err: Error) => settleBy(frame, err, events))
     return
   }
   const pipeline = client.pipeline()
-  for (const frame of frames) pipeline[command](frame.topic, frame.text)
+  for (const frame of frames) {
+    if (frame.kept === null) pipeline[command](frame.topic, frame.text)
+    else history.publish(pipeline, command, frame)
+  }
   pipeline.exec().then((answers) => {
     for (let i = 0; i < frames.length; i++) settleBy(frames[i]!, answers?.[i]?.[0], events)
   }, (err: Error) => {
@@ -48,8 +54,8 @@ export function publishFrames (client: Redis, command: FrameCommand, frames: rea
   })
 }
 
-/** Errors of a cluster node that is not, or no longer, responsible. */
-const wrongNode = /^(?:MOVED|ASK|CLUSTERDOWN|TRYAGAIN|READONLY|LOADING|MASTERDOWN) /
+/** Errors of a node that is not, or no longer, responsible, or that lost the scripts: only a new session helps. */
+const wrongNode = /^(?:MOVED|ASK|CLUSTERDOWN|TRYAGAIN|READONLY|LOADING|MASTERDOWN|NOSCRIPT) /
 
 /**
  * Settles a frame with its answer. An error that is not a reply of Redis means that the connection is gone, even if its end was
@@ -62,7 +68,7 @@ function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: 
   else frame.settle(err)
 }
 
-/** Rethrows the error of a failed subscribe. Unless Redis itself refused it, the session is reported lost first. */
+/** Rethrows the error of a failed subscribe or read. Unless Redis itself refused it, the session is reported lost first. */
 export function tellLoss (err: Error, events: SessionEvents): never {
   if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
   else if (wrongNode.test(err.message)) events.lost(err)
@@ -73,11 +79,13 @@ class RedisSession implements EngineSession {
   readonly #publisher: Redis
   readonly #subscriber: Redis
   readonly #events: SessionEvents
+  readonly #history: ConnectionHistory
 
   constructor (publisher: Redis, subscriber: Redis, events: SessionEvents) {
     this.#events = events
     this.#publisher = publisher
     this.#subscriber = subscriber
+    this.#history = new ConnectionHistory(publisher)
   }
 
   subscribe (topics: readonly string[]): Promise<unknown> {
@@ -89,7 +97,11 @@ class RedisSession implements EngineSession {
   }
 
   publish (frames: readonly OutboundFrame[]): void {
-    publishFrames(this.#publisher, 'publish', frames, this.#events)
+    publishFrames(this.#publisher, this.#history, 'publish', frames, this.#events)
+  }
+
+  readHistory (request: StoredRequest): Promise<StoredHistory> {
+    return this.#history.read(request).catch((err: Error) => tellLoss(err, this.#events))
   }
 
   close (): void {

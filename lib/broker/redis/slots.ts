@@ -8,11 +8,41 @@ const table = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc & 0xffff
 })
 
-/** The slot of a topic: the hash of the text in the first pair of braces, or of the whole topic when there is none. */
-export function slotOf (topic: string): number {
+/** The text in the first pair of braces, which alone decides about the slot; `null` when there is none. */
+function hashTag (topic: string): string | null {
   const open = topic.indexOf('{')
   const close = open === -1 ? -1 : topic.indexOf('}', open + 1)
-  const hashed = close > open + 1 ? topic.slice(open + 1, close) : topic
+  return close > open + 1 ? topic.slice(open + 1, close) : null
+}
+
+/** Returns the beginning of keys that belong to a topic only and are in its slot. */
+export function keyTag (topic: string): string {
+  if (hashTag(topic) !== null) return `${topic}:h`
+  // Braces around a topic make it the hash tag, unless it has a closing brace.
+  if (!topic.includes('}')) return `{${topic}}:h`
+  return `{${slotTag(slotOf(topic))}}:${topic}:h`
+}
+
+/** A short text for each slot that is in this slot. Made when the first one is needed. */
+let slotTags: string[] | null = null
+
+function slotTag (slot: number): string {
+  if (slotTags === null) {
+    slotTags = []
+    for (let n = 0, found = 0; found < slotCount; n++) {
+      const text = n.toString(36)
+      const of = slotOf(text)
+      if (slotTags[of] !== undefined) continue
+      slotTags[of] = text
+      found++
+    }
+  }
+  return slotTags[slot]!
+}
+
+/** The slot of a topic: the hash of the text in the first pair of braces, or of the whole topic when there is none. */
+export function slotOf (topic: string): number {
+  const hashed = hashTag(topic) ?? topic
   let crc = 0
   for (const byte of Buffer.from(hashed)) crc = ((crc << 8) ^ table[(crc >> 8) ^ byte]!) & 0xffff
   return crc % slotCount

@@ -1,10 +1,11 @@
-import type { Broker, BrokerCounters, BrokerNode, BrokerOrder, BrokerSink } from '../../../types/broker.js'
+import type { Broker, BrokerCounters, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerOrder, BrokerSink } from '../../../types/broker.js'
 import { scError } from '../../errors.js'
 import { downError } from '../errors.js'
 import { Connection } from './connection.js'
 import type { Engine } from './engine.js'
 import { Envelope } from './envelope.js'
 import { idPattern } from './frames.js'
+import { RemoteHistory } from './history/remote-history.js'
 import { Inbox } from './inbox.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedRemoteOptions } from './options.js'
@@ -20,6 +21,8 @@ export class RemoteBroker implements Broker {
   readonly shared = true
   readonly signs = true
   readonly order: BrokerOrder
+  readonly history?: BrokerHistory
+  readonly #history: RemoteHistory
   readonly #engine: Engine
   readonly #counters: BrokerCounters = { framesOut: 0, framesIn: 0, messagesOut: 0, messagesIn: 0, framesDropped: 0, reconnects: 0, gaps: 0 }
   readonly #connection: Connection
@@ -44,6 +47,7 @@ export class RemoteBroker implements Broker {
       prepare: (session, progress) => topics.subscribeAll(session, [this.#ownTopic, this.#allTopic], progress),
       up: () => {
         liveness.start()
+        history.up()
         this.#sink.state('up')
       },
       again: () => {
@@ -61,8 +65,18 @@ export class RemoteBroker implements Broker {
       close: (topic, kind, messages) => this.#envelope.close(topic, kind, messages, kind === 'm' && topics.has(topic)),
       send: (frames) => connection.session!.publish(frames)
     }, this.#counters)
+    const sinkOf = (): BrokerSink => this.#sink
+    const history: RemoteHistory = this.#history = new RemoteHistory({
+      get session () { return connection.stopped ? null : connection.session },
+      get sink () { return sinkOf() },
+      topicOf,
+      publish: (channel, data, limits) => this.#publish(channel, data, limits),
+      open: (topic, text) => this.#inbox.openKept(topic, text),
+      downError: () => this.#downError()
+    })
+    if (engine.keepsHistory === true) this.history = history
     const liveness: Liveness = this.#liveness = new Liveness(options, {
-      get waitingSince () { return Math.min(outbox.waitingSince, topics.waitingSince) },
+      get waitingSince () { return Math.min(outbox.waitingSince, topics.waitingSince, history.waitingSince) },
       probe: () => { outbox.send(this.#ownTopic, 'p', '').catch(() => {}) },
       lost: (cause) => connection.lost(cause)
     })
@@ -84,6 +98,7 @@ export class RemoteBroker implements Broker {
       allTopic: this.#allTopic,
       envelope: this.#envelope,
       topics: this.#topics,
+      history: this.history === undefined ? null : this.#history,
       sink,
       probeReturned: () => this.#liveness.returned()
     }, this.#counters)
@@ -96,12 +111,17 @@ export class RemoteBroker implements Broker {
   }
 
   unsubscribe (channels: readonly string[]): Promise<void> {
+    this.#history.forget(channels)
     return this.#topics.unsubscribe(channels)
   }
 
   publish (channel: string, data: string): Promise<void> {
+    return this.#publish(channel, data, null)
+  }
+
+  #publish (channel: string, data: string, limits: BrokerHistoryLimits | null): Promise<void> {
     if (this.#connection.session === null || this.#connection.stopped) return Promise.reject(this.#downError())
-    return this.#outbox.publish(channel, data)
+    return this.#outbox.publish(channel, data, limits)
   }
 
   control (message: string, toNode?: string): Promise<void> {
@@ -112,7 +132,8 @@ export class RemoteBroker implements Broker {
   }
 
   stats (): BrokerCounters {
-    return { ...this.#counters }
+    if (this.history === undefined) return { ...this.#counters }
+    return { ...this.#counters, historyReads: this.#history.reads, historyRepairs: this.#history.repairs }
   }
 
   async stop (): Promise<void> {
@@ -125,6 +146,7 @@ export class RemoteBroker implements Broker {
     const error = this.#downError()
     this.#outbox.fail(error)
     this.#topics.fail(error)
+    this.#history.gone(error)
     this.#envelope?.forget()
   }
 

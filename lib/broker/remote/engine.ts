@@ -1,10 +1,34 @@
-import type { BrokerOrder, MaybePromise } from '../../../types/broker.js'
+import type { BrokerHistoryLimits, BrokerOrder, BrokerPosition, MaybePromise } from '../../../types/broker.js'
+import type { StoredHistory } from './history/stored.js'
+
+/** How an engine keeps a frame. */
+export interface KeptFrame {
+  readonly limits: BrokerHistoryLimits
+  /** The number of messages. */
+  readonly count: number
+  /** The check of the positions of its messages. */
+  readonly check: string
+}
 
 /** A frame to send. The session calls `settle` once, when the engine accepted or refused the frame. */
 export interface OutboundFrame {
   readonly topic: string
   readonly text: string
+  /** How the engine keeps the frame and gives it a position; `null` for a frame that is only published. */
+  readonly kept: KeptFrame | null
   settle (err?: Error): void
+}
+
+/** A read of a topic's history. */
+export interface StoredRequest {
+  readonly topic: string
+  /** Read the messages after this position; `null` for the newest ones. */
+  readonly since: BrokerPosition | null
+  /** The number of messages that are needed; 0 for only the position of the last one. */
+  readonly limit: number
+  readonly limits: BrokerHistoryLimits
+  /** Whether no messages are needed when there are more than `limit` after `since`. */
+  readonly whole: boolean
 }
 
 /** Events of a session. They are ignored after the session was closed. */
@@ -24,6 +48,8 @@ export interface EngineSession {
   unsubscribe (topics: readonly string[]): Promise<unknown>
   /** Sends frames in order and settles each. Never throws. */
   publish (frames: readonly OutboundFrame[]): void
+  /** Reads what the engine keeps of a topic. Present if the engine keeps histories. */
+  readHistory? (request: StoredRequest): Promise<StoredHistory>
   /** Frees the connections, without waiting for an engine that does not answer. */
   close (): MaybePromise<void>
 }
@@ -32,6 +58,8 @@ export interface EngineSession {
 export interface Engine {
   readonly name: string
   readonly order: BrokerOrder
+  /** Whether its sessions keep frames and read histories. @default false */
+  readonly keepsHistory?: boolean
   /** The address of the engine for error messages, without credentials. */
   readonly address: string
   /** Loads the engine's client package. A failure is final. */

@@ -1,6 +1,8 @@
 import type { BrokerCounters, BrokerSink } from '../../../types/broker.js'
 import type { Envelope } from './envelope.js'
 import type { ReadFrame } from './frames.js'
+import { isPositioned, readPositioned, type Positioned } from './history/positioned.js'
+import type { RemoteHistory } from './history/remote-history.js'
 import type { Topics } from './topics.js'
 
 /** The parts of the broker that the inbox uses to read frames and to deliver messages. */
@@ -11,6 +13,8 @@ export interface InboxPort {
   readonly allTopic: string
   readonly envelope: Pick<Envelope, 'open' | 'isTrusted'>
   readonly topics: Pick<Topics, 'channelOf'>
+  /** Receives frames with a position; `null` if the engine keeps no histories. */
+  readonly history: Pick<RemoteHistory, 'receive'> | null
   readonly sink: Pick<BrokerSink, 'publication' | 'control' | 'dropped'>
   /** A probe of this node came back. */
   probeReturned (): void
@@ -27,8 +31,12 @@ export class Inbox {
   }
 
   receive (topic: string, text: string): void {
-    const { envelope, topics, sink, ownTopic, allTopic } = this.#port
+    const { envelope, topics, sink, history, ownTopic, allTopic } = this.#port
     this.#counters.framesIn++
+    if (history !== null && isPositioned(text)) {
+      this.#receivePositioned(history, topic, text)
+      return
+    }
     const frame = envelope.open(topic, text)
     if (typeof frame === 'string') {
       this.#drop(frame)
@@ -48,6 +56,31 @@ export class Inbox {
       this.#control(topic, frame)
     }
     // Otherwise the channel was just unsubscribed.
+  }
+
+  /** Returns the messages of a frame that the engine kept, and whether they need no further check; `null` if it cannot be used. */
+  openKept (topic: string, text: string): { readonly messages: readonly string[], readonly trusted: boolean } | null {
+    const { envelope } = this.#port
+    const frame = envelope.open(topic, text)
+    if (typeof frame === 'string' || frame.kind !== 'm') {
+      this.#drop(typeof frame === 'string' ? frame : 'frames of a kind that does not belong to a channel')
+      return null
+    }
+    return { messages: frame.messages, trusted: envelope.isTrusted(topic, text, frame) }
+  }
+
+  #receivePositioned (history: Pick<RemoteHistory, 'receive'>, topic: string, text: string): void {
+    const positioned: Positioned | null = readPositioned(text)
+    const channel = this.#port.topics.channelOf(topic)
+    if (positioned === null || channel === undefined) {
+      // Otherwise the channel was just unsubscribed.
+      if (positioned === null) this.#drop('frames that cannot be read')
+      return
+    }
+    const opened = this.openKept(topic, positioned.frame)
+    if (opened === null) return
+    this.#counters.messagesIn += opened.messages.length
+    history.receive(channel, positioned, opened.messages, opened.trusted)
   }
 
   #control (topic: string, { kind, nodeId, messages }: ReadFrame): void {

@@ -1,11 +1,12 @@
-import type { BrokerCounters } from '../../../types/broker.js'
+import type { BrokerCounters, BrokerHistoryLimits } from '../../../types/broker.js'
 import { brokerError } from '../errors.js'
-import type { OutboundFrame } from './engine.js'
+import type { KeptFrame, OutboundFrame } from './engine.js'
 import { maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
 
 /** A frame that is being filled. All publishes into it get the same promise. */
 class OpenFrame implements OutboundFrame {
   text = ''
+  kept: KeptFrame | null = null
   size = 0
   sentAt = 0
   /** The frame stays open after its tick, because the channel's previous frame is still in flight. */
@@ -14,8 +15,11 @@ class OpenFrame implements OutboundFrame {
   readonly accepted: Promise<void>
   settle!: (err?: Error) => void
 
-  /** @param channel the channel of publications; `null` for other messages, which are sent alone */
-  constructor (readonly topic: string, readonly kind: FrameKind, readonly channel: string | null, settled: (frame: OpenFrame) => void) {
+  /**
+   * @param channel the channel of publications; `null` for other messages, which are sent alone
+   * @param limits of the history that keeps the frame; `null` if it is not kept
+   */
+  constructor (readonly topic: string, readonly kind: FrameKind, readonly channel: string | null, readonly limits: BrokerHistoryLimits | null, settled: (frame: OpenFrame) => void) {
     this.accepted = new Promise<void>((resolve, reject) => {
       this.settle = (err) => {
         settled(this)
@@ -86,23 +90,26 @@ export class Outbox {
     return oldest === undefined ? Infinity : oldest.sentAt
   }
 
-  /** Publishes to a channel, in one frame with other publications of the channel. Resolves when the engine accepts it. */
-  publish (channel: string, data: string): Promise<void> {
+  /**
+   * Publishes to a channel, in one frame with other publications of the channel. Resolves when the engine accepts it.
+   * @param limits of the history that keeps the message; `null` if it is not kept
+   */
+  publish (channel: string, data: string, limits: BrokerHistoryLimits | null = null): Promise<void> {
     const frame = this.#open.get(channel)
-    if (frame !== undefined && frame.fits(data.length)) {
+    if (frame !== undefined && frame.limits === limits && frame.fits(data.length)) {
       frame.add(data)
       if (frame.waits && frame.isFull) this.#enqueue(frame)
       return frame.accepted
     }
     if (frame?.waits === true) this.#enqueue(frame)
-    const opened = this.#begin(this.#port.topicOf(channel), 'm', channel, data)
+    const opened = this.#begin(this.#port.topicOf(channel), 'm', channel, data, limits)
     this.#open.set(channel, opened)
     return opened.accepted
   }
 
   /** Sends a message in a frame of its own. Resolves when the engine accepts it. */
   send (topic: string, kind: FrameKind, message: string): Promise<void> {
-    return this.#begin(topic, kind, null, message).accepted
+    return this.#begin(topic, kind, null, message, null).accepted
   }
 
   /** Sends all open frames and waits for the engine's answers, at most `patience` milliseconds. */
@@ -132,8 +139,8 @@ export class Outbox {
     for (const frame of frames) frame.settle(error)
   }
 
-  #begin (topic: string, kind: FrameKind, channel: string | null, message: string): OpenFrame {
-    const frame = new OpenFrame(topic, kind, channel, this.#settled)
+  #begin (topic: string, kind: FrameKind, channel: string | null, message: string, limits: BrokerHistoryLimits | null): OpenFrame {
+    const frame = new OpenFrame(topic, kind, channel, limits, this.#settled)
     frame.add(message)
     this.#enqueue(frame)
     return frame
@@ -163,6 +170,7 @@ export class Outbox {
         continue
       }
       frame.text = this.#port.close(frame.topic, frame.kind, frame.messages)
+      if (frame.limits !== null) frame.kept = { limits: frame.limits, count: frame.messages.length, check: newCheck() }
       frame.sentAt = now
       this.#inFlight.add(frame)
       if (frame.channel !== null) {
@@ -176,4 +184,9 @@ export class Outbox {
     this.#counters.framesOut += frames.length
     this.#port.send(frames)
   }
+}
+
+/** Returns a check, which distinguishes frames that got the same offsets from an engine that lost messages. */
+function newCheck (): string {
+  return Math.floor(Math.random() * 36 ** 5).toString(36).padStart(5, '0')
 }

@@ -21,6 +21,7 @@ function start () {
       control: (message, fromNode) => { seen.push(`${message} of ${fromNode}`) },
       dropped: (reason) => { dropped.push(reason) }
     },
+    history: null,
     probeReturned: () => { seen.push('probe') }
   }, counters)
   return { inbox, envelope, seen, dropped, counters }
@@ -59,6 +60,7 @@ t.test('who is heard of is kept, and nothing else of the frame', (t) => {
     envelope: new Envelope({ id: 'n1', prefix: 'sc' }),
     topics: { channelOf: () => undefined },
     sink: { publication () {}, control: (_message, fromNode) => { kept.push(fromNode) } },
+    history: null,
     probeReturned () {}
   }, { framesIn: 0, messagesIn: 0, framesDropped: 0 })
   setFlagsFromString('--expose-gc')

@@ -1,0 +1,80 @@
+/**
+ * The scripts that keep histories. A channel has two keys in the slot of its topic:
+ *
+ * - `meta`, a hash: `e` the epoch, `o` the offset of the last message, `k` the check of the last frame
+ * - `frames`, a stream with one entry for each frame. The id is `<offset of the last message>-<time in milliseconds>`; the fields
+ *   are `n` the number of messages, `k` the check and `b` the frame
+ *
+ * When the hash is missing, a new epoch begins and the stream is deleted: the positions of the old epoch are unknown then.
+ */
+
+/** Redis before version 7 allows writes after TIME only when it replicates the effects of a script instead of the script. */
+const begin = `
+if redis.replicate_commands then redis.replicate_commands() end
+local t = redis.call('TIME')
+local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+local epoch = redis.call('HGET', KEYS[1], 'e')
+if not epoch then
+  epoch = ARGV[1]
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[1], 'e', epoch, 'o', 0, 'k', '')
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`
+
+/**
+ * Keeps a frame and publishes it with its position. Messages older than the size of the history are dropped, except the last one
+ * of them: its check proves the position of a client that has all messages up to it.
+ *
+ * Keys: meta, frames, topic. Arguments: new epoch, ttl of meta, number of messages, check, size, ttl, command, frame.
+ */
+export const publishScript = `${begin}
+local last = redis.call('HINCRBY', KEYS[1], 'o', ARGV[3])
+redis.call('HSET', KEYS[1], 'k', ARGV[4])
+local oldest = string.format('%.0f', math.max(0, last - ARGV[5]))
+local id = string.format('%.0f', last) .. '-' .. now
+redis.call('XADD', KEYS[2], 'MINID', oldest, id, 'n', ARGV[3], 'k', ARGV[4], 'b', ARGV[8])
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
+local first = string.format('%.0f', last - ARGV[3] + 1)
+redis.call(ARGV[7], KEYS[3], 'sc2 ' .. epoch .. ' ' .. first .. ' ' .. ARGV[4] .. ' ' .. now .. ' ' .. ARGV[8])
+return 1
+`
+
+/**
+ * Reads frames: those after an offset, with the frame of the offset itself, or the newest ones. It stops when it has enough
+ * messages or too many bytes.
+ *
+ * Keys: meta, frames. Arguments: new epoch, ttl of meta, epoch and offset of the position ('' for the newest frames), number of
+ * messages, maximum number of bytes, '1' to read nothing if there are more messages.
+ * Returns: time, epoch, offset and check of the last message, then for each frame its id, number of messages, check and text.
+ */
+export const readScript = `${begin}
+local meta = redis.call('HMGET', KEYS[1], 'o', 'k')
+local result = { now, epoch, meta[1], meta[2] }
+local top = tonumber(meta[1])
+local wanted = tonumber(ARGV[5])
+local forward = ARGV[3] ~= ''
+if forward then
+  local count = top - ARGV[4]
+  if ARGV[3] ~= epoch or count < 1 or (ARGV[7] == '1' and count > wanted) then return result end
+end
+local from = forward and ARGV[4] or '+'
+local count, bytes = 0, 0
+while wanted > 0 do
+  local frames = forward and redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 16) or redis.call('XREVRANGE', KEYS[2], from, '-', 'COUNT', 16)
+  for _, frame in ipairs(frames) do
+    local f = frame[2]
+    local last = tonumber(string.match(frame[1], '^%d+'))
+    result[#result + 1] = frame[1]
+    result[#result + 1] = f[2]
+    result[#result + 1] = f[4]
+    result[#result + 1] = f[6]
+    bytes = bytes + #f[6]
+    if forward then count = last - ARGV[4] else count = count + f[2] end
+    if count >= wanted or bytes > tonumber(ARGV[6]) then return result end
+    from = '(' .. frame[1]
+  end
+  if #frames < 16 then return result end
+end
+return result
+`

@@ -1,0 +1,79 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { ChainableCommander, Redis } from 'ioredis'
+import type { OutboundFrame, StoredRequest } from '../remote/engine.js'
+import type { StoredFrame, StoredHistory } from '../remote/history/stored.js'
+import { publishScript, readScript } from './history-scripts.js'
+import type { FrameCommand } from './session.js'
+import { keyTag } from './slots.js'
+
+/**
+ * The position of a channel is kept for ten times the ttl of its messages, and at least for a day. Until then, a client that comes
+ * back can still learn that it missed nothing.
+ */
+const idleTtls = 10
+const minIdle = 86_400_000
+
+/** Maximum bytes of frames in one answer. */
+const maxReadBytes = 8 * 1024 * 1024
+
+/** A script. It is sent once on each connection, because a restarted server has none; after that, only its hash is. */
+class Script {
+  readonly #text: string
+  readonly #sha: string
+  #isLoaded = false
+
+  constructor (text: string) {
+    this.#text = text
+    this.#sha = createHash('sha1').update(text).digest('hex')
+  }
+
+  run<Answer> (target: { evalsha: (...args: Arguments) => Answer, eval: (...args: Arguments) => Answer }, keys: readonly string[], args: ReadonlyArray<string | number>): Answer {
+    if (this.#isLoaded) return target.evalsha(this.#sha, keys.length, ...keys, ...args)
+    this.#isLoaded = true
+    return target.eval(this.#text, keys.length, ...keys, ...args)
+  }
+}
+
+type Arguments = [script: string, keys: number, ...args: Array<string | number>]
+
+/** The histories on one connection, which must carry the frames of a channel in order. */
+export class ConnectionHistory {
+  readonly #client: Redis
+  readonly #publish = new Script(publishScript)
+  readonly #read = new Script(readScript)
+
+  constructor (client: Redis) {
+    this.#client = client
+  }
+
+  /** Keeps and publishes a frame. */
+  publish<Target extends Redis | ChainableCommander> (target: Target, command: FrameCommand, { topic, text, kept }: OutboundFrame): ReturnType<Target['eval']> {
+    const { limits: { size, ttl }, count, check } = kept!
+    return this.#publish.run(target as never, [...keysOf(topic), topic], [newEpoch(), metaTtl(ttl), count, check, size, ttl, command, text])
+  }
+
+  async read ({ topic, since, limit, limits: { ttl }, whole }: StoredRequest): Promise<StoredHistory> {
+    const args = [newEpoch(), metaTtl(ttl), since?.epoch ?? '', since?.offset ?? 0, limit, maxReadBytes, whole ? 1 : 0]
+    const reply = await this.#read.run(this.#client, keysOf(topic), args) as string[]
+    const [now, epoch, offset, check] = reply as [string, string, string, string]
+    const frames: StoredFrame[] = []
+    for (let i = 4; i < reply.length; i += 4) {
+      const [last, time] = reply[i]!.split('-')
+      frames.push({ last: Number(last), time: Number(time), count: Number(reply[i + 1]), check: reply[i + 2]!, text: reply[i + 3]! })
+    }
+    return { now: Number(now), top: { epoch, offset: Number(offset), check }, frames: since === null ? frames.reverse() : frames }
+  }
+}
+
+function keysOf (topic: string): [meta: string, frames: string] {
+  const key = keyTag(topic)
+  return [`${key}:meta`, `${key}:frames`]
+}
+
+function metaTtl (ttl: number): number {
+  return Math.max(minIdle, ttl * idleTtls)
+}
+
+function newEpoch (): string {
+  return randomBytes(6).toString('base64url')
+}

@@ -1,0 +1,131 @@
+import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
+import type { StoredPage } from './stored.js'
+import { Tail } from './tail.js'
+
+/** Maximum frames and characters that wait until a channel has caught up. */
+const maxKeptFrames = 1_000
+const maxKeptLength = 4 * 1024 * 1024
+
+/** A frame with its position, as it arrived from the engine. */
+export interface Arrival {
+  readonly epoch: string
+  /** The offset of the first message. */
+  readonly first: number
+  readonly check: string
+  readonly time: number
+  /** The messages; `null` instead of one that cannot be used. */
+  readonly messages: ReadonlyArray<string | null>
+}
+
+/** What a read could not return: messages after this offset, and why. */
+interface Unanswered {
+  readonly offset: number
+  readonly gap: Exclude<BrokerHistoryPage['gap'], null>
+}
+
+/** A subscribed channel whose messages this node delivers completely. */
+export class Followed {
+  readonly channel: string
+  limits: BrokerHistoryLimits
+  /** The last messages; `null` until the engine told the position of the last one. */
+  tail: Tail | null = null
+  /** Whether messages may be missing that have to be read before the next ones are delivered. */
+  isBehind = false
+  /** The read that is running. Rejects when it fails. */
+  reading: Promise<void> | null = null
+  /** Valid in the turn after a read. */
+  #unanswered: Unanswered | null = null
+  /** The lowest position that somebody waits for. */
+  #wanted: BrokerPosition | null = null
+  /** Frames that arrived meanwhile; `null` when there were too many. */
+  #kept: Arrival[] | null = []
+  #keptLength = 0
+
+  constructor (channel: string, limits: BrokerHistoryLimits) {
+    this.channel = channel
+    this.limits = limits
+  }
+
+  /** Notes a position that somebody waits for. */
+  want (since: BrokerPosition | null): void {
+    const wanted = this.#wanted
+    if (since !== null && (wanted === null || since.epoch !== wanted.epoch || since.offset < wanted.offset)) this.#wanted = since
+  }
+
+  takeWanted (): BrokerPosition | null {
+    const wanted = this.#wanted
+    this.#wanted = null
+    return wanted
+  }
+
+  /** Notes that the engine was asked in this turn for messages after an offset. @param gap why it did not return them, if so */
+  asked (unanswered: Unanswered): void {
+    this.#unanswered = unanswered
+    setImmediate(() => { this.#unanswered = null })
+  }
+
+  /** Why messages after a position that are not here cannot be returned; `null` when the engine has to be asked. */
+  gapAfter ({ offset }: BrokerPosition): Unanswered['gap'] | null {
+    const unanswered = this.#unanswered
+    if (unanswered === null) return null
+    if (offset > this.tail!.top.offset) return 'unknown'
+    return offset >= unanswered.offset ? unanswered.gap : null
+  }
+
+  /** Starts with the messages that were read. */
+  begin ({ top, entries, floor, isCut }: StoredPage): void {
+    this.tail = new Tail(isCut ? top : floor)
+    if (!isCut) this.tail.append(entries, top, this.limits)
+  }
+
+  restart (top: BrokerPosition): void {
+    this.tail = new Tail(top)
+  }
+
+  /** Adds a frame that was or will be delivered. Frames from before the last read are known. */
+  addDelivered (arrival: Arrival): void {
+    const { epoch, first, check, time, messages } = arrival
+    const last = first + messages.length - 1
+    let tail = this.tail!
+    if (epoch === tail.top.epoch && last <= tail.top.offset) return
+    if (epoch !== tail.top.epoch || first !== tail.top.offset + 1) this.restart({ epoch, offset: first - 1, check: '' })
+    tail = this.tail!
+    const entries: BrokerHistoryEntry[] = []
+    for (const [i, data] of messages.entries()) {
+      if (data !== null) entries.push({ position: { epoch, offset: first + i, check }, time, data })
+    }
+    tail.append(entries, { epoch, offset: last, check }, this.limits)
+  }
+
+  /** Whether a frame from before the top is one of those that were delivered, as far as is known. */
+  knows ({ first, check, messages }: Arrival): boolean {
+    const tail = this.tail!
+    const last = first + messages.length - 1
+    if (last > tail.top.offset) return false
+    const known = last === tail.top.offset ? tail.top : tail.entryAt(last)?.position
+    return known === undefined || known.check === check
+  }
+
+  /** Keeps a frame until the channel has caught up. */
+  keep (arrival: Arrival): void {
+    if (this.#kept === null) return
+    this.#keptLength += arrival.messages.reduce((sum, message) => sum + (message?.length ?? 0), 0)
+    this.#kept.push(arrival)
+    if (this.#kept.length > maxKeptFrames || this.#keptLength > maxKeptLength) this.#kept = null
+  }
+
+  /** Takes the frames that were kept; `null` when there were too many, so that they have to be read. */
+  takeKept (): Arrival[] | null {
+    const kept = this.#kept
+    this.#kept = []
+    this.#keptLength = 0
+    return kept
+  }
+
+  /** Call when the session is gone. */
+  fallBehind (): void {
+    this.reading = null
+    this.isBehind = this.tail !== null
+    this.takeKept()
+  }
+}

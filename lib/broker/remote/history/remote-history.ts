@@ -1,0 +1,280 @@
+import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, BrokerSink } from '../../../../types/broker.js'
+import { isPublication } from '../../publication.js'
+import type { EngineSession } from '../engine.js'
+import { Followed, type Arrival } from './followed.js'
+import { Reads } from './reads.js'
+import type { Positioned } from './positioned.js'
+import { pageOf, type OpenStored, type StoredPage } from './stored.js'
+
+/** Maximum bytes of the messages of all followed channels. Over it, those are dropped that nobody asked for for the longest time. */
+const maxBytes = 64 * 1024 * 1024
+
+/** The parts of the broker that its history uses. */
+export interface RemoteHistoryPort {
+  /** The session in use; `null` while the engine is down. */
+  readonly session: EngineSession | null
+  readonly sink: Pick<BrokerSink, 'publication' | 'gap'>
+  topicOf (channel: string): string
+  publish (channel: string, data: string, limits: BrokerHistoryLimits): Promise<void>
+  /** Returns the messages of a frame that the engine kept, and whether they need no further check; `null` if it cannot be read. */
+  open (topic: string, text: string): { readonly messages: readonly string[], readonly trusted: boolean } | null
+  /** The error of every operation while the engine is down. */
+  downError (): Error
+}
+
+/**
+ * The histories of a broker over an engine. The engine keeps them; this class keeps the last messages of each followed channel, so
+ * that most clients that come back need no read. A node reads once for all clients of a channel that wait at the same time.
+ */
+export class RemoteHistory implements BrokerHistory {
+  readonly #port: RemoteHistoryPort
+  readonly #reads = new Reads()
+  /** The followed channels. Those that were asked for least recently come first. */
+  readonly #followed = new Map<string, Followed>()
+  #bytes = 0
+  /** Channels that were lost between two sessions and repaired. */
+  repairs = 0
+
+  constructor (port: RemoteHistoryPort) {
+    this.#port = port
+  }
+
+  /** Number of reads from the engine. */
+  get reads (): number { return this.#reads.count }
+
+  /** Time of the oldest read without an answer, by `performance.now()`; `Infinity` when there is none. */
+  get waitingSince (): number { return this.#reads.waitingSince }
+
+  publish (channel: string, data: string, limits: BrokerHistoryLimits): Promise<void> {
+    return this.#port.publish(channel, data, limits)
+  }
+
+  async read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
+    const page = await this.#read(channel, since, limit, limits, false)
+    if (page.gap === null) return { ...page, entries: since === null ? page.entries.slice(-limit) : page.entries.slice(0, limit) }
+    // What was published after the position is not known: return the newest messages.
+    const newest = await this.#read(channel, null, limit, limits, false)
+    return { ...newest, entries: newest.entries.slice(-limit), gap: page.gap }
+  }
+
+  follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
+    if (this.#port.session === null) return Promise.reject(this.#port.downError())
+    const followed = this.#touch(channel, limits)
+    const { tail } = followed
+    if (tail !== null && !followed.isBehind) {
+      const page = tail.page(since, limit, limits)
+      if (page !== null) return page
+      const gap = followed.gapAfter(since!)
+      if (gap !== null) return { top: tail.top, entries: [], gap }
+    }
+    followed.want(since)
+    return followed.reading ?? this.#startRead(followed, limit)
+  }
+
+  /** Delivers a frame of a subscribed channel, in order. @param trusted whether the messages need no further check */
+  receive (channel: string, { epoch, first, check, time }: Positioned, messages: readonly string[], trusted: boolean): void {
+    const { sink } = this.#port
+    const followed = this.#followed.get(channel)
+    if (followed === undefined) {
+      for (const [i, message] of messages.entries()) sink.publication(channel, message, trusted, { epoch, offset: first + i, check })
+      return
+    }
+    const usable = (message: string): string | null => {
+      if (isPublication(message)) return message
+      // The sink drops it, counts it and warns.
+      sink.publication(channel, message, false)
+      return null
+    }
+    this.#receive(followed, { epoch, first, check, time, messages: trusted ? messages : messages.map(usable) })
+  }
+
+  #receive (followed: Followed, arrival: Arrival): void {
+    if (followed.tail === null) {
+      this.#deliver(followed.channel, arrival)
+      if (followed.reading !== null) followed.keep(arrival)
+    } else if (followed.isBehind) followed.keep(arrival)
+    else this.#accept(followed, arrival)
+  }
+
+  /** Call when channels were unsubscribed. */
+  forget (channels: readonly string[]): void {
+    for (const channel of channels) {
+      const followed = this.#followed.get(channel)
+      if (followed === undefined) continue
+      this.#bytes -= followed.tail?.bytes ?? 0
+      this.#followed.delete(channel)
+    }
+  }
+
+  /** Call when the session is gone: reads fail, and all channels are behind. */
+  gone (error: Error): void {
+    for (const followed of this.#followed.values()) followed.fallBehind()
+    this.#reads.fail(error)
+  }
+
+  /** Call when a session is open, before publications and subscriptions go on: reads what the channels missed. */
+  up (): void {
+    for (const followed of this.#followed.values()) if (followed.isBehind) this.#repair(followed)
+  }
+
+  #touch (channel: string, limits: BrokerHistoryLimits): Followed {
+    const followed = this.#followed.get(channel) ?? new Followed(channel, limits)
+    followed.limits = limits
+    this.#followed.delete(channel)
+    this.#followed.set(channel, followed)
+    return followed
+  }
+
+  /** @param whole whether nothing is needed when there are more messages than `limit` */
+  #read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits, whole: boolean): Promise<StoredPage> {
+    const { session, topicOf } = this.#port
+    if (session === null) return Promise.reject(this.#port.downError())
+    const topic = topicOf(channel)
+    const open: OpenStored = (text) => {
+      const opened = this.#port.open(topic, text)
+      return opened === null ? null : opened.messages.map((message) => opened.trusted || isPublication(message) ? message : null)
+    }
+    return this.#reads.run(() => session.readHistory!({ topic, since, limit, limits, whole })).then((stored) => pageOf(stored, since, limits, open))
+  }
+
+  /** Reads for everybody who waits for the channel at this moment. */
+  #startRead (followed: Followed, limit: number): Promise<void> {
+    const since = followed.takeWanted()
+    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, page) })
+  }
+
+  #repair (followed: Followed): void {
+    const { tail } = followed
+    if (tail === null || followed.reading !== null) return
+    const since = tail.top
+    this.#run(followed, since, followed.limits.size, (page) => { this.#catchUp(followed, since, page) }).catch(() => {})
+  }
+
+  #run (followed: Followed, since: BrokerPosition | null, limit: number, apply: (page: StoredPage) => void): Promise<void> {
+    const { channel, limits } = followed
+    const isCurrent = (): boolean => this.#followed.get(channel) === followed && followed.reading === reading
+    const reading: Promise<void> = this.#read(channel, since, since === null ? 0 : limit, limits, true).then((page) => {
+      if (!isCurrent()) return
+      followed.reading = null
+      this.#measured(followed, () => { apply(page) })
+    }, (err: unknown) => {
+      if (isCurrent()) {
+        followed.reading = null
+        if (this.#port.session !== null) this.#giveUp(followed)
+      }
+      throw err
+    })
+    followed.reading = reading
+    return reading
+  }
+
+  /** Adds what was read because somebody asked for it. */
+  #complete (followed: Followed, since: BrokerPosition | null, page: StoredPage): void {
+    if (followed.tail === null) {
+      const delivered = followed.takeKept()
+      // Too many arrived meanwhile: who waits asks again.
+      if (delivered === null) return
+      followed.begin(page)
+      for (const arrival of delivered) followed.addDelivered(arrival)
+    } else if (!followed.isBehind) {
+      const { tail } = followed
+      if (page.top.epoch === tail.top.epoch && !page.isCut) {
+        const news = page.entries.filter(({ position }) => position.offset > tail.top.offset)
+        if (page.top.offset > tail.top.offset && page.floor.offset <= tail.top.offset) {
+          tail.append(news, page.top, followed.limits)
+          this.#deliverEntries(followed.channel, news)
+        }
+        if (page.floor.offset < tail.floor.offset && page.top.offset >= tail.floor.offset) {
+          tail.extend(page.entries.filter(({ position }) => position.offset <= tail.floor.offset), page.floor)
+        }
+      }
+    }
+    const { tail } = followed
+    if (since !== null && tail !== null) {
+      if (page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true
+      followed.asked({ offset: since.offset, gap: page.isCut ? 'limit' : page.gap ?? 'trimmed' })
+    }
+    if (followed.isBehind) this.#repair(followed)
+  }
+
+  /** Delivers what a channel missed while there was no session, or tells that this is not possible. */
+  #catchUp (followed: Followed, since: BrokerPosition, page: StoredPage): void {
+    const { channel, limits } = followed
+    const tail = followed.tail!
+    this.repairs++
+    if (page.gap === null) {
+      const last = page.entries.at(-1)?.position ?? page.top
+      tail.append(page.entries, last, limits)
+      this.#deliverEntries(channel, page.entries)
+      // The engine returned only the first part.
+      if (last.offset < page.top.offset && last.offset > since.offset) return this.#repair(followed)
+      tail.top = page.top
+    } else {
+      followed.begin(page)
+      this.#port.sink.gap(channel, page.top)
+    }
+    const kept = followed.takeKept()
+    if (kept === null) return this.#repair(followed)
+    followed.isBehind = false
+    for (const arrival of kept) this.#receive(followed, arrival)
+  }
+
+  /** The engine answers, but not to this read: the channel goes on without its history. */
+  #giveUp (followed: Followed): void {
+    const { channel, tail } = followed
+    const kept = followed.takeKept() ?? []
+    followed.isBehind = false
+    if (tail === null) return
+    this.#measured(followed, () => { followed.tail = null })
+    this.#port.sink.gap(channel, tail.top)
+    for (const arrival of kept) this.#deliver(channel, arrival)
+  }
+
+  #accept (followed: Followed, arrival: Arrival): void {
+    const tail = followed.tail!
+    const { epoch, first } = arrival
+    const next = tail.top.offset + 1
+    const isOther = epoch !== tail.top.epoch || (first < next && !followed.knows(arrival))
+    if (!isOther && first < next) return
+    if (!isOther && first > next) {
+      // Frames are missing: read them before this one is delivered.
+      followed.isBehind = true
+      followed.keep(arrival)
+      this.#repair(followed)
+      return
+    }
+    this.#measured(followed, () => {
+      if (isOther) {
+        const before = { epoch, offset: first - 1, check: '' }
+        // Messages with lower offsets of the same epoch look like old ones.
+        if (epoch === tail.top.epoch) this.#port.sink.gap(followed.channel, before)
+        followed.restart(before)
+      }
+      followed.addDelivered(arrival)
+    })
+    this.#deliver(followed.channel, arrival)
+  }
+
+  #deliver (channel: string, { epoch, first, check, messages }: Arrival): void {
+    for (const [i, message] of messages.entries()) if (message !== null) this.#port.sink.publication(channel, message, true, { epoch, offset: first + i, check })
+  }
+
+  #deliverEntries (channel: string, entries: readonly BrokerHistoryEntry[]): void {
+    for (const { data, position } of entries) this.#port.sink.publication(channel, data, true, position)
+  }
+
+  /** Changes a channel's messages, and drops those of others when all together take too much memory. */
+  #measured (followed: Followed, change: () => void): void {
+    const before = followed.tail?.bytes ?? 0
+    change()
+    this.#bytes += (followed.tail?.bytes ?? 0) - before
+    if (this.#bytes <= maxBytes) return
+    for (const other of this.#followed.values()) {
+      const { tail } = other
+      if (tail === null || other === followed) continue
+      this.#bytes -= tail.bytes
+      tail.clear()
+      if (this.#bytes <= maxBytes / 2) break
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
+
+/** What an engine keeps of a channel, or a part of it. */
+export interface StoredHistory {
+  readonly top: BrokerPosition
+  /** The time of the engine in milliseconds. */
+  readonly now: number
+  /** The frames, the oldest first. The first one may also have messages before those that were asked for. */
+  readonly frames: readonly StoredFrame[]
+}
+
+/** A frame that an engine keeps. */
+export interface StoredFrame {
+  /** The offset of the last message. */
+  readonly last: number
+  /** The number of messages. */
+  readonly count: number
+  readonly check: string
+  readonly time: number
+  /** The frame, signed or not. */
+  readonly text: string
+}
+
+/** A page of an engine's history. */
+export interface StoredPage extends BrokerHistoryPage {
+  /** The position before the first entry. */
+  readonly floor: BrokerPosition
+  /** Whether the engine returned only the first part, because the rest was too large. */
+  readonly isCut: boolean
+}
+
+/** Returns the messages of a frame: `null` instead of each one that cannot be used, and `null` when the frame cannot be read. */
+export type OpenStored = (text: string) => ReadonlyArray<string | null> | null
+
+/**
+ * Checks what an engine returned, and leaves out what the limits of the history exclude.
+ * @param since the position after which it was asked for messages; `null` for the newest ones
+ */
+export function pageOf ({ top, now, frames }: StoredHistory, since: BrokerPosition | null, { size, ttl }: BrokerHistoryLimits, open: OpenStored): StoredPage {
+  const { epoch } = top
+  const excluded = Math.max(since?.offset ?? 0, top.offset - size)
+  let floor: BrokerPosition | null = null
+  let entries: BrokerHistoryEntry[] = []
+  let end = -1
+  for (const { last, count, check, time, text } of frames) {
+    const first = last - count + 1
+    if (floor === null || first !== end + 1) {
+      // The first frame, or messages between two frames were deleted.
+      floor = { epoch, offset: first - 1, check: '' }
+      entries = []
+    }
+    end = last
+    const messages = open(text)
+    for (let offset = first; offset <= last; offset++) {
+      const position = { epoch, offset, check }
+      const data = messages?.[offset - first]
+      if (offset <= excluded || time <= now - ttl) floor = position
+      else if (data !== null && data !== undefined) entries.push({ position, time, data })
+    }
+  }
+  floor ??= top
+  return { top, entries, floor, gap: since === null ? null : gapOf(since, top, floor), isCut: end !== -1 && end < top.offset }
+}
+
+function gapOf (since: BrokerPosition, top: BrokerPosition, floor: BrokerPosition): BrokerHistoryPage['gap'] {
+  if (since.epoch !== top.epoch || since.offset > top.offset) return 'unknown'
+  if (since.offset === top.offset) return since.check === top.check ? null : 'unknown'
+  // The check of a message before the first one that is kept is not known.
+  if (floor.offset !== since.offset || (floor.check === '' && since.offset !== 0)) return 'trimmed'
+  return floor.check === since.check ? null : 'unknown'
+}
