@@ -9,7 +9,7 @@ export class TcpProxy {
   #blocked = false
   port = 0
 
-  constructor (readonly target: number) {
+  constructor (public target: number) {
     this.#server = createServer((near) => this.#accept(near))
   }
 

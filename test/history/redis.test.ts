@@ -1,0 +1,350 @@
+// Histories in Redis, on several nodes: what clients get when a node, a link or Redis fails.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { redisBroker } from '../../lib/broker/redis/index.js'
+import { keyTag, slotOf } from '../../lib/broker/redis/slots.js'
+import { recovering } from '../../lib/client/index.js'
+import type { ScPluginOptions } from '../../lib/index.js'
+import { hostileChannelNames } from '../../lib/testing/hostile-names.js'
+import { type Client, generations } from '../helpers/app.js'
+import { TcpProxy } from '../helpers/proxy.js'
+import { RawClient } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
+import { startRedis, startRedisCluster, type TestServer } from '../helpers/servers.js'
+import { atRest, until } from '../helpers/waiting.js'
+
+const history = { size: 2_000, ttl: 60_000 }
+const recover = { limit: 1_000 }
+const brokerKey = 'a key of brokers that has more than thirty-two bytes'
+/** So that outages are short. */
+const quick = { timeout: 1_000, probeInterval: 500, connectTimeout: 2_000, maxRetryDelay: 100 }
+
+/** Starts a node. */
+function node (t: Test, port: number, options: ScPluginOptions = {}) {
+  return serve(t, { broker: redisBroker({ url: `redis://127.0.0.1:${port}`, ...quick }), inboundRate: 0, brokerPrefix: 'history', gapEvent: 'gap', ...options }, (app) => {
+    app.scChannel('room/:id', { history, recover })
+    app.scChannel('kept', { history })
+  })
+}
+
+/** Starts a proxy in front of a port. */
+async function proxyOf (t: Test, port: number): Promise<TcpProxy> {
+  const proxy = await new TcpProxy(port).listen()
+  t.teardown(() => proxy.close())
+  return proxy
+}
+
+interface Seen {
+  readonly client: Client
+  /** The messages, and the recoveries as texts, in order. */
+  readonly events: unknown[]
+  readonly messages: () => unknown[]
+  readonly others: () => unknown[]
+  disconnects: number
+}
+
+/** Connects a client that comes back at once, subscribes it, and notes everything that it is told. */
+async function join (t: Test, connect: (typeof generations)[number][1], port: number, channel = 'room/1'): Promise<Seen> {
+  const client = await connect(t, { port }, { codecEngine: recovering(), autoReconnect: true, autoReconnectOptions: { initialDelay: 10, randomness: 10, maxDelay: 50 } })
+  const events: unknown[] = []
+  const seen: Seen = {
+    client,
+    events,
+    messages: () => events.filter((event) => typeof event === 'number'),
+    others: () => events.filter((event) => typeof event !== 'number'),
+    disconnects: 0
+  }
+  client.on('recovery', ({ recovered, reason }) => events.push(recovered === true ? 'recovered' : `told: ${reason}`))
+  client.on('gap', (data) => events.push(`gap of ${data.channel}`))
+  const { raw } = client
+  if (client.generation === 14) {
+    raw.on('disconnect', () => { seen.disconnects++ })
+    raw.channel(channel).watch((data: unknown) => events.push(data))
+  } else {
+    const count = async (): Promise<void> => { for await (const _ of raw.listener('disconnect')) seen.disconnects++ }
+    const read = async (): Promise<void> => { for await (const data of raw.channel(channel)) events.push(data) }
+    count()
+    read()
+  }
+  const subscribed = client.nextEvent('subscribe')
+  raw.subscribe(channel)
+  await subscribed
+  return seen
+}
+
+const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
+
+/** Publishes numbers, some in one turn. @returns those that the broker accepted */
+async function publish (sc: { exchange: { publish (channel: string, data: unknown): Promise<void> } }, from: number, to: number, meanwhile: (n: number) => unknown = () => {}): Promise<number[]> {
+  const accepted: number[] = []
+  const all: Array<Promise<unknown>> = []
+  for (let n = from; n <= to; n++) {
+    const published = sc.exchange.publish('room/1', n).then(() => accepted.push(n), () => {})
+    all.push(published)
+    if (n % 5 === 0) await sleep(1)
+    await meanwhile(n)
+  }
+  await Promise.all(all)
+  return accepted.sort((a, b) => a - b)
+}
+
+/** Runs a test with a Redis of its own. */
+function withRedis (name: string, run: (t: Test, redis: TestServer) => Promise<void>): void {
+  t.test(name, async (t) => {
+    const redis = await startRedis(t)
+    if (redis === null) return t.plan(0, 'redis-server is not installed')
+    await run(t, redis)
+  })
+}
+
+for (const [generation, connect] of generations) {
+  withRedis(`client ${generation}: who comes back to another node misses nothing`, async (t, redis) => {
+    const [a, b, publisher] = [await node(t, redis.port), await node(t, redis.port), await node(t, redis.port)]
+    const front = await proxyOf(t, a.port)
+    const seen = await join(t, connect, front.port)
+    await publish(publisher.sc, 1, 600, (n) => {
+      if (n % 100 !== 50) return
+      front.target = front.target === a.port ? b.port : a.port
+      front.cut()
+    })
+    await until(() => `600 messages, got ${seen.events.length}`, () => seen.messages().length >= 600)
+    t.strictSame(seen.messages(), numbers(1, 600))
+    t.ok(seen.disconnects >= 5 && seen.others().every((event) => event === 'recovered'), 'it was told that it missed nothing', { seen: seen.others() })
+  })
+
+  withRedis(`client ${generation}: a node that loses Redis for a moment delivers what it missed, and no client notices`, async (t, redis) => {
+    const a = await node(t, redis.port)
+    const proxy = await proxyOf(t, redis.port)
+    const b = await node(t, proxy.port)
+    const watched: unknown[] = []
+    b.sc.exchange.watch('room/1', (data: unknown) => { watched.push(data) })
+    b.sc.exchange.subscribe('room/1')
+    const seen = await Promise.all(Array.from({ length: 5 }, () => join(t, connect, b.port)))
+    const down = (): Promise<void> => until('the loss of the link', () => b.sc.stats().broker.state === 'down')
+    const accepted = await publish(a.sc, 1, 900, async (n) => {
+      if (n === 150) proxy.cut()
+      if (n === 450) {
+        proxy.blackHole()
+        await down()
+      }
+      if (n === 500) proxy.heal()
+      if (n === 650) {
+        proxy.block()
+        await down()
+      }
+      if (n === 700) proxy.unblock()
+    })
+    t.strictSame(accepted, numbers(1, 900))
+    for (const one of seen) {
+      await until(() => `900 messages, got ${one.events.length}`, () => one.messages().length >= 900)
+      t.strictSame([one.events, one.disconnects], [numbers(1, 900), 0])
+    }
+    t.strictSame(watched, numbers(1, 900), 'the server itself missed nothing either')
+    t.ok(b.sc.stats().broker.historyRepairs! >= 3)
+  })
+
+  withRedis(`client ${generation}: a Redis that comes back empty is told once, with the order kept`, async (t, redis) => {
+    const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
+    const seen = [await join(t, connect, a.port), await join(t, connect, b.port)]
+    await publish(a.sc, 1, 20)
+    for (const one of seen) await until('20 messages', () => one.messages().length === 20)
+    await redis.kill()
+    await until('the loss of Redis', () => [a, b].every(({ sc }) => sc.stats().broker.state === 'down'))
+    await redis.restart()
+    for (const one of seen) {
+      await until('the notice', () => one.others().length === 2)
+      t.strictSame(one.others().sort(), ['gap of room/1', 'told: unknown'])
+    }
+    await publish(b.sc, 21, 40)
+    for (const one of seen) await until('40 messages', () => one.messages().length === 40)
+    // Afterwards they recover as before.
+    for (const one of seen) {
+      const recovered = one.client.nextEvent('subscribe')
+      one.client.raw.transport.socket.terminate()
+      await recovered
+      await until('the recovery', () => one.others().length === 3)
+    }
+    await publish(b.sc, 41, 42)
+    for (const one of seen) {
+      await until('42 messages', () => one.messages().length === 42)
+      t.strictSame([one.messages(), one.others().slice(2)], [numbers(1, 42), ['recovered']])
+    }
+  })
+}
+
+withRedis('keys that are deleted under way: who is there misses nothing, who was away is told', async (t, redis) => {
+  const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
+  const [, connect] = generations[0]!
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  const keys = async (part: string): Promise<string[]> => client.keys(`*${part}*`)
+  for (const [what, act] of [
+    ['all keys', () => client.flushall()],
+    ['the position', async () => client.del(await keys(':meta'))],
+    ['the messages', async () => client.del(await keys(':frames'))]
+  ] as const) {
+    await t.test(what, async (t) => {
+      const [there, away] = [await join(t, connect, b.port), await join(t, connect, b.port)]
+      await publish(a.sc, 1, 10)
+      for (const one of [there, away]) await until('10 messages', () => one.messages().length === 10)
+      const stopReconnects = { autoReconnect: false }
+      Object.assign(away.client.raw.options, stopReconnects)
+      away.client.raw.transport.socket.terminate()
+      await until('its end', () => away.client.state === 'closed')
+      await publish(a.sc, 11, 100, async (n) => { if (n === 50) await act() })
+      await until('100 messages', () => there.messages().length === 100)
+      t.strictSame([there.events, there.disconnects], [numbers(1, 100), 0])
+      // To another node, which has to read.
+      const c = await node(t, redis.port)
+      away.client.raw.options.port = c.port
+      away.client.reconnect()
+      await until('the answer', () => away.others().length === 1)
+      t.strictSame(away.others(), [what === 'the messages' ? 'told: trimmed' : 'told: unknown'])
+      await publish(a.sc, 101, 110)
+      await until('what follows', () => away.messages().length === 20)
+      t.strictSame(away.messages(), [...numbers(1, 10), ...numbers(101, 110)])
+      await there.client.close()
+      await away.client.close()
+    })
+  }
+})
+
+withRedis('scripts that are deleted under way', async (t, redis) => {
+  const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  const seen = await join(t, generations[1]![1], b.port)
+  const accepted = await publish(a.sc, 1, 300, async (n) => { if (n % 50 === 0) await client.script('FLUSH') })
+  t.ok(accepted.length < 300, 'some publishes were refused')
+  await until('the last message', () => seen.messages().includes(accepted.at(-1)))
+  const got = seen.messages() as number[]
+  t.strictSame(accepted.filter((n) => !got.includes(n)), [], 'all that was accepted came')
+  t.strictSame(got, [...new Set(got)].sort((x, y) => x - y), 'once, and in order')
+  t.strictSame([seen.others(), seen.disconnects], [[], 0])
+})
+
+withRedis('a failover that lost the last messages is told to those who had them', async (t, redis) => {
+  const proxy = await proxyOf(t, redis.port)
+  const [a, b] = [await node(t, proxy.port), await node(t, proxy.port)]
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  const seen = await Promise.all([a, b].flatMap(({ port }) => generations.map(([, connect]) => join(t, connect, port))))
+  const behind = await join(t, generations[0]![1], a.port)
+  await publish(a.sc, 1, 50)
+  for (const one of [...seen, behind]) await until('50 messages', () => one.messages().length === 50)
+  Object.assign(behind.client.raw.options, { autoReconnect: false })
+  behind.client.raw.transport.socket.terminate()
+  await until('its end', () => behind.client.state === 'closed')
+  const names = await client.keys('*room/1*')
+  const replica = await Promise.all(names.map((name) => client.dumpBuffer(name)))
+  await publish(a.sc, 51, 100)
+  for (const one of seen) await until('100 messages', () => one.messages().length === 100)
+  // The replica, which has not got the last 50 messages, becomes the master.
+  proxy.block()
+  await until('the loss of Redis', () => [a, b].every(({ sc }) => sc.stats().broker.state === 'down'))
+  for (const [i, name] of names.entries()) await client.restore(name, 0, replica[i]!, 'REPLACE')
+  proxy.unblock()
+  for (const one of seen) {
+    await until('the notice', () => one.others().length === 2)
+    t.strictSame(one.others().sort(), ['gap of room/1', 'told: unknown'])
+  }
+  await publish(b.sc, 101, 160)
+  for (const one of seen) {
+    await until('160 messages', () => one.messages().length === 160)
+    t.strictSame(one.messages(), numbers(1, 160), 'offsets that come again are not taken for old ones')
+  }
+  // This client had none of the lost messages: for it, nothing is missing.
+  behind.client.reconnect()
+  await until('what it missed', () => behind.messages().length === 110)
+  t.strictSame([behind.messages(), behind.others()], [[...numbers(1, 50), ...numbers(101, 160)], ['recovered']])
+})
+
+withRedis('2,000 sockets that come back at once cost one read', async (t, redis) => {
+  const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
+  const { exchange } = a.sc
+  const { position } = await exchange.history('room/1')
+  for (const n of numbers(1, 100)) await exchange.publish('room/1', n)
+  const count = 2_000
+  const clients: RawClient[] = []
+  for (let i = 0; i < count; i += 100) clients.push(...await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(t, b.port))))
+  const before = b.sc.stats().broker.historyReads!
+  const answers = await Promise.all(clients.map((client) => client.call('#subscribe', { channel: 'room/1', since: position })))
+  t.ok(answers.every(({ data }) => data.recovered === true && data.count === 100))
+  for (const client of clients) await until('100 messages', () => client.inbox.items.filter(({ event }) => event === '#publish').length === 100)
+  t.equal(b.sc.stats().broker.historyReads! - before, 1)
+  const again = await Promise.all(clients.slice(0, 50).map((client) => client.call('#unsubscribe', 'room/1').then(() => client.call('#subscribe', { channel: 'room/1', since: position }))))
+  t.ok(again.every(({ data }) => data.count === 100))
+  t.equal(b.sc.stats().broker.historyReads! - before, 1, 'whoever comes later needs none')
+})
+
+withRedis('signed frames: histories are read only with the key', async (t, redis) => {
+  const signed = await node(t, redis.port, { brokerKey })
+  for (const n of numbers(1, 3)) await signed.sc.exchange.publish('kept', n)
+  const other = await node(t, redis.port, { brokerKey })
+  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3])
+  const unsigned = await node(t, redis.port)
+  await unsigned.sc.exchange.publish('kept', 4)
+  t.strictSame((await unsigned.sc.exchange.history('kept')).messages.map(({ data }) => data), [4], 'a node without the key')
+  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3], 'a message of a node without the key')
+  t.match(other.warnings, [{ code: 'SC_ERR_BROKER_DROPPED', message: /without a signature/ }])
+})
+
+withRedis('a subscription waits while Redis is down, and then recovers', async (t, redis) => {
+  const proxy = await proxyOf(t, redis.port)
+  const [a, b] = [await node(t, redis.port), await node(t, proxy.port)]
+  const there = await join(t, generations[0]![1], b.port)
+  const back = await join(t, generations[1]![1], b.port)
+  await publish(a.sc, 1, 5)
+  for (const one of [there, back]) await until('5 messages', () => one.messages().length === 5)
+  proxy.block()
+  await until('the loss of Redis', () => b.sc.stats().broker.state === 'down')
+  back.client.raw.transport.socket.terminate()
+  await publish(a.sc, 6, 10)
+  await until('its return', () => b.sc.stats().clients === 2)
+  t.notOk(back.client.isSubscribed('room/1'))
+  proxy.unblock()
+  for (const one of [there, back]) {
+    await until('10 messages', () => one.messages().length === 10)
+    t.strictSame(one.messages(), numbers(1, 10))
+  }
+  t.strictSame([there.others(), back.others()], [[], ['recovered']])
+})
+
+withRedis('a channel whose history Redis cannot read goes on without it', async (t, redis) => {
+  const { sc, port, warnings } = await node(t, redis.port)
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  await client.set('{history:c:room/1}:h:meta', 'of another type')
+  const raw = await RawClient.connect(t, port)
+  t.match(await raw.call('#subscribe', { channel: 'room/1', since: 'abc.1.def' }), { data: { recovered: false, reason: 'unknown' } })
+  t.match(warnings, [{ name: 'BrokerError', message: /WRONGTYPE/ }])
+  await t.rejects(sc.exchange.publish('room/1', 1), { name: 'BrokerError', message: /WRONGTYPE/ })
+  await t.rejects(sc.exchange.history('room/1'), { name: 'BrokerError', message: /WRONGTYPE/ })
+  await client.del('{history:c:room/1}:h:meta')
+  await sc.exchange.publish('room/1', 2)
+  t.match(await raw.event('#publish'), { data: { channel: 'room/1', data: 2 } })
+})
+
+t.test('a cluster keeps the keys of a channel in the slot of its topic', async (t) => {
+  for (const name of [...hostileChannelNames, 'a}b', '{}a', '}{', '{}{a}', 'a{b', 'room/{7}/x']) {
+    const topic = `sc:c:${name}`
+    t.equal(slotOf(`${keyTag(topic)}:meta`), slotOf(topic), name)
+  }
+  const nodes = await startRedisCluster(t, 3)
+  if (nodes === null) return
+  const cluster = nodes.map(({ port }) => ({ host: '127.0.0.1', port }))
+  const start = () => serve(t, { broker: redisBroker({ cluster, ...quick }), inboundRate: 0 }, (app) => { app.scChannel('room/:id', { history, recover }) })
+  const [a, b] = [await start(), await start()]
+  const seen = await Promise.all(['room/1', 'room/2', 'room/{x}'].map(async (channel) => ({ channel, ...await join(t, generations[0]![1], b.port, channel) })))
+  for (const n of numbers(1, 60)) {
+    for (const { channel } of seen) await a.sc.exchange.publish(channel, n)
+    if (n === 30) for (const { client } of seen) client.raw.transport.socket.terminate()
+  }
+  for (const { events, channel } of seen) {
+    await until('60 messages', () => events.filter((event) => typeof event === 'number').length >= 60)
+    t.strictSame(events.filter((event) => typeof event === 'number'), numbers(1, 60), channel)
+    t.ok(events.includes('recovered'))
+  }
+  await atRest(() => b.sc.stats().broker.historyReads!)
+})
