@@ -126,6 +126,15 @@ export function logFailure (logger: FastifyBaseLogger, err: unknown, kind: Failu
   if (leftOut && typeof id === 'string') err.id = tallies.get(logger)?.errorId || id
 }
 
+/** Whether a logger writes the lines about clients' mistakes. Never throws. */
+export function logsMistakes (logger: FastifyBaseLogger): boolean {
+  try {
+    return isEnabled(logger, levels.mistake)
+  } catch {
+    return false
+  }
+}
+
 /**
  * Logs an error whose details are hidden from the client, with an id that the client receives.
  * @returns the id; if the line was suppressed the last id that was logged, which leads to the same socket and second

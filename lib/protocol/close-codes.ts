@@ -37,6 +37,12 @@ export function isSendableCloseCode (code: unknown): code is number {
   return typeof code === 'number' && Number.isInteger(code) && (code === 1000 || code === 1001 || (code >= 3000 && code <= 4999))
 }
 
+/** Returns the message of the error for a close that is not ordinary. */
+export function closeMessage (code: number, data: unknown): string {
+  const reason = reasonText(data)
+  return closeReasons[code] ?? `Socket connection closed with status code ${code}${reason === '' ? '' : ` and reason: ${reason}`}`
+}
+
 /** Cuts a close reason between characters to 123 bytes, the room of a close frame (RFC 6455, section 5.5). */
 export function truncateReason (reason: string): string {
   if (reason.length <= 41) return reason

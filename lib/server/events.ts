@@ -52,6 +52,11 @@ export class Events {
     this.#streams.active(event)?.write(eventObjects[event](...args), carried(args))
   }
 
+  /** Whether an event has listeners or an active stream. */
+  observed (event: keyof ServerEvents): boolean {
+    return this.emitter.listenerCount(event) !== 0 || this.#streams.active(event) !== undefined
+  }
+
   get streams (): StreamSet<ServerEventObjects> { return this.#streams }
 
   stream<E extends keyof ServerEvents> (event: E): ScStream<ServerEventObjects[E]> {

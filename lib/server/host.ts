@@ -60,6 +60,10 @@ export class Host implements SocketHost<Session> {
     this.#parts.monitor.warn(err, log, kind)
   }
 
+  hears (log: FastifyBaseLogger): boolean {
+    return this.#parts.monitor.hears(log)
+  }
+
   fault (session: Session, err: unknown): void {
     this.#parts.connections.fault(session, err)
   }

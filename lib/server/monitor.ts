@@ -7,7 +7,7 @@ import { diagnostics } from '../diagnostics.js'
 import { ScError, ScRefusal } from '../errors.js'
 import type { ActionMonitor, Denial, ToldBlock } from '../handlers/context.js'
 import { HookFailure, thrownBy, toBlock } from '../lifecycle/block.js'
-import { type FailureKind, logFailure, logHidden, writeLine } from '../log.js'
+import { type FailureKind, logFailure, logHidden, logsMistakes, writeLine } from '../log.js'
 import { withHidden } from '../printing.js'
 import { type DeclaredErrors, type ErrorOrigin, dehydrateError, internalError, presentError } from '../protocol/wire-errors.js'
 import type { Session } from '../socket/session.js'
@@ -171,6 +171,11 @@ export class Monitor implements ActionMonitor {
   warn (err: unknown, log: FastifyBaseLogger = this.#log, kind?: FailureKind): void {
     logFailure(log, err, kind)
     this.#events.fire('warning', [readable(err)])
+  }
+
+  /** Whether `warn` would reach a listener or this log with a client's mistake. */
+  hears (log: FastifyBaseLogger): boolean {
+    return this.#events.observed('warning') || logsMistakes(log)
   }
 
   warnHidden (err: unknown, log: FastifyBaseLogger): string {

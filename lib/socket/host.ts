@@ -25,6 +25,8 @@ export interface SocketHost<Socket> {
   fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
   warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void
+  /** Whether a warning about a client's mistake would reach a listener or this log. */
+  hears (log: FastifyBaseLogger): boolean
   /** Ends a socket after an uncaught error of code that ran for it; counts and logs the error. Never throws. */
   fault (socket: Socket, err: unknown): void
   /**

@@ -9,7 +9,7 @@ import { scError, withoutStack } from '../errors.js'
 import type { Subscriber } from '../exchange/deliver.js'
 import type { FailureKind } from '../log.js'
 import { printAs } from '../printing.js'
-import { closeReasons, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
+import { closeMessage, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
 import { type Stream, type StreamKeeper, StreamSet } from '../streams.js'
 import type { SharedMessage } from '../transport/shared-message.js'
@@ -198,11 +198,10 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     this.fireLocal('close', code, data)
     this.#aborts?.forEach((abort) => { abort.abort() })
     this.#aborts = null
-    if (!isOrdinaryClose(code)) {
-      const reason = reasonText(data)
-      const text = closeReasons[code] ?? `Socket connection closed with status code ${code}${reason === '' ? '' : ` and reason: ${reason}`}`
+    // Most clients just vanish, and then nobody asked for an error. The request's logger answers for that of the socket, which costs more.
+    if (!isOrdinaryClose(code) && (this.observes('error') || this.host.hears(this.#log ?? this.#fastifyRequest.log))) {
       // Its stack would only show the event loop.
-      this.emitError(withoutStack(() => scError('SC_ERR_SOCKET_CLOSED', [text], { code })))
+      this.emitError(withoutStack(() => scError('SC_ERR_SOCKET_CLOSED', [closeMessage(code, data)], { code })))
     }
     this.#endStreams()
   }

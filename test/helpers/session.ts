@@ -57,6 +57,7 @@ export function lonelySession (options: Record<string, unknown> = {}, { open = t
     ackDeadlines: new Deadlines(0),
     fire (event: string, socket: unknown, ...args: unknown[]) { log.push([event, socket === session.socket, ...args]) },
     warn (err: unknown, _log: unknown, kind?: string) { warnings.push(err); if (kind !== undefined) log.push(`warning of kind ${kind}`) },
+    hears: () => true,
     fault (_session: unknown, err: unknown) { faults.push(err) },
     setAuthToken: async (_session: Session, claims: object, signOptions: object): Promise<Error | null> => { log.push(['set token', claims, signOptions]); return null },
     tokenChanged () {},

@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { readFileSync, readdirSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import Fastify from 'fastify'
 import t from 'tap'
-import { ScRefusal, type ScServerSocket } from '../../lib/index.js'
+import { ScRefusal, type ScServerSocket, scPlugin } from '../../lib/index.js'
 import { NetClient, RawClient } from '../helpers/raw.js'
-import { serve } from '../helpers/serve.js'
+import { authKey, serve } from '../helpers/serve.js'
 
 const levels = { debug: 20, info: 30, warn: 40, error: 50 }
 
@@ -107,6 +109,42 @@ t.test('what is logged, at which level, and what never is', async (t) => {
       t.equal(found(gone, 'socket closed').level, levels.debug)
       t.ok(of(gone).every((line) => line.level <= levels.debug), String(code))
     }
+  })
+})
+
+t.test('a client that vanishes costs no logger and no error where nobody would read of it', async (t) => {
+  let children = 0
+  const logger: any = { level: 'info', child: () => { children++; return logger }, isLevelEnabled: (level: string) => level !== 'debug' }
+  for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal']) logger[level] = () => {}
+  const app = Fastify({ loggerInstance: logger })
+  t.teardown(() => app.close())
+  await app.register(scPlugin, { authKey })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const childrenOfADrop = async (): Promise<number> => {
+    const client = await RawClient.connect(t, port)
+    const before = children
+    const closed = once(app.scServer, 'closure')
+    client.ws.terminate()
+    await closed
+    await new Promise(setImmediate)
+    return children - before
+  }
+  t.equal(await childrenOfADrop(), 0)
+
+  await t.test('a listener of warnings gets the error', async (t) => {
+    const [[warning]] = await Promise.all([once(app.scServer, 'warning'), childrenOfADrop()])
+    t.match(warning, { name: 'SocketProtocolError', code: 1006, message: 'Socket hung up' })
+  })
+
+  await t.test('and so does a loop', async (t) => {
+    const [{ warning }] = await Promise.all([app.scServer.listener('warning').once(), childrenOfADrop()])
+    t.match(warning, { code: 1006 })
+  })
+
+  await t.test('a logger that cannot say what it writes is left alone', async (t) => {
+    logger.isLevelEnabled = () => { throw new Error('trouble of the logger') }
+    t.equal(await childrenOfADrop(), 0)
   })
 })
 

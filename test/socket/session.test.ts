@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { ScServerSocket } from '../../lib/index.js'
 import { dialects } from '../../lib/protocol/dialects.js'
 import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { lonelySession } from '../helpers/session.js'
@@ -54,6 +55,23 @@ t.test('the error of an end that is not ordinary says what the code means', asyn
     texts.push(warnings.map(({ message }) => message))
   }
   t.strictSame(texts, [[], [], ['Client pong timed out'], ['Socket connection closed with status code 4500'], ['Socket connection closed with status code 4500']])
+})
+
+t.test('the error of an end that nobody would hear of is not made', async (t) => {
+  const silent = lonelySession()
+  silent.host.hears = () => false
+  silent.session.finish(1006, undefined)
+  t.strictSame([silent.warnings, silent.children], [[], []], 'nor a logger')
+  for (const listen of [
+    (socket: ScServerSocket) => { socket.on('error', () => {}) },
+    (socket: ScServerSocket) => { socket.listener('error').once() }
+  ]) {
+    const heard = lonelySession()
+    heard.host.hears = () => false
+    listen(heard.socket)
+    heard.session.finish(1006, undefined)
+    t.match(heard.warnings, [{ code: 1006 }])
+  }
 })
 
 t.test('before the handshake an end is an abort', async (t) => {
