@@ -62,7 +62,12 @@ async function join (t: Test, connect: (typeof generations)[number][1], port: nu
     raw.on('disconnect', () => { seen.disconnects++ })
     raw.channel(channel).watch((data: unknown) => events.push(data))
   } else {
-    const count = async (): Promise<void> => { for await (const _ of raw.listener('disconnect')) seen.disconnects++ }
+    const count = async (): Promise<void> => {
+      for (;;) {
+        await raw.listener('disconnect').once()
+        seen.disconnects++
+      }
+    }
     const read = async (): Promise<void> => { for await (const data of raw.channel(channel)) events.push(data) }
     count()
     read()

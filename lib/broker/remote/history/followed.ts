@@ -17,6 +17,12 @@ export interface Arrival {
   readonly messages: ReadonlyArray<string | null>
 }
 
+/** The lowest position that somebody waits for, and the highest number of messages after it. */
+interface Wanted {
+  readonly since: BrokerPosition | null
+  limit: number
+}
+
 /** What a read could not return: messages after this offset, and why. */
 interface Unanswered {
   readonly offset: number
@@ -31,12 +37,13 @@ export class Followed {
   tail: Tail | null = null
   /** Whether messages may be missing that have to be read before the next ones are delivered. */
   isBehind = false
+  /** Whether the next message may have any position, because the ones before it could not be read. */
+  isLoose = false
   /** The read that is running. Rejects when it fails. */
   reading: Promise<void> | null = null
   /** Valid in the turn after a read. */
   #unanswered: Unanswered | null = null
-  /** The lowest position that somebody waits for. */
-  #wanted: BrokerPosition | null = null
+  #wanted: Wanted = { since: null, limit: 0 }
   /** Frames that arrived meanwhile; `null` when there were too many. */
   #kept: Arrival[] | null = []
   #keptLength = 0
@@ -46,15 +53,18 @@ export class Followed {
     this.limits = limits
   }
 
-  /** Notes a position that somebody waits for. */
-  want (since: BrokerPosition | null): void {
-    const wanted = this.#wanted
-    if (since !== null && (wanted === null || since.epoch !== wanted.epoch || since.offset < wanted.offset)) this.#wanted = since
+  /** Notes a position that somebody waits for, and the number of messages after it that this one takes. */
+  want (since: BrokerPosition | null, limit: number): void {
+    if (since === null) return
+    const { since: lowest, limit: most } = this.#wanted
+    if (lowest === null || since.epoch !== lowest.epoch || since.offset < lowest.offset) this.#wanted = { since, limit: Math.max(limit, most) }
+    else this.#wanted.limit = Math.max(limit, most)
   }
 
-  takeWanted (): BrokerPosition | null {
+  /** Takes what satisfies everybody who waits. */
+  takeWanted (): Wanted {
     const wanted = this.#wanted
-    this.#wanted = null
+    this.#wanted = { since: null, limit: 0 }
     return wanted
   }
 

@@ -67,8 +67,8 @@ export class RemoteHistory implements BrokerHistory {
       const gap = followed.gapAfter(since!)
       if (gap !== null) return { top: tail.top, entries: [], gap }
     }
-    followed.want(since)
-    return followed.reading ?? this.#startRead(followed, limit)
+    followed.want(since, limit)
+    return followed.reading ?? this.#startRead(followed)
   }
 
   /** Delivers a frame of a subscribed channel, in order. @param trusted whether the messages need no further check */
@@ -138,9 +138,9 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   /** Reads for everybody who waits for the channel at this moment. */
-  #startRead (followed: Followed, limit: number): Promise<void> {
-    const since = followed.takeWanted()
-    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, page) })
+  #startRead (followed: Followed): Promise<void> {
+    const { since, limit } = followed.takeWanted()
+    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, limit, page) })
   }
 
   #repair (followed: Followed): void {
@@ -169,7 +169,7 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   /** Adds what was read because somebody asked for it. */
-  #complete (followed: Followed, since: BrokerPosition | null, page: StoredPage): void {
+  #complete (followed: Followed, since: BrokerPosition | null, limit: number, page: StoredPage): void {
     if (followed.tail === null) {
       const delivered = followed.takeKept()
       // Too many arrived meanwhile: who waits asks again.
@@ -190,7 +190,8 @@ export class RemoteHistory implements BrokerHistory {
       }
     }
     const { tail } = followed
-    if (since !== null && tail !== null) {
+    // The engine returns nothing when there are more messages than the limit.
+    if (since !== null && tail !== null && page.top.offset - since.offset <= limit) {
       if (page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true
       followed.asked({ offset: since.offset, gap: page.isCut ? 'limit' : page.gap ?? 'trimmed' })
     }
@@ -211,6 +212,7 @@ export class RemoteHistory implements BrokerHistory {
       tail.top = page.top
     } else {
       followed.begin(page)
+      followed.isLoose = true
       this.#port.sink.gap(channel, page.top)
     }
     const kept = followed.takeKept()
@@ -223,36 +225,41 @@ export class RemoteHistory implements BrokerHistory {
   #giveUp (followed: Followed): void {
     const { channel, tail } = followed
     const kept = followed.takeKept() ?? []
+    if (tail === null || !followed.isBehind) return
     followed.isBehind = false
-    if (tail === null) return
-    this.#measured(followed, () => { followed.tail = null })
+    followed.isLoose = true
     this.#port.sink.gap(channel, tail.top)
-    for (const arrival of kept) this.#deliver(channel, arrival)
+    for (const arrival of kept) this.#receive(followed, arrival)
   }
 
   #accept (followed: Followed, arrival: Arrival): void {
-    const tail = followed.tail!
     const { epoch, first } = arrival
-    const next = tail.top.offset + 1
-    const isOther = epoch !== tail.top.epoch || (first < next && !followed.knows(arrival))
-    if (!isOther && first < next) return
-    if (!isOther && first > next) {
-      // Frames are missing: read them before this one is delivered.
-      followed.isBehind = true
-      followed.keep(arrival)
-      this.#repair(followed)
+    const { top } = followed.tail!
+    if (epoch === top.epoch && first <= top.offset && followed.knows(arrival)) return
+    const isNext = epoch === top.epoch && first === top.offset + 1
+    if (!isNext) {
+      if (followed.isLoose || (epoch === top.epoch && first <= top.offset)) this.#restart(followed, { epoch, offset: first - 1, check: '' })
+      // The session is the same, so nothing was lost before the first message of the new epoch.
+      else if (epoch !== top.epoch) this.#restart(followed, { epoch, offset: 0, check: '' })
+    }
+    followed.isLoose = false
+    if (first === followed.tail!.top.offset + 1) {
+      this.#measured(followed, () => { followed.addDelivered(arrival) })
+      this.#deliver(followed.channel, arrival)
       return
     }
-    this.#measured(followed, () => {
-      if (isOther) {
-        const before = { epoch, offset: first - 1, check: '' }
-        // Messages with lower offsets of the same epoch look like old ones.
-        if (epoch === tail.top.epoch) this.#port.sink.gap(followed.channel, before)
-        followed.restart(before)
-      }
-      followed.addDelivered(arrival)
-    })
-    this.#deliver(followed.channel, arrival)
+    // Frames are missing: read them before this one is delivered.
+    followed.isBehind = true
+    followed.keep(arrival)
+    this.#repair(followed)
+  }
+
+  /** Goes on after a position that does not follow the last message. */
+  #restart (followed: Followed, before: BrokerPosition): void {
+    const { channel, tail } = followed
+    // Messages with lower offsets of the same epoch look like old ones to clients.
+    if (before.epoch === tail!.top.epoch) this.#port.sink.gap(channel, before)
+    this.#measured(followed, () => { followed.restart(before) })
   }
 
   #deliver (channel: string, { epoch, first, check, messages }: Arrival): void {
