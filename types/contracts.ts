@@ -4,6 +4,7 @@ import type { ScChannel } from './exchange.js'
 import type { ScHistory, ScHistoryLimits, ScHistoryQuery, ScRecoveryLimits } from './history.js'
 import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
+import type { ScPresenceLimits } from './presence.js'
 import type { ScServerSocket } from './server.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 import type { UserData } from './user-data.js'
@@ -71,8 +72,45 @@ export interface ScChannelContext<Data = UserData, Params = Readonly<Record<stri
    * For the `subscribe` policy of a channel with `recover`: the position that the client sent; it requests the messages after it.
    */
   readonly since?: string | undefined
+  /**
+   * For the `watch` or `subscribe` policy of a channel with `presence`: `true` when the client wants to see who is in the channel,
+   * by `<name>#presence`. `channel` is the name without `#presence`.
+   */
+  readonly presence?: boolean
   /** For the `subscribe` policy of a channel with `recover`: assign `false` to not send the missed messages to the client. */
   recover?: boolean
+}
+
+/** The argument of `presence.key` and `presence.data`. */
+export interface ScPresenceContext<Params = Readonly<Record<string, string>>> {
+  readonly socket: ScServerSocket
+  /** The name of the channel that the socket is subscribed to. */
+  readonly channel: string
+  /** The parameters of the channel pattern, as strings. */
+  readonly params: Params
+}
+
+/** How a channel tells who is in it. */
+export interface ScPresenceOptions<Pattern extends string = string> extends ScPresenceLimits {
+  /**
+   * Returns the user of a socket: text of 1 to 256 characters, or a number. Sockets with the same key are one user. A socket
+   * without one (`null`) is not present. Must be synchronous. Default: the claim `sub` of the token.
+   */
+  key?: (this: NoInfer<FastifyInstance>, context: ScPresenceContext<PatternParams<Pattern>>) => string | number | null | undefined
+  /**
+   * Returns data that others receive with the key: JSON of at most 4,096 characters. Must be synchronous. Default: no data.
+   */
+  data?: (this: NoInfer<FastifyInstance>, context: ScPresenceContext<PatternParams<Pattern>>) => unknown
+  /**
+   * Whether clients may change the data of their own user with the call `#presence`: `true`, or a policy. Throwing in the policy
+   * refuses the change; a value that it returns replaces the data. @default false
+   */
+  update?: boolean | ((this: NoInfer<FastifyInstance>, context: ScChannelContext<UserData, PatternParams<Pattern>>) => unknown)
+  /**
+   * A policy that decides which clients may see who is in the channel. Throwing refuses the subscription to `<name>#presence`.
+   * Default: the `subscribe` policy of the channel.
+   */
+  watch?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<UserData, PatternParams<Pattern>>) => unknown
 }
 
 /** The part of a channel's contract that servers and clients can share. */
@@ -116,6 +154,11 @@ export interface ScChannelContract<TypeProvider, Pattern extends string, Message
    * skips the recipient; a returned value replaces its message.
    */
   deliver?: (this: NoInfer<FastifyInstance>, context: ScChannelContext<NoInfer<InferData<TypeProvider, Message>>, PatternParams<Pattern>>) => unknown
+  /**
+   * Whether clients and the server can see which users are in the channel: `true`, or options. Clients subscribe to
+   * `<name>#presence`. @default false
+   */
+  presence?: boolean | ScPresenceOptions<Pattern>
   /** Compiles the schemas of `message` and `params`. Default: the option `validatorCompiler`. */
   validatorCompiler?: ScValidatorCompiler
   /** Creates the error of an invalid message or parameter. Default: the option `schemaErrorFormatter`. */
@@ -237,6 +280,8 @@ export interface DeclaredChannel {
   readonly history: Readonly<Required<ScHistoryLimits>> | null
   /** The limits of `recover`, with the defaults filled in; null when clients do not get what they missed. */
   readonly recover: Readonly<Required<ScRecoveryLimits>> | null
+  /** The limits of `presence`, with the defaults filled in; null without presence. */
+  readonly presence: Readonly<Required<ScPresenceLimits>> | null
 }
 
 /** All declarations of an application in the order of their calls, including hidden ones. */

@@ -1,4 +1,5 @@
 import type { ScHistory, ScHistoryQuery } from './history.js'
+import type { ScPresence } from './presence.js'
 import type { AnyListener, UserData } from './user-data.js'
 
 /** The state of a server-side channel object. */
@@ -71,6 +72,17 @@ export interface ScExchange {
    * BrokerError if the broker fails.
    */
   history (channel: string, query?: ScHistoryQuery): Promise<ScHistory>
+  /**
+   * Reads which users are in a channel that was declared with `presence`, on all nodes.
+   * Rejects with an InvalidActionError if the channel has no presence, and with a BrokerError if the users are not known and the
+   * engine of the broker is down.
+   */
+  presence (channel: string): Promise<ScPresence>
+  /**
+   * Counts the sockets that are subscribed to a channel, on all nodes. Works for any channel. Nodes that do not answer in time
+   * are left out, with a `warning`. Rejects with a BrokerError while the engine of the broker is down.
+   */
+  occupancy (channel: string): Promise<number>
   /** Same as `publish`, with the name of SocketCluster 15 and later. */
   invokePublish (channel: string, data?: unknown): Promise<void>
   /** Publishes a message without waiting for the broker. */

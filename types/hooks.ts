@@ -45,6 +45,11 @@ export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
   readonly authTokenExpiredError?: Error
   /** `true` when an existing subscription is checked again because the socket's token was changed or removed. */
   readonly revalidation: boolean
+  /**
+   * `true` when the client wants to see who is in the channel, by `<name>#presence`. `channel` is the name without `#presence`,
+   * so that rules by name hold for both.
+   */
+  readonly presence?: boolean
   /** On a channel with `recover`: the position that the client sent; it requests the messages after it. */
   readonly since?: string | undefined
   /** On a channel with `recover`: assign `false` to not send the missed messages to the client. */

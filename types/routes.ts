@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { BrokerHistoryLimits } from './broker.js'
-import type { ScChannelContext } from './contracts.js'
+import type { ScChannelContext, ScPresenceContext } from './contracts.js'
 import type { ScRecoveryLimits } from './history.js'
 import type { Hook, HookName } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
+import type { ScPresenceLimits } from './presence.js'
 import type { ScServerSocket } from './server.js'
 import type { UserData } from './user-data.js'
 
@@ -52,6 +53,21 @@ export interface EventContext {
 /** A policy of a channel, of any pattern and schema. */
 export type ChannelPolicy = (this: FastifyInstance, context: ScChannelContext) => unknown
 
+/** `presence.key` or `presence.data` of a channel, of any pattern. */
+export type PresenceFunction = (this: FastifyInstance, context: ScPresenceContext) => unknown
+
+/** The presence of a declared channel, with the defaults filled in. */
+export interface PresenceRoute extends Readonly<Required<ScPresenceLimits>> {
+  /** Returns the user of a socket; `null` for the default. */
+  readonly key: PresenceFunction | null
+  /** Returns the data of a user; `null` for no data. */
+  readonly data: PresenceFunction | null
+  /** Whether clients may change their data, or the policy that decides. */
+  readonly update: boolean | ChannelPolicy
+  /** The route of `<name>#presence`. */
+  readonly companion: ChannelRoute
+}
+
 /** A compiled channel pattern of `scChannel`, or the route of undeclared channel names. */
 export interface ChannelRoute {
   /** The pattern; `null` for undeclared names. */
@@ -79,6 +95,10 @@ export interface ChannelRoute {
   readonly history: BrokerHistoryLimits | null
   /** The limits of the missed messages that clients receive; `null` without recovery. */
   readonly recover: Readonly<Required<ScRecoveryLimits>> | null
+  /** How the channel tells who is in it; `null` without presence. */
+  readonly presence: PresenceRoute | null
+  /** Whether this is a companion: a channel that tells who is in another one. */
+  readonly isCompanion: boolean
   /** The `config` of the channel's contract. */
   readonly config?: unknown
 }
@@ -93,6 +113,8 @@ export interface ResolvedChannel {
 
 /** Looks up the declarations of the application for the packet handlers. */
 export interface Contracts {
+  /** Whether a channel is declared with presence. */
+  readonly hasPresence: boolean
   event (name: string): EventRoute | undefined
   channel (name: string): ResolvedChannel
 }

@@ -7,6 +7,7 @@ import type { ClusterStats } from './cluster.js'
 import type { ScExchange, ScStream } from './exchange.js'
 import type { Middleware, MiddlewareLine } from './hooks.js'
 import type { ResolvedOptions } from './options.js'
+import type { ScPresenceMember, ScSocketPresence } from './presence.js'
 import type { CodecEngine, ProtocolVersion } from './protocol.js'
 import type { ScStats } from './stats.js'
 import type { AnyListener, UserData } from './user-data.js'
@@ -363,6 +364,8 @@ export interface ScServerSocket extends ScSocketStreams {
   subscriptions (): string[]
   /** Whether the socket is subscribed to a channel. */
   isSubscribed (channel: string): boolean
+  /** Returns the presence of the socket in a channel that is declared with `presence`. */
+  presence (channel: string): ScSocketPresence
   /** Encodes a packet with the server's codec. */
   encode (object: unknown): string | Buffer | ArrayBuffer | Uint8Array
   /** Decodes a message with the server's codec. */
@@ -428,6 +431,12 @@ export interface ServerEvents {
   brokerState: [state: BrokerState, cause: Error | undefined]
   /** Messages may have been lost on a channel, or on all channels (`null`). */
   gap: [channel: string | null]
+  /** A user came into a channel, while the exchange is subscribed to `<name>#presence`. */
+  join: [channel: string, member: ScPresenceMember]
+  /** The data of a user in a channel changed, while the exchange is subscribed to `<name>#presence`. */
+  update: [channel: string, member: ScPresenceMember]
+  /** A user left a channel, while the exchange is subscribed to `<name>#presence`. The member has no data. */
+  leave: [channel: string, member: ScPresenceMember]
 }
 
 /** The objects that the streams of `scServer.listener(event)` yield, by event, as in SocketCluster 15 and later. */
@@ -449,6 +458,9 @@ export interface ServerEventObjects {
   slowConsumer: { socket: ScServerSocket, bufferedBytes: number, policy: string }
   brokerState: { state: BrokerState, cause: Error | undefined }
   gap: { channel: string | null }
+  join: { channel: string, member: ScPresenceMember }
+  update: { channel: string, member: ScPresenceMember }
+  leave: { channel: string, member: ScPresenceMember }
 }
 
 /** The cluster: the processes that share a broker. */

@@ -1,4 +1,5 @@
 import type { BrokerCounters, BrokerState } from './broker.js'
+import type { ScPresenceStats } from './presence.js'
 
 /** The statistics of the broker. The counters of `BrokerCounters` are present when the broker connects several processes. */
 export interface ScBrokerStats extends Partial<BrokerCounters> {
@@ -59,6 +60,8 @@ export interface ScStats {
   dropped: number
   /** Times when the backlog of a socket exceeded its limit. */
   slowConsumers: number
+  /** The statistics of presence. */
+  presence: ScPresenceStats
   /** The statistics of the broker. */
   broker: ScBrokerStats
   /** The delay of the event loop since the last call of `stats()`, in milliseconds. */

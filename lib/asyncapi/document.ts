@@ -1,6 +1,7 @@
 import type { AsyncApiDeclaration, AsyncApiDocument, AsyncApiServer, ScAsyncApiOptions } from '../../types/asyncapi.js'
 import type { DeclaredChannel, DeclaredEvent, ScDeclarations, ScDocumentation } from '../../types/contracts.js'
 import { parameter } from '../contracts/fill-pattern.js'
+import { companionOf } from '../contracts/presence.js'
 import { Keys, reference } from './keys.js'
 import { Schemas, holdsReference } from './schemas.js'
 
@@ -148,7 +149,7 @@ class DocumentBuilder {
   }
 
   /** Adds a channel: operations for the messages that clients publish and that subscribers receive. */
-  #addChannel ({ pattern, contract, instance, history, recover }: DeclaredChannel): void {
+  #addChannel ({ pattern, contract, instance, history, recover, presence }: DeclaredChannel): void {
     const channelKey = this.#channelKeys.make(pattern.replaceAll('*', 'wildcard'))
     const messageKey = this.#messageKeys.make(`${pattern.replaceAll('*', 'wildcard')}.message`)
     this.#messages[messageKey] = {
@@ -170,7 +171,8 @@ class DocumentBuilder {
       messages: { message: reference('components', 'messages', messageKey) },
       'x-sc-kind': 'channel',
       ...(history === null ? {} : { 'x-sc-history': history }),
-      ...(recover === null ? {} : { 'x-sc-recover': recover })
+      ...(recover === null ? {} : { 'x-sc-recover': recover }),
+      ...(presence === null ? {} : { 'x-sc-presence': presenceOf(pattern, presence) })
     }
     const operation = (action: 'receive' | 'send', verb: string): void => {
       this.#operations[this.#operationKeys.make(`${verb} ${pattern.replaceAll('*', 'wildcard')}`)] = {
@@ -269,4 +271,9 @@ function addressOf (pattern: string): { address: string | null, names: Record<st
   }
   const plain = pattern.replace(parameter, '')
   return /[{}?#]/.test(plain) ? { address: null, names: {} } : { address: text, names }
+}
+
+/** Describes the presence of a channel: the pattern of the channels on which clients see it, and its limits. */
+function presenceOf (pattern: string, { members, leaveDelay, interval }: NonNullable<DeclaredChannel['presence']>): object {
+  return { pattern: companionOf(pattern), members, leaveDelay, interval }
 }

@@ -19,6 +19,8 @@ export interface ClusterOptions<Stats extends object> {
   onQuery? (body: unknown, fromNode: string): unknown
   /** Called when a node is seen for the first time, and when a node says goodbye or its lease ends. */
   onNodes? (nodes: readonly string[]): void
+  /** Called when a node says goodbye or its lease ends, before `onNodes`. `silence` is the time since its last message. */
+  onGone? (node: string, silence: number): void
   /** Called for an unreadable message and for a heartbeat that could not be sent. */
   onWarning? (err: Error): void
   /** Minimum time between heartbeats; nodes of large clusters use a longer one. @default 2000 */
@@ -55,6 +57,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     const members: Membership = this.#members = new Membership({ heartbeatInterval, fields: frameFields }, {
       say: (message, toNode) => this.#say(message, toNode),
       get reachable () { return link.state === 'up' },
+      lost: (id, silence) => options.onGone?.(id, silence),
       changed: (gone) => {
         questions.forget(gone)
         options.onNodes?.(this.nodes)

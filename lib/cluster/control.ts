@@ -21,6 +21,12 @@ export interface ControlPort {
   readonly commands: Pick<SocketCommands<CommandedSocket>, 'run' | 'learn'>
   readonly revocations: Revocations
   stats (): ScStats
+  /** Answers questions of other nodes that are not about revocations. `undefined` stands for an unknown question. */
+  answer? (query: unknown): unknown
+  /** Called when the live nodes changed. */
+  nodes? (): void
+  /** Called when a node is gone, before `nodes`. @param silence milliseconds since its last message */
+  gone? (node: string, silence: number): void
   warn (err: unknown): void
 }
 
@@ -44,7 +50,11 @@ export class Control implements ScCluster {
         return port.commands.run(command)
       },
       onQuery: (query) => this.#answer(query),
-      onNodes: () => this.#catchUp.nodes(this.#others()),
+      onNodes: () => {
+        this.#catchUp.nodes(this.#others())
+        port.nodes?.()
+      },
+      onGone: (node, silence) => port.gone?.(node, silence),
       localStats: () => port.stats(),
       onWarning: (err) => port.warn(err)
     })
@@ -90,11 +100,21 @@ export class Control implements ScCluster {
     return answers.reduce((sum, { value }) => sum + (Number.isSafeInteger(value) && value as number > 0 ? value as number : 0), 0)
   }
 
-  #answer (query: unknown): Piece {
-    if (!isQuery(query)) throw new Error('unknown query')
+  /** Asks one node a question. Rejects when it is unknown, fails, or does not answer in time. */
+  query (node: string, body: unknown): Promise<unknown> {
+    return this.#cluster.query(node, body)
+  }
+
+  #answer (query: unknown): unknown {
+    if (!isQuery(query)) {
+      const answer = this.#port.answer?.(query)
+      if (answer === undefined) throw new Error('unknown query')
+      return answer
+    }
     const { after, within } = query.revocations
     const { revocations } = this.#port
-    return { ...revocations.piece(after, maxPiece, within), life: revocations.longestLife }
+    const piece: Piece = { ...revocations.piece(after, maxPiece, within), life: revocations.longestLife }
+    return piece
   }
 
   #others (): string[] {

@@ -31,6 +31,8 @@ export interface MembershipPort {
   say (message: ClusterMessage, toNode?: string): void
   /** Whether other nodes can be reached. */
   readonly reachable: boolean
+  /** A node said goodbye, or its lease ended. @param silence milliseconds since its last message */
+  lost? (id: string, silence: number): void
   /** A node was seen for the first time, or the nodes in `gone` are no longer alive. */
   changed (gone: readonly string[]): void
   /** A node is not tracked, because there are too many. */
@@ -84,6 +86,8 @@ export class Membership {
   /** Handles a message of another node. @returns whether the node is tracked */
   heard (message: ClusterMessage, id: string): boolean {
     if (message.t === 'bye') {
+      const leaving = this.#nodes.get(id)
+      if (leaving !== undefined) leaving.heard = performance.now()
       this.#forget([id])
       return false
     }
@@ -163,7 +167,15 @@ export class Membership {
   }
 
   #forget (ids: readonly string[]): void {
-    const gone = ids.filter((id) => this.#nodes.delete(id))
+    const gone: string[] = []
+    const now = performance.now()
+    for (const id of ids) {
+      const node = this.#nodes.get(id)
+      if (node === undefined) continue
+      this.#nodes.delete(id)
+      gone.push(id)
+      this.#port.lost?.(id, now - node.heard)
+    }
     if (gone.length > 0) this.#port.changed(gone)
   }
 }

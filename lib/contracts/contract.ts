@@ -1,6 +1,8 @@
 import type { DeclaredChannel, ScEventContract } from '../../types/contracts.js'
 import type { ScHistoryLimits, ScRecoveryLimits } from '../../types/history.js'
 import { scError, typeName } from '../errors.js'
+import { checkPresence } from './presence.js'
+import { checkRanges, type Range } from './ranges.js'
 
 type Check = readonly [expected: string, holds: (value: unknown) => boolean]
 
@@ -13,6 +15,7 @@ const isAmount: Check = ['a number of 0 or more', (value) => typeof value === 'n
 const isHooks: Check = ['a function or an array of them', (value) => typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'function'))]
 const isCompiler: Check = ["a function or 'context'", (value) => typeof value === 'function' || value === 'context']
 const isTable: Check = ['an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)]
+const isSwitch: Check = ['a boolean or an object', (value) => typeof value === 'boolean' || isTable[1](value)]
 const isAnything: Check = ['anything', () => true]
 
 const documentation = { summary: isText, description: isText, tags: isArray, hide: isBoolean, deprecated: isBoolean, examples: isArray, config: isAnything }
@@ -42,12 +45,11 @@ const channelFields: Readonly<Record<string, Check>> = {
   maxMessageBytes: isAmount,
   slowConsumerPolicy: ["'disconnect', 'drop' or 'latest'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest'],
   history: ['an object', isTable[1]],
-  recover: ['a boolean or an object', (value) => typeof value === 'boolean' || isTable[1](value)],
+  recover: isSwitch,
+  presence: isSwitch,
   validatorCompiler: isCompiler,
   schemaErrorFormatter: isFunction
 }
-
-type Range = readonly [least: number, most: number]
 
 const historyFields: Readonly<Record<keyof ScHistoryLimits, Range>> = { size: [1, 10_000], ttl: [1_000, Number.MAX_SAFE_INTEGER] }
 const recoverFields: Readonly<Record<keyof ScRecoveryLimits, Range>> = { limit: [1, 1_000], bytes: [1_024, Number.MAX_SAFE_INTEGER] }
@@ -92,20 +94,10 @@ export function channelContract (pattern: string, input: unknown): DeclaredChann
   if (input === undefined || input === null) return {}
   if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${typeName(input)}`])
   checkFields(pattern, input, channelFields)
-  const { history, recover } = input as DeclaredChannel['contract']
+  const { history, presence, recover } = input as DeclaredChannel['contract']
   if (history !== undefined) checkRanges(pattern, 'history', history, historyFields)
+  if (presence !== undefined) checkPresence(pattern, presence)
   if (typeof recover === 'object') checkRanges(pattern, 'recover', recover, recoverFields)
   if (recover !== undefined && recover !== false && history === undefined) throw scError('SC_ERR_CONTRACT', [pattern, 'recover expects history, such as history: { size: 100, ttl: 300_000 }'])
   return input
-}
-
-function checkRanges (pattern: string, field: string, values: object, ranges: Readonly<Record<string, Range>>): void {
-  for (const [name, value] of Object.entries(values)) {
-    const range = Object.hasOwn(ranges, name) ? ranges[name] : undefined
-    if (range === undefined) throw scError('SC_ERR_CONTRACT', [pattern, `unknown property "${name}" of ${field}; expected some of ${Object.keys(ranges).join(', ')}`])
-    const [least, most] = range
-    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) continue
-    const numbers = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
-    throw scError('SC_ERR_CONTRACT', [pattern, `expected ${name} of ${field} to be a whole number ${numbers}, got ${typeof value === 'number' ? value : typeName(value)}`])
-  }
 }

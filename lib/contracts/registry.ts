@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { DeclaredChannel, DeclaredEvent, ScEventContract } from '../../types/contracts.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from '../../types/validation.js'
-import type { ChannelPolicy, ChannelRoute, Checked, Contracts, EventRoute, HookLists, ResolvedChannel } from '../../types/routes.js'
+import type { ChannelRoute, Checked, Contracts, EventRoute, ResolvedChannel } from '../../types/routes.js'
 import { scError, typeName } from '../errors.js'
 import type { Scope } from '../lifecycle/scope.js'
 import { jsonBytes } from '../protocol/codec.js'
@@ -9,10 +9,12 @@ import { isLocalEvent, isReservedEvent } from '../protocol/names.js'
 import { type ChannelMatch, ChannelRouter, noParams } from './channel-router.js'
 import { compiling } from './compiling.js'
 import { channelContract, eventContract } from './contract.js'
+import { ChannelDeclaration, EventDeclaration, ownPreHandlers } from './declarations.js'
 import { declareHiddenRoute, hiddenPath } from './hidden-route.js'
 import { patternParams } from './pattern-syntax.js'
+import { companionBase } from './presence.js'
 import { declareRequestRoute, type RequestRoute } from './request-lifecycle.js'
-import { compileSerializer, type Serialize } from './serializers.js'
+import { compileSerializer } from './serializers.js'
 import { compileValidator, type Validate } from './validators.js'
 
 /** The plugin options that declarations use. */
@@ -28,58 +30,6 @@ export interface RegistryOptions {
   readonly schemaErrorFormatter?: ScSchemaErrorFormatter | undefined
   /** Headers of the handshake, in lower case, that `lifecycle: 'request'` passes to calls. */
   readonly requestHeaders?: readonly string[] | undefined
-}
-
-type PreHandlers = EventRoute['preHandler']
-
-/** A declared event. `compile()` adds its validator and serializer. */
-class EventDeclaration implements EventRoute, DeclaredEvent {
-  readonly hooks: HookLists
-  readonly preHandler: PreHandlers
-  readonly config: unknown
-  readonly errors: EventRoute['errors']
-  validate: Validate | null = null
-  serialize: Serialize | null = null
-
-  constructor (
-    readonly name: string, readonly contract: ScEventContract, readonly instance: FastifyInstance, scope: Scope,
-    readonly timeout: number, readonly handler: EventRoute['handler']
-  ) {
-    this.hooks = scope.hooks
-    this.preHandler = ownPreHandlers(contract)
-    this.config = contract.config
-    this.errors = contract.errors
-  }
-}
-
-/** A declared channel. */
-class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
-  readonly hooks: HookLists
-  readonly clientSubscribe: boolean
-  readonly clientPublish: boolean
-  readonly subscribe: ChannelPolicy | null
-  readonly publish: ChannelPolicy | null
-  readonly deliver: ChannelPolicy | null
-  readonly slowConsumerPolicy: ChannelRoute['slowConsumerPolicy']
-  readonly history: ChannelRoute['history']
-  readonly recover: ChannelRoute['recover']
-  readonly config: unknown
-  validateMessage: Validate | null = null
-  validateParams: Validate | null = null
-
-  constructor (readonly pattern: string, readonly paramNames: readonly string[], readonly contract: DeclaredChannel['contract'], readonly instance: FastifyInstance, scope: Scope) {
-    this.hooks = scope.hooks
-    this.clientSubscribe = contract.clientSubscribe ?? true
-    this.clientPublish = contract.clientPublish ?? true
-    // The pattern types the policies where they are written; here their parameters are a record.
-    this.subscribe = (contract.subscribe as ChannelPolicy | undefined) ?? null
-    this.publish = (contract.publish as ChannelPolicy | undefined) ?? null
-    this.deliver = (contract.deliver as ChannelPolicy | undefined) ?? null
-    this.slowConsumerPolicy = contract.slowConsumerPolicy
-    this.history = contract.history === undefined ? null : { size: contract.history.size ?? 100, ttl: contract.history.ttl ?? 300_000 }
-    this.recover = recoveryOf(contract)
-    this.config = contract.config
-  }
 }
 
 /** An undeclared channel when only declared ones are allowed. Creates the error when it is read. */
@@ -104,6 +54,7 @@ export class Registry implements Contracts {
   /** The instances that have a hidden route, and whether it includes one for the serializer. */
   readonly #probed = new WeakMap<FastifyInstance, { response: boolean }>()
   #frozen = false
+  #hasPresence = false
 
   constructor (root: Scope, options: RegistryOptions) {
     this.#root = root
@@ -121,6 +72,8 @@ export class Registry implements Contracts {
       deliver: null,
       history: null,
       recover: null,
+      presence: null,
+      isCompanion: false,
       config: undefined
     })
     this.#open = Object.freeze({ route: this.#undeclared, params: noParams })
@@ -174,6 +127,7 @@ export class Registry implements Contracts {
     if (contract.message !== undefined || contract.params !== undefined) this.#probe(instance, false)
     this.#router.add(pattern, declaration)
     this.#declaredChannels.push(declaration)
+    if (declaration.presence !== null) this.#hasPresence = true
   }
 
   /**
@@ -193,6 +147,7 @@ export class Registry implements Contracts {
     }
     for (const channel of this.#declaredChannels) {
       const { pattern, contract, instance } = channel
+      if (this.#hasPresence && companionBase(pattern) !== undefined) throw scError('SC_ERR_CONTRACT', [pattern, 'names that end in "#presence" are reserved where a channel is declared with presence'])
       if (contract.params !== undefined) channel.validateParams = this.#validator(pattern, contract, contract.params, instance, 'params')
       const check = contract.message === undefined ? null : this.#validator(pattern, contract, contract.message, instance, 'message')
       channel.validateMessage = limited(pattern, contract.maxMessageBytes ?? 0, check)
@@ -203,12 +158,27 @@ export class Registry implements Contracts {
     return this.#declaredEvents.get(name)
   }
 
+  get hasPresence (): boolean { return this.#hasPresence }
+
   channel (name: string): ResolvedChannel {
+    if (this.#hasPresence) {
+      const companion = this.#companion(name)
+      if (companion !== null) return companion
+    }
     const match = this.#router.find(name)
     if (match === null) return this.#options.channels === 'open' ? this.#open : new UndeclaredChannel(this.#undeclared, name)
     if (match.emptyParam !== undefined) return { ...match, error: scError('SC_ERR_CHANNEL_PARAM', [match.emptyParam, match.route.pattern, name]) }
     const { validateParams } = match.route as ChannelDeclaration
     return validateParams === null ? match : checkParams(match, validateParams)
+  }
+
+  /** Resolves the name of a companion. `null` for any other name, also where the channel that it would be about has no presence. */
+  #companion (name: string): ResolvedChannel | null {
+    const base = companionBase(name)
+    if (base === undefined) return null
+    const resolved = this.channel(base)
+    if (resolved.route.isCompanion) return { ...resolved, error: scError('SC_ERR_CHANNEL_REFUSED', ['use', name]) }
+    return resolved.route.presence === null ? null : { ...resolved, route: resolved.route.presence.companion }
   }
 
   /** Returns the declared events, in the order of declaration. */
@@ -255,17 +225,6 @@ export class Registry implements Contracts {
     // A compiler of the application may not support this schema, and then no default one has to be created.
     if (response) instance.after(() => { if (instance.serializerCompiler === undefined) probe({ response: { 200: { type: 'string' } } }) })
   }
-}
-
-function ownPreHandlers ({ preHandler }: ScEventContract): PreHandlers {
-  if (preHandler === undefined) return []
-  return typeof preHandler === 'function' ? [preHandler] : [...preHandler]
-}
-
-function recoveryOf ({ recover }: DeclaredChannel['contract']): ChannelRoute['recover'] {
-  if (recover === undefined || recover === false) return null
-  const { limit = 300, bytes = 262_144 } = recover === true ? {} : recover
-  return { limit, bytes }
 }
 
 /** Adds a limit of the message size to a validator. */

@@ -4,7 +4,7 @@ import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
 import { ifRejects } from '../promises.js'
-import type { Watcher } from './hub.js'
+import type { Watcher } from './hub-host.js'
 
 /** The part of the exchange that a channel object uses. */
 export interface ChannelPort {

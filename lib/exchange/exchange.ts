@@ -1,6 +1,7 @@
 import type { BrokerHistoryLimits, BrokerHistoryPage, MaybePromise } from '../../types/broker.js'
 import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
+import type { ScPresence } from '../../types/presence.js'
 import type { Checked, ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
 import { parsePosition } from '../broker/position.js'
@@ -13,16 +14,10 @@ import { toJson } from '../protocol/codec.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import { asError, messageOf } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
+import type { ExchangeHost } from './exchange-host.js'
 import { checkQuery, historyOf } from './history.js'
 import type { Hub, Preparation } from './hub.js'
-
-/** The part of the server that the exchange uses. */
-export interface ExchangeHost {
-  readonly maxChannelNameLength: number
-  /** Returns what was declared for a channel. */
-  resolve (channel: string): ResolvedChannel
-  warn (err: unknown): void
-}
+import { serverMistake } from './server-mistake.js'
 
 const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {
   subscribe: (channel) => ({ channel }),
@@ -69,17 +64,13 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     this.#call(callback, null)
   }
 
-  invokePublish (channel: string, data?: unknown): Promise<void> {
-    return this.publish(channel, data)
-  }
-
-  transmitPublish (channel: string, data?: unknown): void {
-    this.publish(channel, data)
-  }
+  invokePublish (channel: string, data?: unknown): Promise<void> { return this.publish(channel, data) }
+  transmitPublish (channel: string, data?: unknown): void { this.publish(channel, data) }
 
   #publish (channel: string, data: unknown): MaybePromise<void> {
     this.#checkName(channel, 'publish')
-    const { history, validateMessage } = this.#host.resolve(channel).route
+    const { history, isCompanion, validateMessage } = this.#host.resolve(channel).route
+    if (isCompanion) throw scError('SC_ERR_COMPANION', [channel])
     if (validateMessage === null) return this.publishChecked(channel, data, history)
     const checked = validateMessage(data)
     if (checked instanceof Promise) return checked.then((result) => this.#publishResult(channel, result, history))
@@ -120,6 +111,19 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     const position = since === undefined ? null : parsePosition(since)
     const page = await this.#link.readHistory(channel, position, limit, limits)
     return historyOf(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page, checked)
+  }
+
+  presence (channel: string): Promise<ScPresence> {
+    return handled(this.#checked(channel, 'read the presence of', () => this.#host.presence(channel)))
+  }
+
+  occupancy (channel: string): Promise<number> {
+    return handled(this.#checked(channel, 'count the sockets of', () => this.#host.occupancy(channel)))
+  }
+
+  async #checked<T> (channel: string, action: string, read: () => Promise<T>): Promise<T> {
+    this.#checkName(channel, action)
+    return await read()
   }
 
   /**
@@ -289,18 +293,4 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   warn (err: unknown): void { this.#host.warn(err) }
   /** @internal */ fault (err: unknown): void { this.#host.warn(err) }
   protected onListenerError (err: unknown): void { this.#host.warn(err) }
-}
-
-/** Turns a validation error of the server's own message into an internal one: the client must not see it. */
-function serverMistake (error: Error): Error {
-  const own = error as Error & { statusCode?: unknown }
-  try {
-    Object.defineProperty(own, 'expose', { value: false, configurable: true })
-    own.statusCode = 500
-  } catch {
-    // A validator of the application may return errors that cannot be changed.
-    const copy = new Error(error.message, { cause: error })
-    return Object.defineProperty(Object.assign(copy, { ...error, name: error.name, statusCode: 500 }), 'expose', { value: false })
-  }
-  return own
 }

@@ -1,6 +1,5 @@
 import type { BrokerHistoryEntry, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
-import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { Deadlines } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
@@ -11,25 +10,8 @@ import { eventText, publishText } from '../protocol/packets.js'
 import { slices } from '../slices.js'
 import { SharedMessage } from '../transport/shared-message.js'
 import { type Delivery, type DeliveryDesk, type Subscriber, deliverThroughHooks } from './deliver.js'
+import type { HubHost, Watcher } from './hub-host.js'
 import { KeptMessages } from './kept-messages.js'
-
-/** The server's own subscriber of a channel. */
-export interface Watcher {
-  /** @param json the message as JSON text; empty for `undefined` */
-  receive (json: string): void
-}
-
-/** The part of the server that the hub uses. */
-export interface HubHost {
-  readonly codec: CodecEngine
-  readonly plainJson: boolean
-  readonly slowConsumerPolicy: SlowConsumerPolicy
-  readonly hookDeadlines: Deadlines
-  /** Reports a recipient that a hook or a policy left out. */
-  leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
-  /** Reports an error that concerns no single recipient. */
-  warn (err: unknown): void
-}
 
 /** Maximum characters of JSON of publications that wait for their slices. */
 const maxSlicedLength = 1024 * 1024
@@ -93,6 +75,7 @@ export class Hub implements DeliveryDesk {
   leave (channel: string, subscriber: Subscriber): void {
     const entry = this.#entries.get(channel)
     if (entry === undefined || !entry.members.delete(subscriber)) return
+    if (entry.resolved.route.presence !== null) this.#host.presence.left(subscriber, channel, entry.resolved)
     this.#dropIfUnused(entry)
   }
 
@@ -171,6 +154,16 @@ export class Hub implements DeliveryDesk {
 
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void {
     this.#host.leftOut(subscriber, channel, thrown)
+  }
+
+  /** Encodes a message of the server for subscribers of a channel. */
+  encode (channel: string, json: string): SharedMessage {
+    return this.#encode(channel, json, '')
+  }
+
+  /** Delivers a message of the server to one subscriber, past hooks. */
+  deliverTo (subscriber: Subscriber, channel: string, message: SharedMessage): void {
+    this.count(subscriber.deliver(message, channel, 'disconnect'))
   }
 
   /** Whether hooks or a policy decide what each recipient of a channel gets. */
@@ -252,7 +245,8 @@ export class Hub implements DeliveryDesk {
       this.#entries.set(channel, entry)
     }
     const pending = entry
-    const held = pending.ready ? undefined : this.#link.hold(channel)
+    // What is said on a companion is made at this node, of what presence learns from others.
+    const held = pending.ready ? undefined : resolved.route.isCompanion ? this.#host.presence.hold(channel) : this.#link.hold(channel)
     if (held !== undefined) return this.#wait(pending, held, prepare, add)
     pending.ready = true
     let preparing: MaybePromise<void>
@@ -285,6 +279,8 @@ export class Hub implements DeliveryDesk {
   #dropIfUnused (entry: Entry): void {
     if (!entry.unused) return
     this.#entries.delete(entry.channel)
-    if (entry.ready) this.#link.release(entry.channel, entry.resolved.route.recover !== null)
+    if (!entry.ready) return
+    if (entry.resolved.route.isCompanion) this.#host.presence.release(entry.channel)
+    else this.#link.release(entry.channel, entry.resolved.route.recover !== null)
   }
 }

@@ -10,6 +10,7 @@ import type { Hub } from '../exchange/hub.js'
 import type { Block } from '../lifecycle/block.js'
 import type { Scope } from '../lifecycle/scope.js'
 import type { FailureKind, LogLevel } from '../log.js'
+import type { Presence } from '../presence/presence.js'
 import type { DeclaredErrors, ErrorOrigin } from '../protocol/wire-errors.js'
 import type { SocketHost } from '../socket/host.js'
 import type { Session } from '../socket/session.js'
@@ -24,6 +25,7 @@ export interface HandlerContext {
   readonly root: Scope
   readonly hub: Hub
   readonly exchange: Exchange
+  readonly presence: Presence<Session>
   readonly deadlines: DeadlineSets
   readonly brokerWaits: BrokerWaits
   readonly tokens: TokenChecks

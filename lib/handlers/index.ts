@@ -5,6 +5,7 @@ import type { PacketHandler } from './context.js'
 import { handleDisconnect } from './disconnect.js'
 import { handleEvent } from './event.js'
 import { handleHandshake } from './handshake.js'
+import { handlePresence } from './presence.js'
 import { handlePublish } from './publish.js'
 import { refuseInvalid } from './error-answers.js'
 import { handleSubscribe } from './subscribe.js'
@@ -18,6 +19,7 @@ const reserved: ReadonlyMap<string, PacketHandler> = new Map([
   ['#subscribe', handleSubscribe],
   ['#unsubscribe', handleUnsubscribe],
   ['#publish', handlePublish],
+  ['#presence', handlePresence],
   ['#disconnect', handleDisconnect]
 ])
 

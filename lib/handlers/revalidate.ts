@@ -1,10 +1,11 @@
+import type { ResolvedChannel } from '../../types/routes.js'
 import { scError } from '../errors.js'
 import { decide } from '../lifecycle/run.js'
 import { slices } from '../slices.js'
 import type { Session } from '../socket/session.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
-import { authorizeSubscription, isGuarded, subscribeRequest } from './subscribe.js'
+import { authorizeSubscription, concernsPresence, isGuarded, subscribeRequest } from './subscribe.js'
 
 /**
  * Checks every guarded subscription of a socket again because its authorization changed. Messages of a channel are withheld while
@@ -46,8 +47,12 @@ function recheck (context: HandlerContext, session: Session, channel: string, tu
    * itself.
    */
   const counts = (): boolean => session.subscriptions.turn === turn && session.subscriptions.get(channel) === options
-  const lost = (thrown: unknown): void => { if (counts()) lose(context, session, channel, thrown) }
-  const allowed = (): void => { if (counts()) session.subscriptions.resume(channel, context.hub.policyOf(resolved)) }
+  const lost = (thrown: unknown): void => { if (counts()) lose(context, session, channel, resolved, thrown) }
+  const allowed = (): void => {
+    if (!counts()) return
+    session.subscriptions.resume(channel, context.hub.policyOf(resolved))
+    if (concernsPresence(resolved)) context.presence.resumed(session, channel, resolved)
+  }
   if (options.waitForAuth === true && session.auth.state !== 'authenticated') {
     lost(scError('SC_ERR_CHANNEL_AUTH', [channel]))
     return
@@ -55,10 +60,11 @@ function recheck (context: HandlerContext, session: Session, channel: string, tu
   return decide(() => authorizeSubscription(context, resolved, subscribeRequest(session, options, resolved, undefined, true)), allowed, lost)
 }
 
-function lose (context: HandlerContext, session: Session, channel: string, thrown: unknown): void {
+function lose (context: HandlerContext, session: Session, channel: string, resolved: ResolvedChannel, thrown: unknown): void {
   const { shown } = context.monitor.denied(session, { line: 'subscribe', thrown, channel, text: 'subscription lost', warns: false })
   if (context.host.options.revalidate === 'suspend') {
     session.subscriptions.suspend(channel)
+    if (concernsPresence(resolved)) context.presence.suspended(session, channel, resolved)
     return
   }
   const message = typeof shown === 'string' ? shown : read(shown, 'message')

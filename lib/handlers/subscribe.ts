@@ -4,6 +4,7 @@ import type { CallId, EventPacket } from '../../types/protocol.js'
 import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
+import { companionBase } from '../contracts/presence.js'
 import { scError, typeName } from '../errors.js'
 import { decide, runHooks } from '../lifecycle/run.js'
 import { memorySize } from '../memory-size.js'
@@ -116,6 +117,11 @@ export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChann
   return options.waitForAuth === true || route.hooks.subscribe.length !== 0 || route.subscribe !== null
 }
 
+/** Whether a channel is declared with presence, or tells who is in such a channel. */
+export function concernsPresence ({ route }: ResolvedChannel): boolean {
+  return route.presence !== null || route.isCompanion
+}
+
 /**
  * Returns an error when the data of guarded subscriptions take too much memory. The data are stored to show them to the hooks
  * again.
@@ -127,8 +133,11 @@ function dataTooLarge (session: Session, options: SubscriptionOptions, resolved:
 
 /** Creates the request that `subscribe` hooks and policies get. */
 export function subscribeRequest (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
-  const { channel, waitForAuth, data } = options
-  return { socket: session.socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
+  const { waitForAuth, data } = options
+  // Rules by name hold for a companion as for the channel that it is about.
+  const channel = resolved.route.isCompanion ? companionBase(options.channel)! : options.channel
+  const request = { socket: session.socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
+  return resolved.route.isCompanion ? { ...request, presence: true } : request
 }
 
 /** Runs the `subscribe` hooks and the policy of a channel. Throws or rejects with the block. */
@@ -227,6 +236,7 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
   if (!recovers) acknowledge(session, cid, options)
+  if (concernsPresence(resolved)) context.presence.subscribed(session, channel, resolved)
   if (changed) context.host.revalidate(session)
 }
 

@@ -18,6 +18,9 @@ import { BrokerWaits } from '../handlers/broker-waits.js'
 import { dispatch } from '../handlers/index.js'
 import { Scopes } from '../lifecycle/scope.js'
 import { writeLine } from '../log.js'
+import { Occupancy } from '../presence/occupancy.js'
+import { Presence } from '../presence/presence.js'
+import { isTopic } from '../presence/topics.js'
 import { printAs } from '../printing.js'
 import type { Session } from '../socket/session.js'
 import { Connections } from './connections.js'
@@ -51,6 +54,7 @@ export class ServerCore implements ServerPort {
   readonly link: BrokerLink
   readonly hub: Hub
   readonly exchange: Exchange
+  readonly presence: Presence<Session>
   readonly tokens: Tokens
   readonly connections: Connections<WebSocket>
   readonly host: Host
@@ -61,6 +65,7 @@ export class ServerCore implements ServerPort {
   readonly #options: ResolvedOptions
   readonly #log: FastifyBaseLogger
   readonly #sockets: SocketMaker
+  readonly #occupancy: Occupancy
   readonly #eventLoopDelay = new EventLoopDelay()
   #drained: Promise<void> | null = null
 
@@ -81,12 +86,16 @@ export class ServerCore implements ServerPort {
     this.exchange = new Exchange(this.link, this.hub, {
       maxChannelNameLength: options.maxChannelNameLength,
       resolve: (channel) => this.contracts.channel(channel),
+      presence: (channel) => this.presence.read(channel),
+      occupancy: (channel) => this.#occupancy.count(channel),
       warn
     })
+    this.presence = this.#makePresence()
+    this.#occupancy = new Occupancy({ link: this.link, cluster: this.#cluster, memberCount: (channel) => this.hub.memberCount(channel), warn })
     this.tokens = new Tokens(options, engine, warn)
     this.connections = new Connections(options, this.deadlines.handshakes, this.monitor, this.events, (ws, request, holdings) => this.#sockets.make(ws, request, holdings))
-    const { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, tokens } = this
-    this.host = new Host(this.server, { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, options, root: this.scopes.root, tokens })
+    const { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, presence, tokens } = this
+    this.host = new Host(this.server, { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, options, presence, root: this.scopes.root, tokens })
     const { context } = this.host
     this.#sockets = new SocketMaker(this.host, {
       dispatch: (session, packet) => dispatch(context, session, packet, tokens.dropExpired(session)),
@@ -101,6 +110,9 @@ export class ServerCore implements ServerPort {
       commands: new SocketCommands<Session>({ sockets: connections.clients.all, revocations, supersede: (session) => { session.auth.supersede() } }),
       revocations,
       stats: () => this.stats(),
+      answer: (query) => presence.answer(query) ?? this.#occupancy.answer(query),
+      nodes: () => presence.nodes(),
+      gone: (node, silence) => presence.nodeGone(node, silence),
       warn
     })
   }
@@ -112,9 +124,13 @@ export class ServerCore implements ServerPort {
     const keys = brokerKey === undefined || !broker.shared ? undefined : brokerKeys(brokerKey)
     if (keys !== undefined && broker.signs !== true) throw scError('SC_ERR_BROKER_KEY', [broker.name])
     return new BrokerLink(broker, { node: { id: generateId(), prefix: brokerPrefix, keys }, stopTimeout: Math.max(closeTimeout, minStopTimeout) }, {
-      publication: (channel, data, position) => this.hub.deliver(channel, data, position),
+      publication: (channel, data, position) => {
+        if (this.contracts.hasPresence && isTopic(channel)) this.presence.publication(channel, data)
+        else this.hub.deliver(channel, data, position)
+      },
       state: (state, cause) => {
         this.control.brokerState(state)
+        this.presence.brokerState(state)
         if (state === 'up') {
           this.exchange.retryPending()
           this.brokerWaits.up()
@@ -122,6 +138,8 @@ export class ServerCore implements ServerPort {
         this.monitor.brokerState(state, cause, broker)
       },
       gap: (channel, position) => {
+        if (channel === null || isTopic(channel)) this.presence.gap(channel)
+        if (channel !== null && isTopic(channel)) return
         this.events.fire('gap', [channel])
         this.exchange.dropOut(channel)
         if (channel !== null && position !== undefined) this.hub.announceLoss(channel, position)
@@ -142,7 +160,39 @@ export class ServerCore implements ServerPort {
       hookDeadlines: this.deadlines.hooks,
       // Leaving out recipients is the purpose of these hooks and happens often, so the log level is `debug`.
       leftOut: (session: Session, channel, thrown) => { this.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' }) },
-      warn: (err) => { this.monitor.warn(err) }
+      warn: (err) => { this.monitor.warn(err) },
+      presence: {
+        hold: (companion) => this.presence.hold(companion),
+        release: (companion) => this.presence.release(companion),
+        // Only sessions are members of the hub.
+        left: (subscriber, channel, resolved) => this.presence.left(subscriber as Session, channel, resolved)
+      }
+    })
+  }
+
+  /** The nodes that share the broker, as presence and occupancy use them. */
+  get #cluster (): { readonly nodes: readonly string[], query (node: string, body: unknown): Promise<unknown> } {
+    const control = (): Control => this.control
+    return {
+      get nodes () { return control().nodes },
+      query: (node, body) => control().query(node, body)
+    }
+  }
+
+  #makePresence (): Presence<Session> {
+    const { contracts, events, exchange, hub, link, monitor } = this
+    const host = (): Host => this.host
+    return new Presence<Session>({
+      link,
+      cluster: this.#cluster,
+      get codec () { return host().codec },
+      resolve: (channel) => contracts.channel(channel),
+      encode: (companion, json) => hub.encode(companion, json),
+      send: (companion, json) => hub.deliver(companion, json),
+      deliver: (session, companion, message) => hub.deliverTo(session, companion, message),
+      isObserved: (companion) => exchange.isSubscribed(companion),
+      tell: (change, channel, member) => events.fire(change, [channel, member]),
+      warn: (err, session) => monitor.warn(err, session?.log)
     })
   }
 
@@ -173,6 +223,7 @@ export class ServerCore implements ServerPort {
 
   async #drain (): Promise<void> {
     this.draining = true
+    this.presence.drain()
     this.ready = false
     const { clients } = this.connections
     writeLine(this.#log, 'debug', 'closing all sockets', { clients: clients.openCount, pending: clients.pendingCount })
@@ -180,6 +231,7 @@ export class ServerCore implements ServerPort {
     this.tokens.stop()
     this.#eventLoopDelay.stop()
     this.deadlines.clear()
+    this.presence.stop()
     this.control.stop()
     this.exchange.end()
     await this.link.stop()
@@ -196,6 +248,7 @@ export class ServerCore implements ServerPort {
       publishes: this.exchange.publishes,
       deliveries: this.hub.deliveries,
       dropped: this.hub.dropped,
+      presence: this.presence.stats(),
       broker: { state: this.link.state, inFlight: this.link.inFlight, refused: this.link.refused, ...this.link.stats() },
       eventLoopDelay: this.#eventLoopDelay.read()
     }

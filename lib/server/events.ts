@@ -24,7 +24,10 @@ const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents
   badSocketAuthToken: (socket, { authError, signedAuthToken }) => withHidden({ socket, authError }, { signedAuthToken }),
   slowConsumer: (socket, info) => ({ socket, ...info }),
   brokerState: (state, cause) => ({ state, cause }),
-  gap: (channel) => ({ channel })
+  gap: (channel) => ({ channel }),
+  join: (channel, member) => ({ channel, member }),
+  update: (channel, member) => ({ channel, member }),
+  leave: (channel, member) => ({ channel, member })
 }
 
 /** Emits the server's events. A listener that throws or rejects affects neither the socket nor other listeners. */

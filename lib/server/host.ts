@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ScSignOptions } from '../../types/auth.js'
 import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
+import type { ScSocketPresence } from '../../types/presence.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ScServer, ServerEvents } from '../../types/server.js'
 import type { Deadlines } from '../deadlines.js'
@@ -74,6 +75,7 @@ export class Host implements SocketHost<Session> {
 
   tokenChanged (session: Session): void {
     this.#parts.tokens.changed(session)
+    if (this.#parts.contracts.hasPresence) this.#parts.presence.tokenChanged(session)
   }
 
   withhold (session: Session): void {
@@ -84,15 +86,19 @@ export class Host implements SocketHost<Session> {
     revalidate(this.#context, session)
   }
 
+  presenceOf (session: Session, channel: string): ScSocketPresence {
+    return this.#parts.presence.of(session, channel)
+  }
+
   overrun (session: Session, policy: SlowConsumerPolicy): void {
     this.#parts.connections.overrun(session, policy)
   }
 
   release (session: Session, code: number): void {
-    const { brokerWaits, connections, tokens } = this.#parts
+    const { brokerWaits, connections, presence, tokens } = this.#parts
     tokens.forget(session)
     brokerWaits.closed(session)
     connections.release(session, code)
-    session.subscriptions.leaveAll()
+    presence.closed(session, code, () => session.subscriptions.leaveAll())
   }
 }

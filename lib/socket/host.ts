@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { ScSignOptions } from '../../types/auth.js'
 import type { ScExchange } from '../../types/exchange.js'
 import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
+import type { ScSocketPresence } from '../../types/presence.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ScServer, ServerEvents } from '../../types/server.js'
 import type { Deadlines } from '../deadlines.js'
@@ -40,6 +41,8 @@ export interface SocketHost<Socket> {
   withhold (socket: Socket): void
   /** Checks the subscriptions of a socket again because its authorization changed. */
   revalidate (socket: Socket): void
+  /** Returns the presence of a socket in a channel. */
+  presenceOf (socket: Socket, channel: string): ScSocketPresence
   /** Applies `policy` to a publication that does not fit in the backlog of a socket, before it is queued. */
   overrun (socket: Socket, policy: SlowConsumerPolicy): void
   /** Removes a closed socket from its channels and from the clients. */

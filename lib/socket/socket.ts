@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScAuthToken, ScSignOptions } from '../../types/auth.js'
 import type { ScExchange } from '../../types/exchange.js'
+import type { ScSocketPresence } from '../../types/presence.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
 import type { AuthState, DeauthenticateOptions, RawBytes, ScServer, ScServerSocket, SocketState } from '../../types/server.js'
 import type { AnyListener } from '../../types/user-data.js'
@@ -89,6 +90,11 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
   getAuthToken (): ScAuthToken | null { return this.#session.auth.token }
   subscriptions (): string[] { return this.#session.subscriptions.names }
   isSubscribed (channel: string): boolean { return this.#session.subscriptions.has(channel) }
+
+  presence (channel: string): ScSocketPresence {
+    checkText('presence', 'channel', channel)
+    return this.#session.host.presenceOf(this.#session, channel)
+  }
 
   getBackpressure (): number { return Math.max(this.getInboundBackpressure(), this.getOutboundBackpressure(), this.#session.streamBackpressure) }
   getInboundBackpressure (): number { return this.#session.waitingInbound }

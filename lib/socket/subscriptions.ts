@@ -101,6 +101,9 @@ export class Subscriptions {
 
   // Withheld channels
 
+  /** Whether messages of a channel are withheld: it is being checked again, or suspended. */
+  isWithheld (channel: string): boolean { return this.#withheld !== null && this.#withheld.has(channel) }
+
   /** Whether messages of any channel are withheld. */
   get anyWithheld (): boolean { return this.#withheld !== null }
 

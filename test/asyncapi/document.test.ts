@@ -75,6 +75,7 @@ async function rich (app: FastifyInstance): Promise<void> {
   app.scChannel('room/:id', {
     history: { size: 5 },
     recover: true,
+    presence: { members: 50 },
     summary: 'A room',
     tags: ['rooms'],
     params: Type.Object({ id: Type.Union([Type.Literal('7'), Type.Literal('8')], { description: 'Which', default: '7' }) }),
@@ -154,6 +155,7 @@ t.test('a rich application', async (t) => {
     const room = ref(document.operations['publish.room.id'].channel)
     t.match(room, { address: 'room/{id}', title: 'room/:id', 'x-sc-kind': 'channel', summary: 'A room' })
     t.same([room['x-sc-history'], room['x-sc-recover']], [{ size: 5, ttl: 300_000 }, { limit: 300, bytes: 262_144 }])
+    t.same(room['x-sc-presence'], { pattern: 'room/:id#presence', members: 50, leaveDelay: 30_000, interval: 250 })
     t.same(room.parameters, { id: { description: 'Which', enum: ['7', '8'], default: '7' } })
     t.equal(document.operations['publish.room.id'].action, 'receive')
     t.equal(document.operations['subscribe.room.id'].action, 'send')

@@ -14,6 +14,8 @@ function setUp ({ broker, routes = {} }: { broker?: Broker, routes?: Record<stri
   const exchange = new Exchange(link, hub, {
     maxChannelNameLength: 10,
     resolve: (channel) => declared(routes[channel]),
+    presence: async () => ({ members: [], total: 0, complete: true }),
+    occupancy: async () => 0,
     warn: (err) => { warnings.push(err) }
   })
   const events: unknown[] = []

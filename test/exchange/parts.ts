@@ -14,7 +14,7 @@ export interface Declared extends Partial<Omit<ChannelRoute, 'hooks'>> {
 }
 
 export function declared ({ publishOut = [], ...route }: Declared = {}, params: Record<string, string> = {}): ResolvedChannel {
-  return { params, route: { hooks: { publishOut }, validateMessage: null, deliver: null, history: null, recover: null, instance: undefined, ...route } } as unknown as ResolvedChannel
+  return { params, route: { hooks: { publishOut }, validateMessage: null, deliver: null, history: null, recover: null, presence: null, isCompanion: false, instance: undefined, ...route } } as unknown as ResolvedChannel
 }
 
 /** A session that keeps what it gets. */
@@ -84,7 +84,8 @@ export function setUpHub ({ broker = memoryBroker(), plainJson = true, codec, ho
     slowConsumerPolicy: 'drop',
     hookDeadlines: new Deadlines(hookTimeout),
     leftOut: (subscriber, channel, thrown) => { leftOut.push([(subscriber as Recipient).id, channel, thrown]) },
-    warn: (err) => { warnings.push(err) }
+    warn: (err) => { warnings.push(err) },
+    presence: { hold () {}, release () {}, left () {} }
   })
   link.start()
   return { hub, link, leftOut, warnings }

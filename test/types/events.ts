@@ -51,7 +51,10 @@ export const ofServer = {
   badSocketAuthToken: scServer.listener('badSocketAuthToken'),
   slowConsumer: scServer.listener('slowConsumer'),
   brokerState: scServer.listener('brokerState'),
-  gap: scServer.listener('gap')
+  gap: scServer.listener('gap'),
+  join: scServer.listener('join'),
+  update: scServer.listener('update'),
+  leave: scServer.listener('leave')
 }
 equal<typeof ofServer, { [E in keyof ServerEvents]: ScStream<ServerEventObjects[E]> }>(true)
 equal<keyof ServerEvents, keyof ServerEventObjects>(true)

@@ -30,6 +30,10 @@ app.scChannel('x', { clientPublish: 'no' })
 app.scChannel('x', { history: { length: 5 } })
 // @ts-expect-error a limit with a wrong value
 app.scChannel('x', { history: {}, recover: { limit: 'all' } })
+// @ts-expect-error a misspelt field of presence
+app.scChannel('x', { presence: { keys: () => 'x' } })
+// @ts-expect-error a key that is not text
+app.scChannel('x', { presence: { key: () => ({}) } })
 // @ts-expect-error a misspelt key
 defineEvents({ x: { data: Type.String() }, y: { dta: Type.String() } })
 // @ts-expect-error a right key with a wrong value

@@ -123,6 +123,22 @@ app.scChannel('room/:id', {
 app.scChannel('room/:id', { ...channels['room/:id'], publish ({ data }) { exactly<{ from: string, text: string }>()(data) } })
 app.scChannel('news', { clientPublish: false })
 app.scChannel('kept/:id', { history: { size: 5, ttl: 60_000 }, recover: { limit: 5 }, subscribe (context) { if (context.since === undefined) context.recover = false } })
+app.scChannel('present/:id', {
+  presence: {
+    key: ({ socket, params }) => {
+      exactly<ScServerSocket>()(socket)
+      exactly<{ readonly id: string }>()(params)
+      return socket.authToken?.sub ?? null
+    },
+    data: ({ channel }) => ({ channel }),
+    update: ({ data, params }) => ({ text: String(data), id: params.id }),
+    watch: ({ presence }) => { exactly<boolean | undefined>()(presence) }
+  }
+})
+app.scServer.exchange.presence('present/7').then(({ members: [first], total }) => {
+  exactly<string | undefined>()(first?.key)
+  exactly<number>()(total)
+})
 app.scChannelOf(channels, 'room/:id', { id: '7' }).history({ limit: 5 }).then(({ messages: [last] }) => { exactly<{ from: string, text: string } | undefined>()(last?.data) })
 app.scChannel('any/:x', { publish ({ data }) { exactly<unknown>()(data) } })
 app.withTypeProvider<ZodTypeProvider>().scChannel('z', { message: z.object({ n: z.number() }), publish ({ data }) { exactly<{ n: number }>()(data) } })
