@@ -178,8 +178,8 @@ function settle (upgrades: Upgrades, socket: Duplex): void {
 
 /** Frees the response of an upgrade that is made, which would otherwise live as long as the websocket. */
 function detach ({ response, socket }: Upgrade): void {
-  // A listener waits for the end of the connection.
-  if (response === null || response.listenerCount('close') !== 0) return
+  // Whoever listens to the response waits for the end of the connection.
+  if (response?.socket !== socket || response.listenerCount('close') !== 0) return
   response.detachSocket(socket as Socket)
 }
 

@@ -21,3 +21,9 @@ t.test('whoever listens to the end of the response is told when the connection e
   client.ws.close()
   await ended[0]
 })
+
+t.test('a hook may have freed the response itself', async (t) => {
+  const { port } = await serve(t, {}, (app) => app.addHook('onRequest', async (request, reply) => { reply.raw.detachSocket(request.raw.socket) }))
+  const client = await RawClient.connect(t, port)
+  t.match(await client.call('nobody'), { error: { name: 'InvalidActionError' } })
+})
