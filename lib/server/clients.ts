@@ -6,7 +6,6 @@ import type { Session } from '../socket/session.js'
 export class Clients {
   readonly #open = new Map<string, Session>()
   readonly #pending = new Map<string, Session>()
-  readonly #all = new Set<Session>()
   /** Open sockets by id. */
   readonly open = viewOf(this.#open)
   /** Sockets that have not finished the handshake, by id. */
@@ -14,11 +13,14 @@ export class Clients {
 
   get openCount (): number { return this.#open.size }
   get pendingCount (): number { return this.#pending.size }
-  /** All sockets in the order in which they connected. */
-  get all (): ReadonlySet<Session> { return this.#all }
+
+  /** Iterates over all sockets: the open ones first, in the order of their handshakes. */
+  * [Symbol.iterator] (): Generator<Session, void> {
+    yield * this.#open.values()
+    yield * this.#pending.values()
+  }
 
   addPending (socket: Session): void {
-    this.#all.add(socket)
     this.#pending.set(socket.id, socket)
   }
 
@@ -43,7 +45,6 @@ export class Clients {
   }
 
   remove (socket: Session): void {
-    this.#all.delete(socket)
     if (!this.#pending.delete(socket.id)) this.#open.delete(socket.id)
   }
 }

@@ -139,7 +139,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
   /** Accepts no more connections and closes all of them. Settles when all are gone, after `closeTimeout` at the latest. */
   async drain (): Promise<void> {
     this.#closing = true
-    await drainSockets([...this.clients.all], this.#options)
+    await drainSockets([...this.clients], this.#options)
     this.#heartbeat.stop()
     this.#budget.stop()
   }
@@ -149,7 +149,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     this.#budget.recount()
     let bufferedBytes = 0
     let subscriptions = 0
-    for (const session of this.clients.all) {
+    for (const session of this.clients) {
       bufferedBytes += session.bufferedAmount
       subscriptions += session.subscriptions.size
     }

@@ -107,7 +107,7 @@ export class ServerCore implements ServerPort {
     }, options)
     const { revocations } = tokens
     this.control = new Control(this.link, {
-      commands: new SocketCommands<Session>({ sockets: connections.clients.all, revocations, supersede: (session) => { session.auth.supersede() } }),
+      commands: new SocketCommands<Session>({ sockets: connections.clients, revocations, supersede: (session) => { session.auth.supersede() } }),
       revocations,
       stats: () => this.stats(),
       answer: (query) => presence.answer(query) ?? this.#occupancy.answer(query),

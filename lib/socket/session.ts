@@ -38,6 +38,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   state: SocketState = 'connecting'
   dialect: Dialect
   lastSeen = performance.now()
+  heartbeatSlot = -1
   bytesReceived = 0
   /** The server is about to close the socket: new requests of the client are not begun. */
   closing = false

@@ -4,6 +4,8 @@ import type { Guarded } from '../barrier.js'
 export interface HeartbeatTarget extends Guarded {
   /** Time of the last data from the client, by `performance.now()`: the system clock may jump. */
   readonly lastSeen: number
+  /** Set by the heartbeat: the slot of its wheel in which the connection is, or -1. */
+  heartbeatSlot: number
   ping (): void
   /** The client was silent for the whole `pingTimeout`. */
   pingTimedOut (): void
@@ -19,8 +21,8 @@ export class Heartbeat {
   readonly #interval: number
   readonly #timeout: number
   readonly #wheel: Array<Set<HeartbeatTarget>> = Array.from({ length: slots }, () => new Set())
-  readonly #slotOf = new Map<HeartbeatTarget, number>()
   readonly #suspects = new Set<HeartbeatTarget>()
+  #size = 0
   #at = 0
   #tickedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -36,7 +38,8 @@ export class Heartbeat {
 
   add (target: HeartbeatTarget): void {
     // The first ping comes after one full turn of the wheel.
-    this.#slotOf.set(target, this.#at)
+    target.heartbeatSlot = this.#at
+    this.#size++
     this.#wheel[this.#at]!.add(target)
     const now = performance.now()
     this.#watchIfDue(target, now)
@@ -46,12 +49,11 @@ export class Heartbeat {
   }
 
   remove (target: HeartbeatTarget): void {
-    const slot = this.#slotOf.get(target)
-    if (slot === undefined) return
-    this.#slotOf.delete(target)
-    this.#wheel[slot]!.delete(target)
+    if (target.heartbeatSlot === -1) return
+    this.#wheel[target.heartbeatSlot]!.delete(target)
+    target.heartbeatSlot = -1
     this.#suspects.delete(target)
-    if (this.#slotOf.size === 0) this.stop()
+    if (--this.#size === 0) this.stop()
   }
 
   stop (): void {

@@ -25,6 +25,7 @@ class FakeSession {
   readonly remoteAddress: string
   readonly subscriptions = { size: 2 }
   heldBytes = 0
+  heartbeatSlot = -1
   bufferedAmount = 7
   closing = false
   readonly activity = { isQuiet: true }

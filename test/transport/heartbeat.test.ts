@@ -10,6 +10,7 @@ function setUp (t: Test, timeout = 4_000) {
   const make = (name = 'it', ping = (): void => {}) => {
     const target = {
       lastSeen: clock.now,
+      heartbeatSlot: -1,
       ping () { log.push([name, 'ping', clock.now - 10_000]); ping() },
       pingTimedOut () { log.push([name, 'silent', clock.now - 10_000]); heartbeat.remove(target) },
       fault (err: unknown) { log.push([name, err]) }
