@@ -1,5 +1,6 @@
 import t from 'tap'
 import { judge, judgeTimes, runOutage, runResubscribe, runScenario, scenarios, shortPace, type EngineName } from './scenario.js'
+import { judgeRecovery, recoveryScenarios, runRecovery, type RecoveryReport, type RecoveryScenario } from './recovery.js'
 import { bestOf } from '../helpers/waiting.js'
 
 // The short form of `npm run chaos`: the same faults, accounting and rules, at a quicker pace.
@@ -35,3 +36,14 @@ for (const engine of ['redis', 'nats'] as EngineName[]) {
     t.ok(resubscribe!.again < Math.max(2_000, resubscribe!.first), 'in under two seconds', { resubscribe })
   })
 }
+
+t.test('clients that recover', async (t) => {
+  const left = recoveryScenarios(shortPace)
+  const results: Array<{ scenario: RecoveryScenario, report: RecoveryReport | null }> = []
+  // A process has no time for all of them at once.
+  await Promise.all([1, 2, 3].map(async () => {
+    for (let scenario = left.shift(); scenario !== undefined; scenario = left.shift()) results.push({ scenario, report: await runRecovery(scenario) })
+  }))
+  if (results.some(({ report }) => report === null)) return t.plan(0, 'redis-server is not installed')
+  for (const { scenario, report } of results) t.strictSame(judgeRecovery(scenario, report!), [], scenario.name, { report })
+})

@@ -1,0 +1,196 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { RedisBrokerOptions } from '../../lib/broker/redis/index.js'
+import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
+import { TcpProxy } from '../helpers/proxy.js'
+import type { TestServer } from '../helpers/servers.js'
+import type { Served } from '../helpers/serve.js'
+import { until } from '../helpers/waiting.js'
+import { type Answer, RecoveringClient } from './recovery-client.js'
+import { serveNode } from './recovery-node.js'
+import type { Cleanups } from './scenario.js'
+
+/** A node that closes its server before it ends. */
+export interface RestartedNode {
+  readonly port: number
+  close (): Promise<unknown>
+}
+
+/** What a recovery scenario plays on: nodes, one of which publishes, and clients of both generations in equal parts. */
+export class RecoveryStage {
+  readonly clients: RecoveringClient[] = []
+  /** The fate of each message, by channel. */
+  readonly answers = new Map<string, Answer[]>()
+  #publisher: Served | null = null
+  #isPaused = false
+  #published = 0
+
+  constructor (readonly redis: TestServer, readonly cleanups: Cleanups, readonly channels: readonly string[], readonly options: RemoteBrokerOptions) {
+    for (const channel of channels) this.answers.set(channel, [])
+  }
+
+  /** The number of messages in each channel. */
+  get published (): number { return this.#published }
+
+  url (port = this.redis.port): RedisBrokerOptions {
+    return { url: `redis://127.0.0.1:${port}` }
+  }
+
+  async proxy (port: number): Promise<TcpProxy> {
+    const proxy = await new TcpProxy(port).listen()
+    this.cleanups.teardown(() => proxy.close())
+    return proxy
+  }
+
+  /** Starts a node in this process. The first one publishes. */
+  async node (redis = this.url()): Promise<Served> {
+    const node = await serveNode(this.cleanups, redis, this.options)
+    this.#publisher ??= node
+    return node
+  }
+
+  /** Starts a node that can be closed, in a process of its own or in this one. */
+  restartable (own: boolean): Promise<RestartedNode> {
+    return own ? this.process() : this.#inside()
+  }
+
+  /** Starts a node in a process of its own. */
+  async process (): Promise<NodeProcess> {
+    const node = await NodeProcess.start({ redis: this.url(), options: this.options })
+    this.cleanups.teardown(() => node.kill())
+    return node
+  }
+
+  /** Connects clients, half of them of each generation, to the ports in turn. */
+  async connect (count: number, ports: readonly number[]): Promise<void> {
+    for (let i = 0; i < count; i += 2) {
+      const port = ports[(i / 2) % ports.length]!
+      this.clients.push(...await Promise.all(([14, 20] as const).map((generation) => RecoveringClient.connect(this.cleanups, generation, port, this.channels))))
+    }
+  }
+
+  /** Some quarters of the clients. Each has clients of all nodes and of both generations. */
+  part (from: number, to: number): RecoveringClient[] {
+    return this.clients.filter((_client, i) => i % 16 >= from * 4 && i % 16 < to * 4)
+  }
+
+  /** Publishes to all channels, as many messages a second, until there are enough in all, and enough after the fault was over. */
+  async publishDuring (rate: number, messages: number, after: number, fault: Promise<void>): Promise<void> {
+    const publishing = { until: Infinity, failed: false }
+    const ended = fault.then(() => {
+      publishing.until = Math.max(messages, this.#published + after)
+    }, (err: unknown) => {
+      publishing.failed = true
+      throw err
+    })
+    let credit = 0
+    for (let last = performance.now(); this.#published < publishing.until && !publishing.failed; await sleep(5)) {
+      const now = performance.now()
+      // A process that was held up does not publish everything at once.
+      if (!this.#isPaused) credit = Math.min(credit + (now - last) / 1000 * rate, rate / 10)
+      last = now
+      for (; credit >= 1 && !this.#isPaused; credit--) this.#publish()
+    }
+    await ended
+  }
+
+  /** Settles when so many messages were published. */
+  async until (published: number): Promise<void> {
+    while (this.#published < published) await sleep(2)
+  }
+
+  /** Holds publishing up, and settles when all clients that are there have everything. */
+  async pause (): Promise<void> {
+    this.#isPaused = true
+    await this.#answered()
+    await this.arrived()
+  }
+
+  resume (): void {
+    this.#isPaused = false
+  }
+
+  /** Publishes while publishing is held up. @returns when all clients that are there have everything */
+  async publish (count: number): Promise<void> {
+    for (let i = 0; i < count; i++) this.#publish()
+    await this.#answered()
+    await this.arrived()
+  }
+
+  /** Takes back that the last messages were accepted: Redis lost them. */
+  lose (count: number): void {
+    for (const answers of this.answers.values()) answers.fill('rejected', -count)
+  }
+
+  async down (...nodes: Served[]): Promise<void> {
+    await until('the loss of Redis', () => nodes.every(({ sc }) => sc.stats().broker.state === 'down'))
+  }
+
+  async up (...nodes: Served[]): Promise<void> {
+    await until('Redis to be back', () => nodes.every(({ sc }) => sc.stats().broker.state === 'up'))
+  }
+
+  /** Settles when the last accepted message is where it belongs, or when waiting has no sense any more. */
+  async arrived (): Promise<void> {
+    await this.#answered()
+    const last = Math.max(...[...this.answers.values()].map((answers) => answers.lastIndexOf('acked')))
+    await until(() => `the last message, ${last}`, () => this.clients.every((client) => client.client.state !== 'open' || client.hasReached(last))).catch(() => {})
+  }
+
+  async #inside (): Promise<RestartedNode> {
+    const { app, port } = await this.node()
+    return { port, close: () => app.close() }
+  }
+
+  async #answered (): Promise<void> {
+    await until('an answer to each publish', () => [...this.answers.values()].every((answers) => !answers.includes('unanswered')))
+  }
+
+  #publish (): void {
+    const n = this.#published++
+    for (const channel of this.channels) {
+      const answers = this.answers.get(channel)!
+      answers.push('unanswered')
+      this.#publisher!.sc.exchange.publish(channel, n).then(() => { answers[n] = 'acked' }, (err: Error) => {
+        if (err.name !== 'BrokerError') throw err
+        answers[n] = 'rejected'
+      })
+    }
+  }
+}
+
+/** A node in a process of its own. */
+export class NodeProcess {
+  readonly #child: ChildProcess
+  port = 0
+
+  private constructor (child: ChildProcess) {
+    this.#child = child
+  }
+
+  static async start (args: object): Promise<NodeProcess> {
+    const node = new NodeProcess(fork(fileURLToPath(new URL('recovery-node.ts', import.meta.url)), [JSON.stringify(args)]))
+    const [hello] = await once(node.#child, 'message', { signal: AbortSignal.timeout(60_000) }) as [{ port: number }]
+    node.port = hello.port
+    return node
+  }
+
+  /** Ends it at once, as kill -9. */
+  kill (): Promise<void> {
+    return this.#end(() => this.#child.kill('SIGKILL'))
+  }
+
+  /** Lets it close its server first. */
+  close (): Promise<void> {
+    return this.#end(() => this.#child.send('close'))
+  }
+
+  async #end (act: () => void): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const exit = once(this.#child, 'exit')
+    act()
+    await exit
+  }
+}
