@@ -70,7 +70,7 @@ const entries: Record<string, Entry> = {
   'a message': {
     by: 'transport/ws-connection.ts',
     enter (session, client) {
-      session.observes = thrower
+      session.observes = (event: string) => event === 'message' ? thrower() : false
       client.send({ event: 'x' })
     }
   },
