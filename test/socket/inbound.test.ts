@@ -448,5 +448,5 @@ t.test('what else the connection says is handed on', async (t) => {
   inbound.fault(error)
   inbound.onBacklog(1_000, 'drop')
   inbound.onCongested()
-  t.strictSame([warnings, faults, take()], [[error], [error], ['backlog 1000 drop', 'congested']])
+  t.strictSame([warnings, faults, take()], [[error], [error], ['warning of kind mistake', 'backlog 1000 drop', 'congested']])
 })
