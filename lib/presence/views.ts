@@ -251,7 +251,11 @@ export class Views {
       this.#knownFrom = Infinity
       return
     }
-    if (this.#knownFrom !== Infinity) return
+    if (this.#knownFrom !== Infinity) {
+      // For the first time: nobody was heard of before.
+      this.#leaveNow()
+      return
+    }
     const { alarms } = this.#port
     this.#knownFrom = performance.now() + grace
     alarms.in(grace + 1, () => this.#leaveNow())
