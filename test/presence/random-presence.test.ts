@@ -34,9 +34,9 @@ t.test('all nodes agree after a while, and what they say on the way adds up', as
   await fc.assert(fc.asyncProperty(fc.array(command, { maxLength: 40, size: 'max' }), async (commands) => {
     const network = new Network()
     for (let i = 0; i < 3; i++) network.start()
-    /** Whether messages were lost, or nobody could be heard: then somebody who is elsewhere may be thought to be gone. */
+    /** Whether messages were lost: then somebody who is elsewhere may be thought to be gone. */
     let disturbed = false
-    /** When each user was last without any socket. */
+    /** When each user was last without any socket, or had none that others knew of. */
     const absentAt = new Map<string, number>()
     const note = (): void => {
       const users = new Set(network.users)
@@ -60,11 +60,16 @@ t.test('all nodes agree after a while, and what they say on the way adds up', as
       const target = 'node' in command ? living[command.node % living.length] : undefined
       switch (command.kind) {
         case 'join':
-          if (target !== undefined) network.join(target, `u${command.user}`, command.data)
+          network.join(target!, `u${command.user}`, command.data)
+          // Other nodes hear of it a moment later.
+          absentAt.set(`u${command.user}`, clock.now)
           break
         case 'leave': {
           const tab = target?.tabs[command.tab % target.tabs.length]
-          if (tab !== undefined) network.leave(target!, tab, command.code)
+          if (tab === undefined) break
+          network.leave(target!, tab, command.code)
+          // Who leaves on purpose leaves at once, and nobody could be heard who knows more.
+          if (network.state === 'down' && (command.code === null || command.code === 1000)) disturbed = true
           break
         }
         case 'kill':
@@ -89,7 +94,6 @@ t.test('all nodes agree after a while, and what they say on the way adds up', as
         case 'down':
         case 'up':
           network.change(command.kind)
-          if (command.kind === 'down') disturbed = true
           break
         case 'time':
           for (let left = command.milliseconds; left > 0; left -= 50) {
