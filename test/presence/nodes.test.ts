@@ -8,8 +8,6 @@ import { startNats, startRedis, type TestServer } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 import { enter, quick, startRooms, userOf, Watched } from './parts.js'
 
-t.jobs = 1
-
 interface Nodes {
   readonly engine: TestServer
   readonly nodes: readonly Served[]
