@@ -10,7 +10,7 @@ import { patience, until } from '../helpers/waiting.js'
 import { enter, startRooms, userOf, Watched } from './parts.js'
 
 // The time is spent on waiting for the lease of the node that was killed.
-t.jobs = 4
+t.jobs = 2
 
 const users = Array.from({ length: 100 }, (_, i) => `user ${i}`)
 
