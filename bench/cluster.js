@@ -1,14 +1,11 @@
 // `npm run bench:cluster`: messages through two nodes and a real Redis (and NATS), for us and for socket.io with its Redis adapter.
 import { writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
-import { startNats, startRedis } from '../test/helpers/servers.js'
 import { pinLoad } from './lib/cores.js'
-import { Load } from './lib/load.js'
 import { machine } from './lib/machine.js'
 import { prepare } from './lib/prepare.js'
-import { ServerProcess } from './lib/server-process.js'
 import { median } from './lib/statistics.js'
+import { engineCpu, onTwoNodes } from './lib/two-nodes.js'
 import { versionOf } from './lib/versions.js'
 
 const seconds = Number(process.env.BENCH_SECONDS ?? 3)
@@ -32,47 +29,6 @@ const works = [
 
 /** What may be on its way: enough that no process waits for another. */
 const enough = 2000
-
-/** Two nodes with an engine between them, and a subscriber of each channel on both; `null` where the engine is not installed. */
-async function onTwoNodes ({ name, engine }, channels, body) {
-  const cleanups = []
-  const cleanup = { teardown: (fn) => { cleanups.unshift(fn) } }
-  try {
-    const server = await (engine === 'redis' ? startRedis(cleanup) : startNats(cleanup))
-    if (server === null) return null
-    const boot = () => ServerProcess.start(name, { [engine]: server.port })
-    const nodes = [await boot(), await boot()]
-    cleanup.teardown(() => Promise.all(nodes.map((node) => node.stop())))
-    const names = Array.from({ length: channels }, (_, i) => `room-${i}`)
-    const loads = nodes.map((node) => new Load(node))
-    cleanup.teardown(() => { for (const load of loads) load.drop() })
-    const each = Math.ceil(channels / 10) // ten channels to a connection
-    const counts = { received: 0, wanted: Infinity, wake: null }
-    for (const load of loads) {
-      await load.open(each)
-      await load.subscribe((i) => names.slice(i * 10, i * 10 + 10))
-      for (const connection of load.connections) {
-        connection.onMessages = (messages) => {
-          counts.received += messages
-          if (counts.received >= counts.wanted) counts.wake()
-        }
-      }
-    }
-    const receive = async (wanted) => {
-      if (counts.received >= wanted) return
-      await new Promise((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error(`expected ${wanted} messages, got ${counts.received}`)), 20_000)
-        Object.assign(counts, { wanted, wake: () => { clearTimeout(late); resolve() } })
-      })
-      counts.wanted = Infinity
-    }
-    const redis = engine === 'redis' ? new Redis(server.port) : null
-    if (redis !== null) cleanup.teardown(() => redis.quit())
-    return await body({ nodes, names, counts, receive, redis })
-  } finally {
-    for (const fn of cleanups) await fn()
-  }
-}
 
 /** As much as goes through. */
 function throughput (contender, { channels, burst }) {
@@ -122,13 +78,6 @@ function latency (contender) {
     times.sort((a, b) => a - b)
     return { p50: median(times), p95: times[Math.floor(times.length * 0.95)] }
   })
-}
-
-/** Microseconds that the engine's process used. */
-async function engineCpu (redis) {
-  if (redis === null) return NaN
-  const info = await redis.info('cpu')
-  return ['used_cpu_sys', 'used_cpu_user'].reduce((sum, key) => sum + Number(info.match(new RegExp(`^${key}:([\\d.]+)`, 'm'))[1]), 0) * 1e6
 }
 
 const count = (value) => Math.round(value).toLocaleString('en')

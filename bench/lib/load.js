@@ -104,7 +104,7 @@ export class Load {
   }
 }
 
-async function inParallel (count, job) {
+export async function inParallel (count, job, atOnce = openAtOnce) {
   const results = new Array(count)
   let next = 0
   const worker = async () => {
@@ -113,6 +113,6 @@ async function inParallel (count, job) {
       results[i] = await job(i)
     }
   }
-  await Promise.all(Array.from({ length: Math.min(openAtOnce, count) }, worker))
+  await Promise.all(Array.from({ length: Math.min(atOnce, count) }, worker))
   return results
 }
