@@ -72,6 +72,10 @@ export class RemoteBroker implements Broker {
       topicOf,
       publish: (channel, data, limits) => this.#publish(channel, data, limits),
       open: (topic, text) => this.#inbox.openKept(topic, text),
+      dropped: (reason) => {
+        this.#counters.framesDropped++
+        this.#sink.dropped?.(reason)
+      },
       downError: () => this.#downError()
     })
     if (engine.keepsHistory === true) this.history = history

@@ -39,6 +39,12 @@ export class Followed {
   isBehind = false
   /** Whether the next message may have any position, because the ones before it could not be read. */
   isLoose = false
+  /** Whether messages are delivered although the position of the last one could not be read. */
+  isBlind = false
+  /** The frame that showed that messages are missing. The running read was started after it arrived. */
+  awaited: Arrival | null = null
+  /** The bytes of the last messages that are counted for the whole broker. */
+  countedBytes = 0
   /** The read that is running. Rejects when it fails. */
   reading: Promise<void> | null = null
   /** Valid in the turn after a read. */
@@ -84,12 +90,20 @@ export class Followed {
 
   /** Starts with the messages that were read. */
   begin ({ top, entries, floor, isCut }: StoredPage): void {
-    this.tail = new Tail(isCut ? top : floor)
-    if (!isCut) this.tail.append(entries, top, this.limits)
+    this.restart(top)
+    if (!isCut) this.tail!.extend(entries, floor)
   }
 
   restart (top: BrokerPosition): void {
     this.tail = new Tail(top)
+    this.isBlind = false
+  }
+
+  /** Goes on without the last messages. */
+  loseSight (): void {
+    this.tail = this.awaited = null
+    this.isBehind = this.isLoose = false
+    this.isBlind = true
   }
 
   /** Adds a frame that was or will be delivered. Frames from before the last read are known. */
@@ -134,8 +148,9 @@ export class Followed {
 
   /** Call when the session is gone. */
   fallBehind (): void {
-    this.reading = null
+    this.reading = this.awaited = null
     this.isBehind = this.tail !== null
+    if (this.isBlind) this.isLoose = true
     this.takeKept()
   }
 }

@@ -1,19 +1,22 @@
 import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, BrokerSink } from '../../../../types/broker.js'
 import { isPublication } from '../../publication.js'
 import type { EngineSession } from '../engine.js'
+import { Budget } from './budget.js'
 import { Followed, type Arrival } from './followed.js'
 import { Reads } from './reads.js'
 import type { Positioned } from './positioned.js'
 import { pageOf, type OpenStored, type StoredPage } from './stored.js'
 
-/** Maximum bytes of the messages of all followed channels. Over it, those are dropped that nobody asked for for the longest time. */
-const maxBytes = 64 * 1024 * 1024
+/** A position that no message follows: for clients of a channel whose position is not known. */
+const nowhere: BrokerPosition = { epoch: '0', offset: 0, check: '' }
 
 /** The parts of the broker that its history uses. */
 export interface RemoteHistoryPort {
   /** The session in use; `null` while the engine is down. */
   readonly session: EngineSession | null
   readonly sink: Pick<BrokerSink, 'publication' | 'gap'>
+  /** A frame was dropped. */
+  dropped (reason: string): void
   topicOf (channel: string): string
   publish (channel: string, data: string, limits: BrokerHistoryLimits): Promise<void>
   /** Returns the messages of a frame that the engine kept, and whether they need no further check; `null` if it cannot be read. */
@@ -31,7 +34,7 @@ export class RemoteHistory implements BrokerHistory {
   readonly #reads = new Reads()
   /** The followed channels. Those that were asked for least recently come first. */
   readonly #followed = new Map<string, Followed>()
-  #bytes = 0
+  readonly #budget = new Budget({ [Symbol.iterator]: () => this.#followed.values() })
   /** Channels that were lost between two sessions and repaired. */
   repairs = 0
 
@@ -90,8 +93,14 @@ export class RemoteHistory implements BrokerHistory {
 
   #receive (followed: Followed, arrival: Arrival): void {
     if (followed.tail === null) {
+      const before = { epoch: arrival.epoch, offset: arrival.first - 1, check: '' }
+      if (followed.isLoose) this.#tellLoss(followed, before)
+      if (followed.isBlind) {
+        followed.restart(before)
+        followed.addDelivered(arrival)
+        this.#budget.changed(followed)
+      } else if (followed.reading !== null) followed.keep(arrival)
       this.#deliver(followed.channel, arrival)
-      if (followed.reading !== null) followed.keep(arrival)
     } else if (followed.isBehind) followed.keep(arrival)
     else this.#accept(followed, arrival)
   }
@@ -101,7 +110,7 @@ export class RemoteHistory implements BrokerHistory {
     for (const channel of channels) {
       const followed = this.#followed.get(channel)
       if (followed === undefined) continue
-      this.#bytes -= followed.tail?.bytes ?? 0
+      this.#budget.forget(followed)
       this.#followed.delete(channel)
     }
   }
@@ -114,7 +123,10 @@ export class RemoteHistory implements BrokerHistory {
 
   /** Call when a session is open, before publications and subscriptions go on: reads what the channels missed. */
   up (): void {
-    for (const followed of this.#followed.values()) if (followed.isBehind) this.#repair(followed)
+    for (const followed of this.#followed.values()) {
+      if (followed.isBehind) this.#repair(followed)
+      else if (followed.isLoose && followed.tail === null) this.#startRead(followed).catch(() => {})
+    }
   }
 
   #touch (channel: string, limits: BrokerHistoryLimits): Followed {
@@ -156,7 +168,8 @@ export class RemoteHistory implements BrokerHistory {
     const reading: Promise<void> = this.#read(channel, since, since === null ? 0 : limit, limits, true).then((page) => {
       if (!isCurrent()) return
       followed.reading = null
-      this.#measured(followed, () => { apply(page) })
+      apply(page)
+      this.#budget.changed(followed)
     }, (err: unknown) => {
       if (isCurrent()) {
         followed.reading = null
@@ -175,6 +188,7 @@ export class RemoteHistory implements BrokerHistory {
       // Too many arrived meanwhile: who waits asks again.
       if (delivered === null) return
       followed.begin(page)
+      if (followed.isLoose) this.#tellLoss(followed, page.top)
       for (const arrival of delivered) followed.addDelivered(arrival)
     } else if (!followed.isBehind) {
       const { tail } = followed
@@ -204,12 +218,9 @@ export class RemoteHistory implements BrokerHistory {
     const tail = followed.tail!
     this.repairs++
     if (page.gap === null) {
-      const last = page.entries.at(-1)?.position ?? page.top
-      tail.append(page.entries, last, limits)
+      tail.append(page.entries, page.end, limits)
       this.#deliverEntries(channel, page.entries)
-      // The engine returned only the first part.
-      if (last.offset < page.top.offset && last.offset > since.offset) return this.#repair(followed)
-      tail.top = page.top
+      if (page.isCut && page.end.offset > since.offset) return this.#repair(followed)
     } else {
       followed.begin(page)
       followed.isLoose = true
@@ -217,19 +228,32 @@ export class RemoteHistory implements BrokerHistory {
     }
     const kept = followed.takeKept()
     if (kept === null) return this.#repair(followed)
+    const { awaited } = followed
+    followed.awaited = null
     followed.isBehind = false
-    for (const arrival of kept) this.#receive(followed, arrival)
+    for (const arrival of kept) {
+      // The engine keeps a frame before it publishes it.
+      if (arrival === awaited && arrival.epoch === page.top.epoch && arrival.first > page.top.offset) this.#port.dropped('frames with a position that the engine did not give: somebody else writes to the engine')
+      else this.#receive(followed, arrival)
+    }
   }
 
   /** The engine answers, but not to this read: the channel goes on without its history. */
   #giveUp (followed: Followed): void {
-    const { channel, tail } = followed
     const kept = followed.takeKept() ?? []
-    if (tail === null || !followed.isBehind) return
-    followed.isBehind = false
-    followed.isLoose = true
-    this.#port.sink.gap(channel, tail.top)
+    if (followed.tail !== null && !followed.isBehind) return
+    const hasMissed = followed.isBehind || followed.isLoose
+    followed.loseSight()
+    this.#budget.changed(followed)
+    if (!hasMissed) return
+    this.#tellLoss(followed, nowhere)
     for (const arrival of kept) this.#receive(followed, arrival)
+  }
+
+  /** Tells that messages may be missing before the next one. */
+  #tellLoss (followed: Followed, position: BrokerPosition): void {
+    followed.isLoose = false
+    this.#port.sink.gap(followed.channel, position)
   }
 
   #accept (followed: Followed, arrival: Arrival): void {
@@ -238,18 +262,20 @@ export class RemoteHistory implements BrokerHistory {
     if (epoch === top.epoch && first <= top.offset && followed.knows(arrival)) return
     const isNext = epoch === top.epoch && first === top.offset + 1
     if (!isNext) {
-      if (followed.isLoose || (epoch === top.epoch && first <= top.offset)) this.#restart(followed, { epoch, offset: first - 1, check: '' })
+      if (epoch === top.epoch ? first <= top.offset : followed.isLoose) this.#restart(followed, { epoch, offset: first - 1, check: '' })
       // The session is the same, so nothing was lost before the first message of the new epoch.
       else if (epoch !== top.epoch) this.#restart(followed, { epoch, offset: 0, check: '' })
     }
     followed.isLoose = false
     if (first === followed.tail!.top.offset + 1) {
-      this.#measured(followed, () => { followed.addDelivered(arrival) })
+      followed.addDelivered(arrival)
+      this.#budget.changed(followed)
       this.#deliver(followed.channel, arrival)
       return
     }
     // Frames are missing: read them before this one is delivered.
     followed.isBehind = true
+    followed.awaited = arrival
     followed.keep(arrival)
     this.#repair(followed)
   }
@@ -259,7 +285,8 @@ export class RemoteHistory implements BrokerHistory {
     const { channel, tail } = followed
     // Messages with lower offsets of the same epoch look like old ones to clients.
     if (before.epoch === tail!.top.epoch) this.#port.sink.gap(channel, before)
-    this.#measured(followed, () => { followed.restart(before) })
+    followed.restart(before)
+    this.#budget.changed(followed)
   }
 
   #deliver (channel: string, { epoch, first, check, messages }: Arrival): void {
@@ -268,20 +295,5 @@ export class RemoteHistory implements BrokerHistory {
 
   #deliverEntries (channel: string, entries: readonly BrokerHistoryEntry[]): void {
     for (const { data, position } of entries) this.#port.sink.publication(channel, data, true, position)
-  }
-
-  /** Changes a channel's messages, and drops those of others when all together take too much memory. */
-  #measured (followed: Followed, change: () => void): void {
-    const before = followed.tail?.bytes ?? 0
-    change()
-    this.#bytes += (followed.tail?.bytes ?? 0) - before
-    if (this.#bytes <= maxBytes) return
-    for (const other of this.#followed.values()) {
-      const { tail } = other
-      if (tail === null || other === followed) continue
-      this.#bytes -= tail.bytes
-      tail.clear()
-      if (this.#bytes <= maxBytes / 2) break
-    }
   }
 }

@@ -25,6 +25,8 @@ export interface StoredFrame {
 export interface StoredPage extends BrokerHistoryPage {
   /** The position before the first entry. */
   readonly floor: BrokerPosition
+  /** The position of the last message that the engine returned, also if it cannot be used; `top` if it returned none. */
+  readonly end: BrokerPosition
   /** Whether the engine returned only the first part, because the rest was too large. */
   readonly isCut: boolean
 }
@@ -41,15 +43,15 @@ export function pageOf ({ top, now, frames }: StoredHistory, since: BrokerPositi
   const excluded = Math.max(since?.offset ?? 0, top.offset - size)
   let floor: BrokerPosition | null = null
   let entries: BrokerHistoryEntry[] = []
-  let end = -1
+  let end: BrokerPosition | null = null
   for (const { last, count, check, time, text } of frames) {
     const first = last - count + 1
-    if (floor === null || first !== end + 1) {
+    if (floor === null || first !== end!.offset + 1) {
       // The first frame, or messages between two frames were deleted.
       floor = { epoch, offset: first - 1, check: '' }
       entries = []
     }
-    end = last
+    end = { epoch, offset: last, check }
     const messages = open(text)
     for (let offset = first; offset <= last; offset++) {
       const position = { epoch, offset, check }
@@ -59,7 +61,8 @@ export function pageOf ({ top, now, frames }: StoredHistory, since: BrokerPositi
     }
   }
   floor ??= top
-  return { top, entries, floor, gap: since === null ? null : gapOf(since, top, floor), isCut: end !== -1 && end < top.offset }
+  end ??= top
+  return { top, entries, floor, gap: since === null ? null : gapOf(since, top, floor), end, isCut: end.offset < top.offset }
 }
 
 function gapOf (since: BrokerPosition, top: BrokerPosition, floor: BrokerPosition): BrokerHistoryPage['gap'] {

@@ -77,7 +77,8 @@ class Node {
   incoming: Frame[] = []
   /** Answers on their way. */
   answers: Array<() => void> = []
-  faults = 0
+  /** The number of reads that the engine will refuse. */
+  refusals = 0
 
   constructor (readonly engine: Engine) {
     const node = this
@@ -90,6 +91,7 @@ class Node {
       topicOf: (name) => name,
       publish: () => Promise.resolve(),
       open: (_topic, text) => ({ messages: JSON.parse(text) as string[], trusted: true }),
+      dropped: () => {},
       downError: () => Object.assign(new Error('down'), { code: 'SC_ERR_BROKER_DOWN' })
     })
     this.connect()
@@ -100,9 +102,14 @@ class Node {
   connect (): void {
     if (this.session !== null) return
     this.session = {
-      readHistory: (request: StoredRequest) => new Promise<StoredHistory>((resolve) => {
+      readHistory: (request: StoredRequest) => new Promise<StoredHistory>((resolve, reject) => {
         // The engine reads when the request arrives, and its answer takes a while: both are steps of their own.
         this.answers.push(() => {
+          if (this.refusals > 0) {
+            this.refusals--
+            this.answers.push(() => { reject(new Error('refused')) })
+            return
+          }
           const result = this.engine.read(request)
           this.answers.push(() => { resolve(result) })
         })
@@ -143,7 +150,7 @@ class Node {
 
 type Command =
   { kind: 'publish', count: number } | { kind: 'arrive', count: number } | { kind: 'lose' | 'repeat', at: number } |
-  { kind: 'answer' | 'disconnect' | 'connect' | 'forget' | 'delete frames' | 'copy' | 'fail over' } |
+  { kind: 'answer' | 'disconnect' | 'connect' | 'forget' | 'delete frames' | 'refuse' | 'copy' | 'fail over' } |
   { kind: 'follow', back: number, limit: number }
 
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -153,7 +160,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('follow' as const), back: fc.integer({ min: 0, max: 20 }), limit: fc.integer({ min: 1, max: 15 }) }) },
   { weight: 4, arbitrary: fc.constantFrom<Command>({ kind: 'disconnect' }, { kind: 'connect' }, { kind: 'connect' }, { kind: 'copy' }, { kind: 'fail over' }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'repeat' as const), at: fc.nat(3) }) },
-  { weight: 1, arbitrary: fc.constantFrom<Command>({ kind: 'forget' }, { kind: 'delete frames' }) }
+  { weight: 1, arbitrary: fc.constantFrom<Command>({ kind: 'forget' }, { kind: 'delete frames' }, { kind: 'refuse' }) }
 )
 
 /** Checks the deliveries of a node, given all messages that count, in order. @returns what is wrong, if anything */
@@ -190,7 +197,7 @@ const seed = Number(process.env.HISTORY_SEED ?? Date.now() % 0x7fffffff)
 for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of links and nodes, which nobody notices', 10_000, true]] as const) {
   t.test(`${runs} sequences of ${name}, seed ${seed}`, { timeout: 0 }, async (t) => {
     const limits = { size, ttl: 3_600_000 }
-    const counts = { recovered: 0, trimmed: 0, unknown: 0, limit: 0, notices: 0, repairs: 0, reads: 0 }
+    const counts = { recovered: 0, trimmed: 0, unknown: 0, limit: 0, refused: 0, notices: 0, repairs: 0, reads: 0 }
 
     async function check (commands: readonly Command[]): Promise<void> {
       const engine = new Engine(size)
@@ -213,8 +220,9 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
           try {
             await page
           } catch (err) {
-            if ((err as { code?: string }).code === 'SC_ERR_BROKER_DOWN') return
-            throw err
+            if ((err as Error).message === 'refused') counts.refused++
+            else if ((err as { code?: string }).code !== 'SC_ERR_BROKER_DOWN') throw err
+            return
           }
         }
       }
@@ -260,7 +268,9 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
           if (!(page instanceof Promise)) break
           try {
             await page
-          } catch {
+          } catch (err) {
+            // A refused read does not keep anybody from the channel.
+            if ((err as Error).message === 'refused') break
             return
           }
         }
@@ -293,6 +303,7 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
             break
           case 'forget': engine.forget(); break
           case 'delete frames': engine.frames = []; break
+          case 'refuse': node.refusals++; break
           case 'copy': replica = engine.copy(); break
           case 'fail over': {
           // All connections to the old master end.
@@ -334,7 +345,7 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
     if (result.failed) {
       t.fail(`HISTORY_SEED=${seed} HISTORY_PATH=${String(result.counterexamplePath)}`, { error: String((result.errorInstance as Error | null)?.stack), sequence: JSON.stringify(result.counterexample) })
     } else {
-      const { trimmed, unknown, notices, ...others } = counts
+      const { trimmed, unknown, refused, notices, ...others } = counts
       t.ok(Object.values(isHarmless ? others : counts).every((count) => count > 0), JSON.stringify(counts))
     }
   })

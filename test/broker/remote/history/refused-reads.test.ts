@@ -1,0 +1,211 @@
+// Followed channels when the engine answers, but refuses reads or returns what does not fit: nothing is told recovered that is not, nobody
+// misses a message without a notice, and reads come to an end.
+import { setImmediate as turn } from 'node:timers/promises'
+import t from 'tap'
+import type { BrokerPosition } from '../../../../types/broker.js'
+import type { EngineSession, StoredRequest } from '../../../../lib/broker/remote/engine.js'
+import { RemoteHistory } from '../../../../lib/broker/remote/history/remote-history.js'
+import type { StoredFrame, StoredHistory } from '../../../../lib/broker/remote/history/stored.js'
+
+const limits = { size: 10_000, ttl: 3_600_000 }
+const room = 'room'
+
+/** An engine with one message in each frame. `text` is a message; 'unreadable' one that cannot be opened. */
+class Engine {
+  epoch = 'e'
+  readonly messages = new Map<string, string[]>()
+  /** Set to refuse reads. */
+  refuses = false
+  /** Maximum frames of an answer. */
+  most = Infinity
+  reads = 0
+
+  of (channel: string): string[] {
+    const messages = this.messages.get(channel) ?? []
+    this.messages.set(channel, messages)
+    return messages
+  }
+
+  read ({ topic, since, limit, whole }: StoredRequest): StoredHistory {
+    this.reads++
+    if (this.refuses) throw Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' })
+    const messages = this.of(topic)
+    const top = { epoch: this.epoch, offset: messages.length, check: messages.length === 0 ? '' : `c${messages.length}` }
+    const count = messages.length - (since?.offset ?? 0)
+    if (since === null || since.epoch !== this.epoch || count < 1 || (whole && count > limit)) return { top, now: Date.now(), frames: [] }
+    const frames: StoredFrame[] = messages.map((text, at) => ({ last: at + 1, count: 1, check: `c${at + 1}`, time: Date.now(), text }))
+    return { top, now: Date.now(), frames: frames.slice(Math.max(0, since.offset - 1)).slice(0, this.most) }
+  }
+}
+
+/** A node, with everything that its subscribers are given. */
+function start (engine: Engine) {
+  const events: string[] = []
+  const dropped: string[] = []
+  const session = { readHistory: async (request: StoredRequest) => engine.read(request) } as unknown as EngineSession
+  const port = {
+    session: session as EngineSession | null,
+    sink: {
+      publication: (channel: string, data: string) => { if (channel === room) events.push(data) },
+      gap: (channel: string | null, position?: BrokerPosition) => { if (channel === room) events.push(`gap ${position?.epoch}.${position?.offset}`) }
+    },
+    dropped: (reason: string) => { dropped.push(reason) },
+    topicOf: (channel: string) => channel,
+    publish: () => Promise.resolve(),
+    open: (_topic: string, text: string) => text === 'unreadable' ? null : { messages: [text], trusted: true },
+    downError: () => Object.assign(new Error('down'), { code: 'SC_ERR_BROKER_DOWN' })
+  }
+  const history = new RemoteHistory(port)
+  return {
+    events,
+    dropped,
+    history,
+    lose () {
+      port.session = null
+      history.gone(port.downError())
+    },
+    async back () {
+      port.session = session
+      history.up()
+      await turn()
+    },
+    /** The engine keeps a message and publishes it. */
+    publish (text: string, channel = room) {
+      const first = engine.of(channel).push(text)
+      if (port.session !== null) this.arrive(first, text, channel)
+    },
+    arrive (first: number, text: string, channel = room) {
+      history.receive(channel, { epoch: engine.epoch, first, check: `c${first}`, time: Date.now(), frame: '' }, [text], true)
+    },
+    /** @returns the page of a client that comes back; null if it cannot be read */
+    async follow (since: BrokerPosition | null = null, channel = room, limit = 100) {
+      for (;;) {
+        const page = history.follow(channel, since, limit, limits)
+        if (!(page instanceof Promise)) return page
+        try {
+          await page
+        } catch {
+          return null
+        }
+      }
+    }
+  }
+}
+
+const at = (offset: number): BrokerPosition => ({ epoch: 'e', offset, check: `c${offset}` })
+
+t.test('a lost link, on a channel whose first read was refused', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  engine.refuses = true
+  t.equal(await node.follow(), null)
+  node.lose()
+  node.publish('1')
+  await node.back()
+  node.publish('2')
+  t.strictSame(node.events.splice(0), ['gap 0.0', '2'], 'nobody knows what was missed, so a notice comes')
+  node.lose()
+  await node.back()
+  t.strictSame(node.events.splice(0), ['gap 0.0'])
+  engine.refuses = false
+  node.lose()
+  node.publish('3')
+  await node.back()
+  node.publish('4')
+  t.strictSame(node.events.splice(0), ['gap e.3', '4'], 'reads work again')
+  node.lose()
+  node.publish('5')
+  await node.back()
+  node.publish('6')
+  t.strictSame(node.events.splice(0), ['5', '6'], 'and what is missed is delivered')
+})
+
+t.test('a channel whose first read was refused is complete from its next message on', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  engine.refuses = true
+  await node.follow()
+  for (const text of ['1', '2']) node.publish(text)
+  t.match(node.history.follow(room, at(1), 10, limits), { entries: [{ data: '2' }], gap: null })
+  engine.refuses = false
+  node.lose()
+  node.publish('3')
+  await node.back()
+  node.publish('4')
+  t.strictSame(node.events, ['1', '2', '3', '4'])
+})
+
+t.test('a lost link, and the read of what was missed is refused', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  await node.follow()
+  node.publish('1')
+  node.lose()
+  node.publish('2')
+  engine.refuses = true
+  await node.back()
+  t.strictSame(node.events, ['1', 'gap 0.0'])
+  t.equal(await node.follow(at(1)), null, 'a client that has all messages up to the loss is not told that it missed nothing')
+  engine.refuses = false
+  t.match(await node.follow(at(1)), { entries: [{ data: '2' }], gap: null })
+  node.publish('3')
+  t.strictSame(node.events.slice(2), ['3'])
+})
+
+t.test('more messages than are kept of a channel are returned to who asks for them', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  for (let n = 0; n < 30; n++) node.publish('x'.repeat(100_000))
+  t.match(await node.follow({ epoch: 'e', offset: 0, check: '' }), { entries: { length: 30 }, gap: null })
+})
+
+t.test('a frame with an offset that the engine never gave', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  await node.follow()
+  node.publish('1')
+  const before = engine.reads
+  for (const offset of [7, 999_999_999_999_999]) {
+    node.arrive(offset, 'forged')
+    for (let i = 0; i < 20; i++) await turn()
+  }
+  t.equal(engine.reads - before, 2, 'is read for once')
+  node.publish('2')
+  t.strictSame(node.events, ['1', '2'])
+  t.match(node.dropped, [/position/, /position/])
+})
+
+t.test('the first part of what was missed cannot be read', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  await node.follow()
+  node.publish('1')
+  node.lose()
+  for (const text of ['unreadable', 'unreadable', 'unreadable', '5', 'unreadable', '7', 'unreadable']) node.publish(text)
+  engine.most = 3
+  await node.back()
+  for (let i = 0; i < 10; i++) await turn()
+  node.publish('9')
+  t.strictSame(node.events, ['1', '5', '7', '9'])
+})
+
+t.test('repairs do not make the messages of other channels seem larger', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  const text = 'x'.repeat(100_000)
+  await node.follow(null, 'other')
+  node.publish('1', 'other')
+  await node.follow()
+  for (let i = 0; i < 100; i++) {
+    node.lose()
+    const back = node.back()
+    // Arrive before the answer.
+    for (let n = 0; n < 10; n++) {
+      engine.of(room).push(text)
+      node.arrive(engine.of(room).length, text)
+    }
+    await back
+  }
+  const page = node.history.follow('other', { epoch: 'e', offset: 0, check: '' }, 10, limits)
+  t.notOk(page instanceof Promise, 'they are still here')
+})
