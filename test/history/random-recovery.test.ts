@@ -8,6 +8,7 @@ import type { ScServerSocket } from '../../lib/index.js'
 import { type Client, generations } from '../helpers/app.js'
 import { serve } from '../helpers/serve.js'
 import { until } from '../helpers/waiting.js'
+import { contradiction, type Seen } from './seen.js'
 
 const kinds = ['plain', 'few', 'short', 'limited', 'delivered', 'slow', 'guarded', 'large'] as const
 type Kind = typeof kinds[number]
@@ -31,47 +32,6 @@ const sequence = fc.record({ first: fc.subarray([...kinds], { minLength: 3 }), c
 
 /** Messages that the `deliver` policies leave out. */
 const isLeftOut = (n: number): boolean => n % 7 === 0
-
-/** What a client sees of one channel. */
-type Seen = { what: 'message', n: number } | { what: 'subscribed' | 'left' | 'disconnected' } | { what: 'recovery', recovered: boolean }
-
-/** @returns what contradicts the guarantee, or undefined */
-function contradiction (seen: readonly Seen[], order: readonly number[], isWhole: boolean): string | undefined {
-  let last = -1
-  /** Whether every message from the last one on must follow. */
-  let chained = false
-  let connected = true
-  let told: boolean | null = null
-  for (const event of seen) {
-    switch (event.what) {
-      case 'subscribed':
-        connected = true
-        told = null
-        break
-      case 'recovery':
-        told = event.recovered
-        if (!told) chained = false
-        break
-      case 'left':
-        chained = false
-        break
-      case 'disconnected':
-        connected = false
-        told = null
-        break
-      case 'message': {
-        const at = order.indexOf(event.n)
-        if (at === -1) return `${event.n} was never published`
-        if (at <= last) return `${event.n} came twice or too late`
-        if (chained && isWhole && at !== last + 1) return `${event.n} came after ${order[last]}, but ${order.slice(last + 1, at).join()} is missing`
-        if (chained && !connected && told === null) return `${event.n} came before the client was told whether it missed something`
-        last = at
-        chained = true
-        connected = true
-      }
-    }
-  }
-}
 
 const runs = Number(process.env.RECOVERY_RUNS ?? 100)
 const seed = Number(process.env.RECOVERY_SEED ?? Date.now() % 0x7fffffff)
