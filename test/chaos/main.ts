@@ -35,12 +35,12 @@ for (const scenario of scenarios(longPace)) {
   }
 }
 
-table('Clients that recover', 'fault', 'run', 'clients', 'published', 'acked', 'rejected', 'delivered', 'lost silently', 'lost and told', 'duplicates', 'out of order', 'reconnects', 'recovered', 'told', 'wrongly told', 'verdict')
+table('Clients that recover', 'fault', 'run', 'clients', 'published', 'acked', 'rejected', 'delivered', 'lost silently', 'lost and told', 'duplicates', 'out of order', 'reconnects', 'recovered', 'told', 'why', 'wrongly told', 'verdict')
 for (const scenario of recoveryScenarios(longPace)) {
   for (let run = 1; run <= runs; run++) {
     const r = await runRecovery(scenario)
     if (r === null) continue
-    row(scenario.name, run, r.clients, r.published, r.acked, r.rejected, r.delivered, r.lostSilently, r.lostTold, r.duplicates, r.outOfOrder, r.reconnects, r.recovered, r.told, r.wronglyTold, verdict(judgeRecovery(scenario, r)))
+    row(scenario.name, run, r.clients, r.published, r.acked, r.rejected, r.delivered, r.lostSilently, r.lostTold, r.duplicates, r.outOfOrder, r.reconnects, r.recovered, r.told, r.reasons, r.wronglyTold, verdict(judgeRecovery(scenario, r)))
   }
 }
 

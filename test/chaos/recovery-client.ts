@@ -36,6 +36,8 @@ export class RecoveringClient {
   /** The `recovery` events that the application got. */
   recovered = 0
   told = 0
+  /** Why it was told, for each time. */
+  readonly reasons: string[] = []
   disconnects = 0
   /** Whether it was sent away by the scenario. */
   wasAway = false
@@ -52,7 +54,10 @@ export class RecoveringClient {
     const client = await (generation === 14 ? connect14 : connect20)(t, { port }, { codecEngine: noting(received), autoReconnect: true, autoReconnectOptions: backAtOnce })
     const one = new RecoveringClient(client, received)
     const { raw } = client
-    client.on('recovery', ({ recovered }) => { one[recovered === true ? 'recovered' : 'told']++ })
+    client.on('recovery', ({ recovered, reason }) => {
+      one[recovered === true ? 'recovered' : 'told']++
+      if (recovered !== true) one.reasons.push(reason)
+    })
     for (const [channel, { messages }] of received) {
       if (generation === 14) raw.channel(channel).watch((data: number) => messages.push(data))
       else follow(raw.channel(channel), (data) => messages.push(data as number))

@@ -40,6 +40,8 @@ export interface RecoveryReport {
   recovered: number
   /** `recovered: false`. */
   told: number
+  /** The reasons that they were told, each once. */
+  reasons: string
   /** Clients that were told less or more often than once in each channel, or at all though nothing was lost. */
   wronglyTold: number
 }
@@ -88,6 +90,7 @@ function account ({ channels }: RecoveryScenario, { clients, answers }: Recovery
     reconnects: 0,
     recovered: 0,
     told: 0,
+    reasons: [...new Set(clients.flatMap((client) => client.reasons))].join(', '),
     wronglyTold: 0
   }
   for (const client of clients) {
@@ -228,9 +231,9 @@ export function recoveryScenarios ({ options, outage, pause, duration }: Pace): 
             stage.resume()
             await until('the promotion of the replica', async () => (await control.info('replication')).includes('role:master'))
             await stage.up(...nodes)
-            await stage.until(stage.published + 100)
             const other = await stage.node(target)
-            for (const [i, client] of [...late, ...away].entries()) await client.comeBack(i % 4 < 2 ? other.port : undefined)
+            await stage.until(stage.published + 100)
+            for (const some of [late, away]) await Promise.all(some.map((client, i) => client.comeBack(i % 4 < 2 ? other.port : undefined)))
           }
         }
       }
@@ -291,7 +294,7 @@ function keys (common: Common): RecoveryScenario[] {
           for (const one of away) one.mustBeTold = isTold
           await act(client)
           await stage.until(stage.published + 50)
-          for (const one of away) await one.comeBack()
+          await Promise.all(away.map((one) => one.comeBack()))
         }
       }
     }
