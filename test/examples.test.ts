@@ -118,6 +118,30 @@ t.test('recovery', async (t) => {
   t.equal(last.length, 10)
 })
 
+t.test('presence', async (t) => {
+  const { app, port, url } = await start(t, 'presence.js')
+  const heard = once(app.scServer, 'join')
+  const [ada, bob] = [await connect(t, port), await connect(t, port)]
+  await t.rejects(subscribe(ada, 'room/lobby#presence'), { message: 'log in first' })
+  for (const [socket, name] of [[ada, 'ada'], [bob, 'bob']]) {
+    const told = socket.listener('authenticate').once(5_000)
+    await socket.invoke('login', { name })
+    await told
+  }
+  await subscribe(bob, 'room/lobby')
+  t.same(await heard, ['room/lobby', { key: 'bob', data: { mood: 'fine' } }])
+  const users = ada.subscribe('room/lobby#presence')
+  t.match(await users.once(5_000), { type: 'state', members: [{ key: 'bob', data: { mood: 'fine' } }], total: 1 })
+  let next = users.once(5_000)
+  await bob.invoke('#presence', { channel: 'room/lobby', data: { mood: 'great' } })
+  t.match(await next, { type: 'diff', joins: [], updates: [{ key: 'bob', data: { mood: 'great' } }], leaves: [] })
+  await t.rejects(bob.invoke('#presence', { channel: 'room/lobby', data: 7 }), { message: 'what mood is that?' })
+  t.same(await (await fetch(`${url}/rooms/lobby`)).json(), { total: 1, users: ['bob (great)'] })
+  next = users.once(5_000)
+  bob.disconnect()
+  t.match(await next, { type: 'diff', leaves: ['bob'], total: 0 })
+})
+
 t.test('channels', async (t) => {
   const { port } = await start(t, 'channels.js')
   const [ada, grace] = [await connect(t, port), await connect(t, port)]
