@@ -121,5 +121,5 @@ t.test(`${runs} random sequences, seed ${seed}`, { timeout: runs > 40 ? 0 : 60_0
   const result = await fc.check(fc.asyncProperty(fc.array(command, { maxLength: 25, size: 'max' }), check), { seed, numRuns: runs, path: process.env.REDIS_PATH, interruptAfterTimeLimit: runs > 40 ? undefined : 25_000, endOnFailure: process.env.REDIS_SHRINK === undefined })
   counts.repairs = nodes[0]!.sc.stats().broker.historyRepairs!
   if (result.failed) t.fail(`REDIS_SEED=${seed} REDIS_PATH=${String(result.counterexamplePath)}`, { error: String((result.errorInstance as Error | null)?.message), sequence: JSON.stringify(result.counterexample) })
-  else t.ok(counts.recovered > 0 && counts.told > 0 && counts.repairs > 0, JSON.stringify(counts))
+  else t.ok(counts.recovered > 0 && counts.repairs > 0, JSON.stringify(counts))
 })

@@ -115,7 +115,7 @@ for (const [generation, connect] of generations) {
     })
     await until(() => `600 messages, got ${seen.events.length}`, () => seen.messages().length >= 600)
     t.strictSame(seen.messages(), numbers(1, 600))
-    t.ok(seen.disconnects >= 5 && seen.others().every((event) => event === 'recovered'), 'it was told that it missed nothing', { seen: seen.others() })
+    t.ok(seen.others().length > 0 && seen.others().every((event) => event === 'recovered'), 'it was told that it missed nothing', { seen: seen.others() })
   })
 
   withRedis(`client ${generation}: a node that loses Redis for a moment delivers what it missed, and no client notices`, async (t, redis) => {
@@ -329,6 +329,23 @@ withRedis('a channel whose history Redis cannot read goes on without it', async 
   await client.del('{history:c:room/1}:h:meta')
   await sc.exchange.publish('room/1', 2)
   t.match(await raw.event('#publish'), { data: { channel: 'room/1', data: 2 } })
+})
+
+withRedis('a Redis without memory refuses to keep messages', async (t, redis) => {
+  const { sc, port, warnings } = await node(t, redis.port)
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  await sc.exchange.publish('room/1', 1)
+  const { position } = await sc.exchange.history('room/1')
+  await client.config('SET', 'maxmemory', '1')
+  const raw = await RawClient.connect(t, port)
+  for (const channel of ['room/1', 'room/2']) await t.rejects(sc.exchange.publish(channel, 2), { name: 'BrokerError', message: /OOM/ }, channel)
+  t.match(await raw.call('#subscribe', { channel: 'room/1', since: position }), { data: { recovered: true, count: 0 } }, 'what is kept can be read')
+  t.strictSame((await raw.call('#subscribe', 'room/2')).data, {}, 'a new channel goes on without a history')
+  t.match(warnings, [{ name: 'BrokerError', message: /OOM/ }])
+  await client.config('SET', 'maxmemory', '0')
+  await sc.exchange.publish('room/2', 3)
+  t.match(await raw.event('#publish'), { data: { channel: 'room/2', data: 3 } })
 })
 
 t.test('a cluster keeps the keys of a channel in the slot of its topic', async (t) => {

@@ -8,7 +8,10 @@
  * When the hash is missing, a new epoch begins and the stream is deleted: the positions of the old epoch are unknown then.
  */
 
-/** Redis before version 7 allows writes after TIME only when it replicates the effects of a script instead of the script. */
+/**
+ * Redis before version 7 allows writes after TIME only when it replicates the effects of a script instead of the script. The first
+ * write is one that needs memory: after any other write, Redis no longer refuses what exceeds `maxmemory`.
+ */
 const begin = `
 if redis.replicate_commands then redis.replicate_commands() end
 local t = redis.call('TIME')
@@ -16,10 +19,9 @@ local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 local epoch = redis.call('HGET', KEYS[1], 'e')
 if not epoch then
   epoch = ARGV[1]
-  redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[1], 'e', epoch, 'o', 0, 'k', '')
+  redis.call('DEL', KEYS[2])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `
 
 /**
@@ -31,6 +33,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 export const publishScript = `${begin}
 local last = redis.call('HINCRBY', KEYS[1], 'o', ARGV[3])
 redis.call('HSET', KEYS[1], 'k', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local oldest = string.format('%.0f', math.max(0, last - ARGV[5]))
 local id = string.format('%.0f', last) .. '-' .. now
 redis.call('XADD', KEYS[2], 'MINID', oldest, id, 'n', ARGV[3], 'k', ARGV[4], 'b', ARGV[8])
@@ -49,6 +52,7 @@ return 1
  * Returns: time, epoch, offset and check of the last message, then for each frame its id, number of messages, check and text.
  */
 export const readScript = `${begin}
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local meta = redis.call('HMGET', KEYS[1], 'o', 'k')
 local result = { now, epoch, meta[1], meta[2] }
 local top = tonumber(meta[1])
