@@ -125,7 +125,10 @@ export interface ScChannelShape extends ScDocumentation {
   clientPublish?: boolean
   /** The maximum size of a message as JSON, in bytes; 0 for no limit of the channel's own. @default 0 */
   maxMessageBytes?: number
-  /** What happens when a subscriber's backlog is full. Default: the option `slowConsumerPolicy`. */
+  /**
+   * What happens when a subscriber's backlog is full. `'resume'`, only with `recover`: the subscriber gets the publications later,
+   * from the history. Default: `'resume'` with `recover`, else the option `slowConsumerPolicy`.
+   */
   slowConsumerPolicy?: SlowConsumerPolicy
   /**
    * Keeps messages for `exchange.history` and `recover`, within these limits. The broker must support it. Default: no history.

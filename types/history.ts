@@ -8,7 +8,7 @@ export type ScPosition = string
 
 /** The limits of a channel's history. Each channel name that a pattern matches has its own history. */
 export interface ScHistoryLimits {
-  /** The maximum number of messages, 1 to 10,000. @default 100 */
+  /** The maximum number of messages, 1 to 100,000. @default 100 */
   size?: number
   /** The milliseconds for which a message is kept, at least 1,000. @default 300000 */
   ttl?: number

@@ -5,7 +5,7 @@ import type { CodecEngine, ProtocolVersion } from './protocol.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 
 /** What happens when the backlog of a socket exceeds `maxBufferedBytes`. */
-export type SlowConsumerPolicy = 'disconnect' | 'drop' | 'latest'
+export type SlowConsumerPolicy = 'disconnect' | 'drop' | 'latest' | 'resume'
 
 /** The argument of an `inboundRateKey` function. */
 export interface RateKeySocket {
@@ -151,10 +151,10 @@ export interface ScPluginOptions {
   /**
    * What happens when the backlog of a socket is full: `'disconnect'` disconnects the socket, `'drop'` drops publications,
    * `'latest'` keeps the last publication of each channel for later. Answers are never dropped. A channel can declare its own
-   * policy.
+   * policy; the policy of channels with `recover` is `'resume'` unless they do.
    * @default 'disconnect'
    */
-  slowConsumerPolicy?: SlowConsumerPolicy
+  slowConsumerPolicy?: Exclude<SlowConsumerPolicy, 'resume'>
   /** Compression: `true`, or options of ws. It is slow. @default false */
   perMessageDeflate?: boolean | object
   /**

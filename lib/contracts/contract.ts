@@ -43,7 +43,7 @@ const channelFields: Readonly<Record<string, Check>> = {
   clientSubscribe: isBoolean,
   clientPublish: isBoolean,
   maxMessageBytes: isAmount,
-  slowConsumerPolicy: ["'disconnect', 'drop' or 'latest'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest'],
+  slowConsumerPolicy: ["'disconnect', 'drop', 'latest' or 'resume'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest' || value === 'resume'],
   history: ['an object', isTable[1]],
   recover: isSwitch,
   presence: isSwitch,
@@ -51,7 +51,7 @@ const channelFields: Readonly<Record<string, Check>> = {
   schemaErrorFormatter: isFunction
 }
 
-const historyFields: Readonly<Record<keyof ScHistoryLimits, Range>> = { size: [1, 10_000], ttl: [1_000, Number.MAX_SAFE_INTEGER] }
+const historyFields: Readonly<Record<keyof ScHistoryLimits, Range>> = { size: [1, 100_000], ttl: [1_000, Number.MAX_SAFE_INTEGER] }
 const recoverFields: Readonly<Record<keyof ScRecoveryLimits, Range>> = { limit: [1, 1_000], bytes: [1_024, Number.MAX_SAFE_INTEGER] }
 
 // JSON Schema has these keywords too, so they do not distinguish a contract from a schema.

@@ -20,15 +20,18 @@ export interface Subscriber extends Guarded {
   readonly authToken: object | null
   /** Whether the subscriber receives publications of a channel: it is open and in the channel. */
   receives (channel: string): boolean
-  /** Queues a publication. @returns false when it was dropped */
-  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
+  /** Queues a publication. @returns false when it was dropped, null when it is delivered later */
+  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null
   /**
    * Delivers after the publications of the same channel that wait for hooks; keeps `json` meanwhile.
    * @returns false when too much waits
    */
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean
-  /** Applies `policy` to a publication that cannot be queued because the subscriber is too slow. */
-  overrun (policy: SlowConsumerPolicy): void
+  /**
+   * Applies `policy` to a publication that cannot be queued because the subscriber is too slow.
+   * @returns whether it is delivered later
+   */
+  overrun (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
 }
 
 /** A publication that is delivered to one subscriber after the other. */
@@ -36,8 +39,6 @@ export interface Delivery {
   readonly channel: string
   /** The message as JSON text; empty for `undefined`. */
   readonly json: string
-  /** The text of the message's position in the history of the channel; empty for channels without `recover`. */
-  readonly position: string
   readonly resolved: ResolvedChannel
   readonly policy: SlowConsumerPolicy
   /** The encoded message for all recipients that get it unchanged. */
@@ -49,8 +50,8 @@ export interface DeliveryDesk {
   readonly hookDeadlines: Deadlines
   /** Encodes a publication with other data for one recipient. Returns the shared message when the data are the same. */
   personalMessage (delivery: Delivery, data: unknown): SharedMessage
-  /** Counts a publication as delivered or dropped. */
-  count (delivered: boolean): void
+  /** Counts a publication as delivered or dropped; `null` counts later. */
+  count (delivered: boolean | null): void
   /** Reports a recipient that a hook or the policy left out. */
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
 }
@@ -61,8 +62,12 @@ export interface DeliveryDesk {
  */
 export function deliverThroughHooks (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery): void {
   if (subscriber.deliverInOrder(delivery.channel, delivery.json, () => deliver(desk, subscriber, delivery, 1))) return
-  desk.count(false)
-  subscriber.overrun(delivery.policy)
+  if (!subscriber.overrun(delivery.message, delivery.channel, delivery.policy)) desk.count(false)
+}
+
+/** Delivers a publication through hooks at once. Call when the publications of the channel that waited are delivered. */
+export function deliverNow (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery): void | Promise<void> {
+  return deliver(desk, subscriber, delivery, 1)
 }
 
 /** The request that the hooks of one recipient get. The data are parsed when a hook first reads them, which most do not. */

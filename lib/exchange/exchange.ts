@@ -144,6 +144,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     const follow = (): MaybePromise<void> => {
       const page = this.#link.followHistory(channel, position, recover.limit, history)
       if (page instanceof Promise) return page.catch(failed)
+      this.#hub.reached(channel, page.top)
       read(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page)
     }
     return () => {

@@ -1,38 +1,23 @@
-import type { BrokerHistoryEntry, BrokerPosition, MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { Deadlines } from '../deadlines.js'
 import { diagnostics } from '../diagnostics.js'
 import type { BrokerLink } from '../broker/link.js'
 import { positionText } from '../broker/position.js'
-import { encodeMessage, toJson } from '../protocol/codec.js'
-import { eventText, publishText } from '../protocol/packets.js'
+import { toJson } from '../protocol/codec.js'
 import { slices } from '../slices.js'
-import { SharedMessage } from '../transport/shared-message.js'
-import { type Delivery, type DeliveryDesk, type Subscriber, deliverThroughHooks } from './deliver.js'
+import type { MessagePlace, SharedMessage } from '../transport/shared-message.js'
+import { type Delivery, type DeliveryDesk, type Subscriber, deliverNow, deliverThroughHooks } from './deliver.js'
+import { Entry } from './entry.js'
 import type { HubHost, Watcher } from './hub-host.js'
-import { KeptMessages } from './kept-messages.js'
+import { Messages } from './messages.js'
 
 /** Maximum characters of JSON of publications that wait for their slices. */
 const maxSlicedLength = 1024 * 1024
 
 /** What has to be done before a subscriber is added to a channel: nothing, or a step that may take several turns. */
 export type Preparation = (() => MaybePromise<void>) | null
-
-class Entry {
-  readonly members = new Set<Subscriber>()
-  watcher: Watcher | null = null
-  /** Whether the broker delivers this channel. */
-  ready = false
-  /** Number of joins that wait for the broker. */
-  waiting = 0
-
-  constructor (readonly channel: string, readonly resolved: ResolvedChannel) {}
-
-  get unused (): boolean {
-    return this.members.size === 0 && this.watcher === null && this.waiting === 0
-  }
-}
 
 /** The channel members of this process. A message is encoded once for all its recipients. */
 export class Hub implements DeliveryDesk {
@@ -44,11 +29,12 @@ export class Hub implements DeliveryDesk {
   dropped = 0
   /** Characters of JSON of publications whose recipients have not all been processed by hooks. */
   #slicedLength = 0
-  readonly #kept = new KeptMessages()
+  readonly #messages: Messages
 
   constructor (link: BrokerLink, host: HubHost) {
     this.#link = link
     this.#host = host
+    this.#messages = new Messages(host)
   }
 
   /** Number of channels with members or a watcher in this process, or with joins that wait. */
@@ -120,12 +106,30 @@ export class Hub implements DeliveryDesk {
 
   /** Tells the members of a channel with `recover` that messages may be missing before the next one. */
   announceLoss (channel: string, position: BrokerPosition): void {
-    const members = this.#entries.get(channel)?.members
-    if (members !== undefined) this.#announce(members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
+    const entry = this.#entries.get(channel)
+    if (entry === undefined) return
+    entry.last = position
+    this.#announce(entry.members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
+  }
+
+  /** Call with the position of the last publication of a channel with `recover`, before a subscriber is added. */
+  reached (channel: string, position: BrokerPosition): void {
+    const entry = this.#entries.get(channel)
+    if (entry !== undefined) entry.last = position
+  }
+
+  /** Reads all publications of a held channel after a position. A promise resolves when the caller should ask again. */
+  allAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition, limit: number): BrokerHistoryPage | Promise<void> {
+    return this.#link.followHistory(channel, since, limit, history!)
+  }
+
+  /** Reads the first publications after a position. */
+  firstAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition, limit: number): MaybePromise<BrokerHistoryPage> {
+    return this.#link.readHistory(channel, since, limit, history!)
   }
 
   #announce (members: Iterable<Subscriber>, event: string, data: object): void {
-    const message = new SharedMessage(this.#host.plainJson ? eventText(event, toJson(data)) : encodeMessage(this.#host.codec, { event, data }))
+    const message = this.#messages.event(event, data)
     for (const member of [...members]) {
       try {
         member.deliver(message, '', 'disconnect')
@@ -137,17 +141,18 @@ export class Hub implements DeliveryDesk {
 
   /** Returns the slow consumer policy of a channel. */
   policyOf (resolved: ResolvedChannel): SlowConsumerPolicy {
-    return resolved.route.slowConsumerPolicy ?? this.#host.slowConsumerPolicy
+    const { route } = resolved
+    return route.slowConsumerPolicy ?? (route.recover === null ? this.#host.slowConsumerPolicy : 'resume')
   }
 
   personalMessage (delivery: Delivery, data: unknown): SharedMessage {
     const json = toJson(data) ?? ''
-    return json === delivery.json ? delivery.message : this.#encode(delivery.channel, json, delivery.position)
+    return json === delivery.json ? delivery.message : this.#messages.publication(delivery.channel, json, delivery.message.place)
   }
 
-  count (delivered: boolean): void {
-    if (delivered) this.deliveries++
-    else this.dropped++
+  count (delivered: boolean | null): void {
+    if (delivered === true) this.deliveries++
+    else if (delivered === false) this.dropped++
   }
 
   get hookDeadlines (): Deadlines { return this.#host.hookDeadlines }
@@ -158,7 +163,7 @@ export class Hub implements DeliveryDesk {
 
   /** Encodes a message of the server for subscribers of a channel. */
   encode (channel: string, json: string): SharedMessage {
-    return this.#encode(channel, json, '')
+    return this.#messages.publication(channel, json, null)
   }
 
   /** Delivers a message of the server to one subscriber, past hooks. */
@@ -171,34 +176,48 @@ export class Hub implements DeliveryDesk {
     return route.hooks.publishOut.length !== 0 || route.deliver !== null
   }
 
-  /** Delivers messages of the history to one subscriber, in order, like new publications. */
-  replay (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[]): void {
-    const policy = this.policyOf(resolved)
-    const hooked = this.isHooked(resolved)
+  /** Delivers messages of the history to one subscriber, in order, like new publications. @param since the position before them */
+  replay (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): void {
+    let previous = since
     for (const entry of entries) {
-      const position = positionText(entry.position)
-      try {
-        const message = this.#kept.get(entry, this.#host.codec, () => this.#encode(channel, entry.data, position))
-        if (hooked) deliverThroughHooks(this, subscriber, { channel, json: entry.data, position, resolved, policy, message })
-        else this.count(subscriber.deliver(message, channel, policy))
-      } catch (err) {
-        // The codec cannot encode this message, so nobody got it: the others must come all the same.
-        this.#host.warn(err)
-      }
+      const delivery = this.#deliveryOf(channel, resolved, entry, previous)
+      previous = entry.position
+      if (delivery === null) continue
+      if (this.isHooked(resolved)) deliverThroughHooks(this, subscriber, delivery)
+      else this.count(subscriber.deliver(delivery.message, channel, delivery.policy))
+    }
+  }
+
+  /** Delivers one message of the history to one subscriber, past those that wait for hooks. */
+  replayOne (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition): void | Promise<void> {
+    const delivery = this.#deliveryOf(channel, resolved, entry, previous)
+    if (delivery === null) return
+    if (this.isHooked(resolved)) return deliverNow(this, subscriber, delivery)
+    this.count(subscriber.deliver(delivery.message, channel, delivery.policy))
+  }
+
+  #deliveryOf (channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition): Delivery | null {
+    try {
+      return { channel, json: entry.data, resolved, policy: this.policyOf(resolved), message: this.#messages.entry(channel, entry, previous) }
+    } catch (err) {
+      // The codec cannot encode this message, so nobody got it: the others must come all the same.
+      this.#host.warn(err)
+      return null
     }
   }
 
   #fanOut (entry: Entry, json: string, position: BrokerPosition | undefined): void {
     const { channel, resolved } = entry
-    const pos = position === undefined || resolved.route.recover === null ? '' : positionText(position)
+    const place: MessagePlace | null = position === undefined || resolved.route.recover === null ? null : { position, previous: entry.last }
+    if (place !== null) entry.last = place.position
     // A copy: a subscriber that joins during this fan-out has read the message from the history. One that leaves must not get it.
-    const members = pos === '' ? entry.members : [...entry.members]
-    const message = this.#encode(channel, json, pos)
+    const members = place === null ? entry.members : [...entry.members]
+    const message = this.#messages.publication(channel, json, place)
     const policy = this.policyOf(resolved)
     if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
     if (!this.isHooked(resolved)) {
       for (const member of members) {
-        if (pos !== '' && !entry.members.has(member)) continue
+        if (place !== null && !entry.members.has(member)) continue
         // An error of one member must not affect the others.
         try {
           this.count(member.deliver(message, channel, policy))
@@ -208,7 +227,7 @@ export class Hub implements DeliveryDesk {
       }
       return
     }
-    this.#fanOutThroughHooks([...members], { channel, json, position: pos, resolved, policy, message })
+    this.#fanOutThroughHooks([...members], { channel, json, resolved, policy, message })
   }
 
   /**
@@ -230,12 +249,6 @@ export class Hub implements DeliveryDesk {
     })
     // Publications arrive faster than the hooks can process them: finish all slices now, so that the sender waits.
     if (this.#slicedLength > maxSlicedLength) slices.finish()
-  }
-
-  #encode (channel: string, json: string, position: string): SharedMessage {
-    if (this.#host.plainJson) return new SharedMessage(publishText(channel, json, position))
-    const data = json === '' ? { channel } : { channel, data: JSON.parse(json) as unknown }
-    return new SharedMessage(encodeMessage(this.#host.codec, position === '' ? { event: '#publish', data } : { event: '#publish', data, pos: position }))
   }
 
   #hold (channel: string, resolved: ResolvedChannel, prepare: Preparation, add: (entry: Entry) => void): MaybePromise<void> {

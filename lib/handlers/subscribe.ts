@@ -7,6 +7,7 @@ import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
 import { companionBase } from '../contracts/presence.js'
 import { scError, typeName } from '../errors.js'
 import { decide, runHooks } from '../lifecycle/run.js'
+import { parsePosition } from '../broker/position.js'
 import { memorySize } from '../memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { Session } from '../socket/session.js'
@@ -231,7 +232,7 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   if (changed) context.host.withhold(session)
   if (missed.length !== 0) {
     if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)
-    context.hub.replay(session, channel, resolved, missed)
+    context.hub.replay(session, channel, resolved, missed, parsePosition(joining.since!)!)
   }
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)

@@ -8,6 +8,7 @@ import type { Deadlines } from '../deadlines.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { Hub } from '../exchange/hub.js'
 import type { HandlerContext } from '../handlers/context.js'
+import { catchUp } from '../handlers/catch-up.js'
 import { revalidate, withhold } from '../handlers/revalidate.js'
 import type { FailureKind } from '../log.js'
 import { jsonCodec } from '../protocol/codec.js'
@@ -88,6 +89,10 @@ export class Host implements SocketHost<Session> {
 
   presenceOf (session: Session, channel: string): ScSocketPresence {
     return this.#parts.presence.of(session, channel)
+  }
+
+  catchUp (session: Session, channel: string): void {
+    catchUp(this.#context, session, channel)
   }
 
   overrun (session: Session, policy: SlowConsumerPolicy): void {

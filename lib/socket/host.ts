@@ -45,6 +45,8 @@ export interface SocketHost<Socket> {
   presenceOf (socket: Socket, channel: string): ScSocketPresence
   /** Applies `policy` to a publication that does not fit in the backlog of a socket, before it is queued. */
   overrun (socket: Socket, policy: SlowConsumerPolicy): void
+  /** Delivers what a socket lags behind on a channel, from the history of the channel. Never throws. */
+  catchUp (socket: Socket, channel: string): void
   /** Removes a closed socket from its channels and from the clients. */
   release (socket: Socket, code: number): void
 }

@@ -177,6 +177,10 @@ export class Inbound implements ConnectionListener, InboundWorker {
     this.#port.connections.congested(this.#session)
   }
 
+  onRoom (): void {
+    this.#session.subscriptions.hasRoom()
+  }
+
   #pong (data: string): void {
     // Pongs count as messages too: a proper client sends only a few per minute.
     if (!this.#rate.takeMessage(undefined)) return

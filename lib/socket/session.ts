@@ -109,8 +109,8 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
 
   isSubscribed (channel: string): boolean { return this.subscriptions.has(channel) }
 
-  /** Delivers a publication. @returns false when it was dropped */
-  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
+  /** Delivers a publication. @returns false when it was dropped, null when it is delivered later */
+  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null {
     return this.subscriptions.deliver(message, channel, policy)
   }
 
@@ -122,8 +122,17 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     return this.state === 'open' && this.subscriptions.has(channel)
   }
 
-  overrun (policy: SlowConsumerPolicy): void {
+  overrun (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
+    if (policy === 'resume' && message.place !== null) {
+      this.subscriptions.lag(channel, message.place)
+      return true
+    }
     this.host.overrun(this, policy)
+    return false
+  }
+
+  catchUp (channel: string): void {
+    this.host.catchUp(this, channel)
   }
 
   /** Removes the socket from a channel that it is subscribed to, and notifies the client. */

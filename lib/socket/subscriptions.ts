@@ -2,9 +2,10 @@ import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
 import type { Subscriber } from '../exchange/deliver.js'
 import { memorySize } from '../memory-size.js'
-import type { SharedMessage } from '../transport/shared-message.js'
+import type { MessagePlace, SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 import { KeyedQueue } from './keyed-queue.js'
+import { type Lag, LaggingChannels } from './lagging-channels.js'
 import type { TokenBucket } from './token-bucket.js'
 import { WithheldChannels } from './withheld-channels.js'
 
@@ -15,6 +16,8 @@ export interface Subscribed extends Subscriber {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
     readonly hub: { leave (channel: string, subscriber: Subscriber): void }
   }
+  /** Delivers later what a channel lags behind. */
+  catchUp (channel: string): void
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
 }
 
@@ -33,6 +36,7 @@ export class Subscriptions {
   // Created with the first subscription.
   #kept: Map<string, KeptSubscription> | null = null
   #withheld: WithheldChannels | null = null
+  #lagging: LaggingChannels | null = null
   #deliveries: KeyedQueue | null = null
   /** Number of subscriptions that wait for the broker; they count towards the channel limit. */
   joining = 0
@@ -77,6 +81,7 @@ export class Subscriptions {
     if (options.dataBytes !== undefined) this.#countData(-options.dataBytes)
     this.#kept!.delete(channel)
     this.#withheld?.take(channel)
+    this.endLag(channel)
     connection.takeLatest(channel)
     host.hub.leave(channel, this.#owner)
     this.#owner.fireLocal('unsubscribe', channel)
@@ -132,6 +137,7 @@ export class Subscriptions {
     const kept = this.#withheld.take(channel)
     if (this.#withheld.isEmpty) this.#withheld = null
     for (const message of kept) this.deliver(message, channel, policy)
+    if (this.#lagging?.get(channel) !== undefined) this.#owner.catchUp(channel)
   }
 
   /** Drops messages of a channel until a later check allows it again. */
@@ -141,14 +147,60 @@ export class Subscriptions {
 
   // Delivery
 
-  /** Delivers or withholds a publication. @returns false when it was dropped */
-  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
+  /** Delivers or withholds a publication. @returns false when it was dropped, null when it is delivered later */
+  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null {
+    if (policy === 'resume' && message.place !== null) return this.#deliverOrLag(message, message.place, channel)
     if (this.#withheld !== null && this.#withheld.has(channel)) {
       const kept = this.#withheld.add(channel, message, policy)
-      if (kept === null) this.#owner.overrun(policy)
+      if (kept === null) this.#owner.overrun(message, channel, policy)
       return kept === true
     }
     return this.#owner.connection.publish(message, channel, policy)
+  }
+
+  #deliverOrLag (message: SharedMessage, place: MessagePlace, channel: string): true | null {
+    if (this.#lagging !== null && this.#lagging.covers(channel, place)) {
+      this.#owner.catchUp(channel)
+      return null
+    }
+    if (!this.isWithheld(channel) && this.#owner.connection.publish(message, channel, 'resume')) return true
+    this.lag(channel, place)
+    return null
+  }
+
+  // Lagging channels
+
+  /** Call when there may be room in the backlog, for channels that wait for it. */
+  hasRoom (): void {
+    for (const channel of this.#lagging?.names ?? []) {
+      const lag = this.lagOf(channel)
+      if (lag?.state !== 'waiting') continue
+      lag.state = 'idle'
+      this.#owner.catchUp(channel)
+    }
+  }
+
+  /** Call when the broker is up again, for channels whose messages could not be read. */
+  catchUp (): void {
+    for (const channel of this.#lagging?.names ?? []) this.#owner.catchUp(channel)
+  }
+
+  lagOf (channel: string): Lag | undefined { return this.#lagging?.get(channel) }
+
+  /** Delivers a publication and those after it later, from the history of the channel. */
+  lag (channel: string, place: MessagePlace): void {
+    this.#lagging ??= new LaggingChannels()
+    if (this.#lagging.covers(channel, place)) return
+    const isWithheld = this.isWithheld(channel)
+    this.#lagging.begin(channel, place.previous, isWithheld)
+    if (!isWithheld) this.#owner.connection.awaitRoom()
+  }
+
+  /** Call when a channel has caught up, or cannot. */
+  endLag (channel: string): void {
+    if (this.#lagging === null) return
+    this.#lagging.delete(channel)
+    if (this.#lagging.isEmpty) this.#lagging = null
   }
 
   /** Number of publications that wait for slow hooks. */
@@ -197,6 +249,7 @@ export class Subscriptions {
   letGo (): void {
     this.#deliveries?.clear()
     this.#withheld = null
+    this.#lagging = null
   }
 }
 

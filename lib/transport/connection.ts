@@ -29,6 +29,8 @@ export interface Connection {
   send (data: string | Buffer): void
   /** Queues a publication. Returns false when the backlog is over its budget; `policy` decides what happens then. */
   publish (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean
+  /** Calls `onRoom` of the listener once, when there may be room in the backlog. Call when `publish` returned false. */
+  awaitRoom (): void
   /** Removes and returns the last publication of a channel that waits for room in the backlog. */
   takeLatest (channel: string): SharedMessage | undefined
   /** Writes the queued messages, then closes. The reason is cut to the size of a close frame. */
@@ -58,4 +60,6 @@ export interface ConnectionListener extends Guarded {
   onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void
   /** The operating system did not take all written bytes. */
   onCongested (): void
+  /** There may be room in the backlog, after `awaitRoom`. */
+  onRoom (): void
 }

@@ -33,6 +33,8 @@ export abstract class OutgoingQueue implements Flushable {
   /** The last publication of each channel, under the policy `latest`. */
   #latest: Map<string, SharedMessage> | null = null
   #awaitingDrain = false
+  /** The socket waits for room in the backlog. */
+  #awaitingRoom = false
 
   constructor (flusher: Flusher, holdings: Holdings, maxBufferedBytes: number) {
     this.#flusher = flusher
@@ -51,6 +53,8 @@ export abstract class OutgoingQueue implements Flushable {
   /** Called for each message that is not sent, because the connection is not open. */
   protected onUnsent (): void {}
   protected abstract onCongested (): void
+  /** Called once after `awaitRoom`, when there may be room in the backlog. */
+  protected abstract onRoom (): void
   abstract fault (err: unknown): void
 
   get bufferedBytes (): number {
@@ -114,7 +118,14 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   release (bytes: number): void {
-    if (this.open) this.#hold(-bytes)
+    if (!this.open) return
+    this.#hold(-bytes)
+    if (this.#awaitingRoom) this.#awaitDrain()
+  }
+
+  awaitRoom (): void {
+    this.#awaitingRoom = true
+    if (this.backlog !== 0 || this.#single !== null) this.#awaitDrain()
   }
 
   recount (): void {
@@ -173,6 +184,10 @@ export abstract class OutgoingQueue implements Flushable {
       this.#awaitingDrain = false
       try {
         this.#sendLatest()
+        if (this.#awaitingRoom && this.open) {
+          this.#awaitingRoom = false
+          this.onRoom()
+        }
       } catch (err) {
         this.fault(err)
       }

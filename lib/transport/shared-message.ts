@@ -1,5 +1,13 @@
+import type { BrokerPosition } from '../../types/broker.js'
 import type { Deflate } from './deflate.js'
 import { deflatedFrame, headerLength, writeHeader } from './frames.js'
+
+/** The place of a publication in a channel with `recover`. */
+export interface MessagePlace {
+  readonly position: BrokerPosition
+  /** The position of the publication before it; `null` if it is not known. */
+  readonly previous: BrokerPosition | null
+}
 
 /**
  * A message for many sockets. Its frame is built on first use, compressed at most once, and never changed: a server does not
@@ -11,7 +19,7 @@ export class SharedMessage {
   #headerLength = 0
   #bytes = -1
 
-  constructor (readonly data: string | Buffer) {}
+  constructor (readonly data: string | Buffer, readonly place: MessagePlace | null = null) {}
 
   /** Size of the payload in bytes. */
   get bytes (): number {

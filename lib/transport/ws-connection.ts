@@ -154,9 +154,11 @@ export class WsConnection extends OutgoingQueue implements Connection {
   }
 
   protected onDrained (drained: () => void): void {
-    if (this.#stream !== null) this.#stream.once('drain', drained)
     // ws calls back when all data sent before the ping is written.
-    else this.#ws.ping(undefined, undefined, drained)
+    if (this.#stream === null) this.#ws.ping(undefined, undefined, drained)
+    else if (this.#stream.writableNeedDrain) this.#stream.once('drain', drained)
+    // Without a full buffer there is no event; an empty write calls back when everything before it is written.
+    else this.#stream.write('', () => { drained() })
   }
 
   protected onBacklog (bufferedBytes: number, policy: SlowConsumerPolicy): void {
@@ -165,6 +167,10 @@ export class WsConnection extends OutgoingQueue implements Connection {
 
   protected onCongested (): void {
     this.#listener?.onCongested()
+  }
+
+  protected onRoom (): void {
+    this.#listener?.onRoom()
   }
 
   protected write (single: Item, queue: Item[] | null, flusher: Flusher): void {

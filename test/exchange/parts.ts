@@ -44,7 +44,10 @@ export class Recipient implements Subscriber {
 
   receives (channel: string): boolean { return !this.left.has(channel) }
   fault (err: unknown): void { this.faults.push(err) }
-  overrun (policy: string): void { this.overruns.push(policy) }
+  overrun (_message: SharedMessage, _channel: string, policy: string): boolean {
+    this.overruns.push(policy)
+    return false
+  }
 
   deliver (message: SharedMessage, channel: string, policy: string): boolean {
     if (this.broken !== null) throw this.broken

@@ -30,6 +30,7 @@ class Sink implements Connection {
   hold (): void {}
   release (): void {}
   recount (): void {}
+  awaitRoom (): void {}
   takeLatest (): undefined {}
   pause (): void {}
   resume (): void {}

@@ -45,6 +45,19 @@ export class TcpProxy {
     }
   }
 
+  /** Stops forwarding to those who connected, like a client that stops reading. */
+  stall (): void {
+    for (const [near, far] of this.#pairs) {
+      far.unpipe(near)
+      far.pause()
+    }
+  }
+
+  /** Forwards again after `stall`. */
+  flow (): void {
+    for (const [near, far] of this.#pairs) far.pipe(near)
+  }
+
   /** Closes all connections, and new ones immediately. */
   block (): void {
     this.#blocked = true

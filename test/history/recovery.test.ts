@@ -300,7 +300,7 @@ t.test('declarations that cannot be kept', async (t) => {
   await app.register(scPlugin, { authKey })
   const declare = (contract: Contract) => () => app.scChannel('room', contract)
   t.throws(declare({ recover: true }), { code: 'SC_ERR_CONTRACT', message: /recover expects history/ })
-  t.throws(declare({ history: { size: 0 } }), { message: /expected size of history to be a whole number from 1 to 10000, got 0/ })
+  t.throws(declare({ history: { size: 0 } }), { message: /expected size of history to be a whole number from 1 to 100000, got 0/ })
   t.throws(declare({ history: { ttl: 10 } }), { message: /expected ttl of history to be a whole number of 1000 or more, got 10/ })
   t.throws(declare({ history: { length: 10 } as never }), { message: /unknown property "length" of history; expected some of size, ttl/ })
   t.throws(declare({ history: true as never }), { message: /expected history to be an object, got boolean/ })

@@ -29,7 +29,7 @@ function setUp (room = Infinity) {
     },
     fireLocal (event: string, channel: string) { log.push([event, channel]) },
     fault (err: unknown) { log.push(err) },
-    overrun (policy: string) { log.push(`overrun ${policy}`) }
+    overrun (_message: unknown, _channel: string, policy: string) { log.push(`overrun ${policy}`) }
   }
   const subscriptions = new Subscriptions(owner as never as Subscribed)
   return { subscriptions, owner, connection, log, take: () => log.splice(0) }

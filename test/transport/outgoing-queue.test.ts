@@ -15,6 +15,7 @@ class Client extends OutgoingQueue {
   readonly sent: string[] = []
   readonly told: SlowConsumerPolicy[] = []
   congested = 0
+  rooms = 0
   faults: unknown[] = []
   #waiting: string[] = []
   #drained: Array<() => void> = []
@@ -35,6 +36,7 @@ class Client extends OutgoingQueue {
   protected onDrained (drained: () => void): void { this.#drained.push(drained) }
   protected onBacklog (_bytes: number, policy: SlowConsumerPolicy): void { this.told.push(policy) }
   protected onCongested (): void { this.congested++ }
+  protected onRoom (): void { this.rooms++ }
   fault (err: unknown): void { this.faults.push(err) }
 
   /** The operating system takes some of what was written. */

@@ -58,6 +58,7 @@ function connect ({ extensions = '', deflate, bare = false, error }: Setting = {
     onClose (code) { tell(`close ${code}`) },
     onError (err) { tell(`error ${err.message}`) },
     onBacklog () { tell('backlog') },
+    onRoom () {},
     onCongested () { tell('congested') },
     fault (err) { told.push(`fault ${String(err)}`) }
   })

@@ -1,0 +1,148 @@
+import type { BrokerHistoryEntry, BrokerHistoryPage, MaybePromise } from '../../types/broker.js'
+import type { ScHistoryGap } from '../../types/history.js'
+import type { ResolvedChannel } from '../../types/routes.js'
+import { follow } from '../barrier.js'
+import { positionText } from '../broker/position.js'
+import type { Lag } from '../socket/lagging-channels.js'
+import type { Session } from '../socket/session.js'
+import type { HandlerContext } from './context.js'
+
+/** A socket that lags behind by more messages gets them in parts of this size, so that not all are in memory. */
+const maxPart = 1_000
+
+/**
+ * Delivers what a socket lags behind on a channel, from the history of the channel, as far as its backlog has room. A socket that
+ * has everything goes on with new publications in the same turn. One that cannot get everything is told.
+ */
+export function catchUp (context: HandlerContext, session: Session, channel: string): void {
+  const { subscriptions } = session
+  const lag = subscriptions.lagOf(channel)
+  if (lag === undefined || lag.state !== 'idle' || subscriptions.isWithheld(channel)) return
+  lag.state = 'busy'
+  const work = new CatchUp(context, session, channel, lag)
+  if (work.isHooked) {
+    // After the publications that wait for hooks. They keep the order of the channel until this is done.
+    if (!session.deliverInOrder(channel, '', () => work.run())) lag.state = 'idle'
+    return
+  }
+  const running = work.run()
+  if (running !== undefined) follow(session, running, () => {}, (err) => session.fault(err))
+}
+
+/** One attempt to catch up: it ends when the socket has everything, when its backlog is full, or when the broker cannot be read. */
+class CatchUp {
+  readonly #context: HandlerContext
+  readonly #session: Session
+  readonly #channel: string
+  readonly #lag: Lag
+  readonly #resolved: ResolvedChannel
+
+  constructor (context: HandlerContext, session: Session, channel: string, lag: Lag) {
+    this.#context = context
+    this.#session = session
+    this.#channel = channel
+    this.#lag = lag
+    this.#resolved = context.contracts.channel(channel)
+  }
+
+  get isHooked (): boolean { return this.#context.hub.isHooked(this.#resolved) }
+
+  /** Whether this attempt is no longer wanted: the socket or the subscription is gone, or its messages are withheld. */
+  get #isOver (): boolean {
+    const { state, subscriptions } = this.#session
+    return state !== 'open' || subscriptions.lagOf(this.#channel) !== this.#lag
+  }
+
+  run (): MaybePromise<void> {
+    for (;;) {
+      if (this.#isOver) return
+      if (this.#session.subscriptions.isWithheld(this.#channel)) {
+        this.#lag.state = 'idle'
+        return
+      }
+      let page: BrokerHistoryPage | Promise<unknown>
+      try {
+        page = this.#read()
+      } catch (err) {
+        this.#failed(err)
+        return
+      }
+      if (page instanceof Promise) return page.then((part) => this.#continue(part as BrokerHistoryPage | undefined), (err: unknown) => this.#failed(err))
+      const delivered = this.#deliver(page, true)
+      if (delivered instanceof Promise) return delivered.then((goesOn) => goesOn ? this.run() : undefined)
+      if (!delivered) return
+    }
+  }
+
+  /** @param page the first messages; nothing when the last ones have to be read again */
+  #continue (page: BrokerHistoryPage | undefined): MaybePromise<void> {
+    if (page === undefined || this.#isOver || this.#session.subscriptions.isWithheld(this.#channel)) return this.run()
+    const delivered = this.#deliver(page, false)
+    if (delivered instanceof Promise) return delivered.then((goesOn) => goesOn ? this.run() : undefined)
+    if (delivered) return this.run()
+  }
+
+  /** Reads everything that the socket misses; the first part of it when that is too much at once. */
+  #read (): BrokerHistoryPage | Promise<BrokerHistoryPage | void> {
+    const { hub } = this.#context
+    const { position, wasWithheld } = this.#lag
+    if (position === null) throw new Error('The position of the last message is not known')
+    const { limit } = this.#resolved.route.recover!
+    const page = hub.allAfter(this.#channel, this.#resolved, position, wasWithheld ? limit : maxPart)
+    if (page instanceof Promise || page.gap !== 'limit' || wasWithheld) return page
+    return hub.firstAfter(this.#channel, this.#resolved, position, maxPart)
+  }
+
+  /**
+   * Delivers a page.
+   * @param isFresh whether it was read in this turn, so that nothing was published meanwhile
+   * @returns whether to go on reading; with slow hooks, a promise for it
+   */
+  #deliver (page: BrokerHistoryPage, isFresh: boolean): boolean | Promise<boolean> {
+    if (page.gap !== null) {
+      this.#lost(page.gap, page)
+      return false
+    }
+    const lag = this.#lag
+    const { entries, top } = page
+    const isLast = isFresh && (entries.length === 0 || entries.at(-1)!.position.offset === top.offset)
+    let at = 0
+    const step = (): boolean | Promise<boolean> => {
+      while (at < entries.length) {
+        if (this.#isOver) return false
+        const entry = entries[at++]!
+        const running = this.#deliverOne(entry)
+        if (running !== undefined) return running.then(() => lag.position === entry.position && step())
+        if (lag.position !== entry.position) return false
+      }
+      return true
+    }
+    const delivered = step()
+    // With a promise, more may have been published meanwhile.
+    if (delivered !== true || !isLast) return delivered
+    this.#session.subscriptions.endLag(this.#channel)
+    return false
+  }
+
+  /** Delivers a message. It counts as delivered when the position of the lag stays; without room for it, the position is set back. */
+  #deliverOne (entry: BrokerHistoryEntry): MaybePromise<void> {
+    const previous = this.#lag.position!
+    this.#lag.position = entry.position
+    return this.#context.hub.replayOne(this.#session, this.#channel, this.#resolved, entry, previous)
+  }
+
+  #failed (err: unknown): void {
+    if (this.#isOver) return
+    // The server catches up when the broker is up again.
+    this.#lag.state = 'idle'
+    if ((err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN') return
+    this.#context.monitor.warn(err, this.#session.log)
+    this.#lost('unknown', null)
+  }
+
+  /** Goes on with new publications, and tells the client that messages may be missing. */
+  #lost (reason: ScHistoryGap, page: BrokerHistoryPage | null): void {
+    this.#session.subscriptions.endLag(this.#channel)
+    this.#session.outbound.event('#recovery', { channel: this.#channel, ...(page === null ? {} : { pos: positionText(page.top) }), recovered: false, reason })
+  }
+}
