@@ -134,7 +134,7 @@ export class ServerCore implements ServerPort {
         if (state === 'up') {
           this.exchange.retryPending()
           this.brokerWaits.up()
-          for (const session of this.connections.clients.all) session.subscriptions.catchUp()
+          for (const session of this.connections.clients) session.subscriptions.catchUp()
         }
         this.monitor.brokerState(state, cause, broker)
       },

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
 import { hostileChannelNames } from './hostile-names.js'
-import type { BrokerCase, SuiteTools } from './broker-suite.js'
 import type { SuiteNode } from './suite-node.js'
+import type { BrokerCase, SuiteTools } from './suite-types.js'
 
 const limits = { size: 100, ttl: 60_000 }
 

@@ -1,4 +1,5 @@
 export type * from '../../types/testing.js'
-export { brokerSuite, type BrokerCase, type BrokerSuiteOptions } from './broker-suite.js'
+export { brokerSuite } from './broker-suite.js'
+export type { BrokerCase, BrokerSuiteOptions } from './suite-types.js'
 export { hostileChannelNames } from './hostile-names.js'
 export { injectSC } from './inject.js'

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { recovering } from '../../lib/client/index.js'
 import type { ScChannelContract, ScPluginOptions } from '../../lib/index.js'
-import { generations } from '../helpers/app.js'
+import { type Client, generations } from '../helpers/app.js'
 import { TcpProxy } from '../helpers/proxy.js'
 import { serve } from '../helpers/serve.js'
 import { startRedis } from '../helpers/servers.js'
@@ -28,13 +28,18 @@ async function join (t: Test, connect: (typeof generations)[number][1], port: nu
   const events: unknown[] = []
   client.on('recovery', ({ recovered, reason }) => events.push(recovered === true ? 'recovered' : `told: ${reason}`))
   await client.subscribe('room')
-  const { raw } = client
-  if (client.generation === 14) raw.channel('room').watch(({ n }: { n: number }) => events.push(n))
-  else {
-    const read = async (): Promise<void> => { for await (const { n } of raw.channel('room')) events.push(n) }
-    read()
-  }
+  watch(client, events)
   return { client, events, pause: () => proxy.stall(), resume: () => proxy.flow() }
+}
+
+/** Notes the numbers of the messages. */
+function watch ({ generation, raw }: Client, events: unknown[]): void {
+  if (generation === 14) {
+    raw.channel('room').watch(({ n }: { n: number }) => events.push(n))
+    return
+  }
+  const read = async (): Promise<void> => { for await (const { n } of raw.channel('room')) events.push(n) }
+  read()
 }
 
 /** Publishes messages, some in one turn. */
@@ -104,8 +109,7 @@ for (const [generation, connect] of generations) {
     first.on('recovery', ({ recovered, reason }) => events.push(recovered === true ? 'recovered' : `told: ${reason}`))
     await become('member')
     await first.subscribe('room')
-    const take = async (): Promise<void> => { for (;;) events.push((await first.next('room')).n) }
-    take().catch(() => {})
+    watch(first, events)
     await publish(sc, 1, 5)
     await until('5 messages', () => events.length === 5)
     await become('guest')

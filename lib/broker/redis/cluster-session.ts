@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
 import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
 import type { StoredHistory } from '../remote/history/stored.js'
-import { ConnectionHistory } from './history.js'
-import { connect, publishFrames, tellLoss, type FrameCommand } from './session.js'
+import { ConnectionHistory, type FrameCommand } from './history.js'
+import { connect, publishFrames, tellLoss } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 
 /** Milliseconds between two checks of the slots. The channels of a moved slot receive nothing until the next check. */

@@ -3,7 +3,6 @@ import type { ChainableCommander, Redis } from 'ioredis'
 import type { OutboundFrame, StoredRequest } from '../remote/engine.js'
 import type { StoredFrame, StoredHistory } from '../remote/history/stored.js'
 import { publishScript, readScript } from './history-scripts.js'
-import type { FrameCommand } from './session.js'
 import { keyTag } from './slots.js'
 
 /**
@@ -15,6 +14,9 @@ const minIdle = 86_400_000
 
 /** Maximum bytes of frames in one answer. */
 const maxReadBytes = 8 * 1024 * 1024
+
+/** The command that publishes a frame. Sharded Pub/Sub has its own. */
+export type FrameCommand = 'publish' | 'spublish'
 
 /** A script. It is sent once on each connection, because a restarted server has none; after that, only its hash is. */
 class Script {

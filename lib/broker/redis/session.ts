@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
 import type { StoredHistory } from '../remote/history/stored.js'
-import { ConnectionHistory } from './history.js'
+import { ConnectionHistory, type FrameCommand } from './history.js'
 
 /** Opens two connections, one to publish and one to subscribe: not every Redis lets a subscribed connection publish. */
 export async function openSession (make: () => Redis, events: SessionEvents): Promise<EngineSession> {
@@ -30,9 +30,6 @@ export async function connect (client: Redis, events: SessionEvents): Promise<vo
     throw reason ?? err
   }
 }
-
-/** The command that publishes a frame. Sharded Pub/Sub has its own. */
-export type FrameCommand = 'publish' | 'spublish'
 
 /** Sends frames in order, with one write for several, and settles each with its answer. */
 export function publishFrames (client: Redis, history: ConnectionHistory, command: FrameCommand, frames: readonly OutboundFrame[], events: SessionEvents): void {
