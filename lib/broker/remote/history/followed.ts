@@ -85,7 +85,9 @@ export class Followed {
     const unanswered = this.#unanswered
     if (unanswered === null) return null
     if (offset > this.tail!.top.offset) return 'unknown'
-    return offset >= unanswered.offset ? unanswered.gap : null
+    // A read that was too large says nothing of those who miss less.
+    const isConcerned = unanswered.gap === 'limit' ? offset <= unanswered.offset : offset >= unanswered.offset
+    return isConcerned ? unanswered.gap : null
   }
 
   /** Starts with the messages that were read. */

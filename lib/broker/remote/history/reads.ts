@@ -12,13 +12,15 @@ interface Read {
 export class Reads {
   readonly #running = new Set<Read>()
   readonly #waiting: Read[] = []
+  #answeredAt = 0
   /** The number of reads so far. */
   count = 0
 
-  /** Time of the oldest running read, by `performance.now()`; `Infinity` when there is none. */
+  /** Time of the oldest running read or of the last answer, by `performance.now()`; `Infinity` when no read is running. */
   get waitingSince (): number {
     const [oldest] = this.#running
-    return oldest === undefined ? Infinity : oldest.startedAt
+    // Several large answers may take longer than the timeout of one. The engine is alive as long as it answers any of them.
+    return oldest === undefined ? Infinity : Math.max(oldest.startedAt, this.#answeredAt)
   }
 
   /** Reads as soon as fewer than the maximum are running. Rejects with the error of `fail`. */
@@ -54,6 +56,7 @@ export class Reads {
 
   #ended (job: Read): void {
     if (!this.#running.delete(job)) return
+    this.#answeredAt = performance.now()
     this.#waiting.shift()?.start()
   }
 }
