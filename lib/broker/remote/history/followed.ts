@@ -108,19 +108,22 @@ export class Followed {
     this.isBlind = true
   }
 
-  /** Adds a frame that was or will be delivered. Frames from before the last read are known. */
-  addDelivered (arrival: Arrival): void {
+  /** Adds a frame that was or will be delivered. Frames from before the last read are known. @returns the messages that were added */
+  addDelivered (arrival: Arrival): readonly BrokerHistoryEntry[] {
     const { epoch, first, check, time, messages } = arrival
     const last = first + messages.length - 1
     let tail = this.tail!
-    if (epoch === tail.top.epoch && last <= tail.top.offset) return
+    if (epoch === tail.top.epoch && last <= tail.top.offset) return []
     if (epoch !== tail.top.epoch || first !== tail.top.offset + 1) this.restart({ epoch, offset: first - 1, check: '' })
     tail = this.tail!
     const entries: BrokerHistoryEntry[] = []
-    for (const [i, data] of messages.entries()) {
+    for (let i = 0; i < messages.length; i++) {
+      const data = messages[i]!
       if (data !== null) entries.push({ position: { epoch, offset: first + i, check }, time, data })
     }
-    tail.append(entries, { epoch, offset: last, check }, this.limits)
+    const end = entries.at(-1)?.position
+    tail.append(entries, end?.offset === last ? end : { epoch, offset: last, check }, this.limits)
+    return entries
   }
 
   /** Whether a frame from before the top is one of those that were delivered, as far as is known. */

@@ -268,9 +268,9 @@ export class RemoteHistory implements BrokerHistory {
     }
     followed.isLoose = false
     if (first === followed.tail!.top.offset + 1) {
-      followed.addDelivered(arrival)
+      const entries = followed.addDelivered(arrival)
       this.#budget.changed(followed)
-      this.#deliver(followed.channel, arrival)
+      this.#deliverEntries(followed.channel, entries)
       return
     }
     // Frames are missing: read them before this one is delivered.
