@@ -28,5 +28,6 @@ export const diagnostics = {
   invalid: typed('sc:action:invalid'),
   rateLimited: typed('sc:action:rate-limited'),
   publish: typed('sc:publish'),
+  recovery: typed('sc:recovery'),
   broker: typed('sc:broker:state')
 } as const

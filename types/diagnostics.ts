@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { BrokerState } from './broker.js'
+import type { ScHistoryGap } from './history.js'
 import type { MiddlewareLine } from './hooks.js'
 import type { ScServerSocket } from './server.js'
 
@@ -56,6 +57,11 @@ export interface ScDiagnostics {
   'sc:action:rate-limited': { readonly socket: ScServerSocket, /** Milliseconds. */ readonly retryAfter: number }
   /** A publication is about to be delivered to the subscribers of this process. */
   'sc:publish': { readonly channel: string, readonly bytes: number }
+  /**
+   * A client that came back received what it missed (`recovered: true`), or a client was told that messages may be missing on a
+   * channel with `recover`. `count` is the number of missed messages that it received.
+   */
+  'sc:recovery': { readonly socket: ScServerSocket, readonly channel: string, readonly recovered: boolean, readonly count: number, readonly reason: ScHistoryGap | null }
   /** The broker's engine became reachable or unreachable. */
   'sc:broker:state': { readonly state: BrokerState, readonly cause: Error | undefined }
 }

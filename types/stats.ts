@@ -11,6 +11,21 @@ export interface ScBrokerStats extends Partial<BrokerCounters> {
   refused: number
 }
 
+/** The statistics of channels with `recover`. All of them are counters. */
+export interface ScRecoveryStats {
+  /** Subscriptions whose client received everything that it missed. */
+  recovered: number
+  /** Missed messages that these clients received. */
+  messages: number
+  /** Subscriptions whose client was told that messages may be missing, by reason. */
+  unknown: number
+  trimmed: number
+  limit: number
+  refused: number
+  /** Clients that were told so while they were connected: they read too slowly, or the engine lost messages. */
+  losses: number
+}
+
 /** The result of `scServer.stats()`. Counters only increase; gauges are current values. */
 export interface ScStats {
   /** Open sockets. */
@@ -60,6 +75,8 @@ export interface ScStats {
   dropped: number
   /** Times when the backlog of a socket exceeded its limit. */
   slowConsumers: number
+  /** The statistics of channels with `recover`. */
+  recovery: ScRecoveryStats
   /** The statistics of presence. */
   presence: ScPresenceStats
   /** The statistics of the broker. */

@@ -19,6 +19,8 @@ export interface HubHost {
   readonly hookDeadlines: Deadlines
   /** Reports a recipient that a hook or a policy left out. */
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
+  /** Reports a subscriber that is told that messages may be missing. */
+  lost (subscriber: Subscriber, channel: string): void
   /** Reports an error that concerns no single recipient. */
   warn (err: unknown): void
   /** Who is in channels; used for channels that are declared with presence, and for their companions. */

@@ -109,6 +109,7 @@ export class Hub implements DeliveryDesk {
     const entry = this.#entries.get(channel)
     if (entry === undefined) return
     entry.last = position
+    for (const member of entry.members) this.#host.lost(member, channel)
     this.#announce(entry.members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
   }
 

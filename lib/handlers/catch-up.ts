@@ -143,6 +143,7 @@ class CatchUp {
   /** Goes on with new publications, and tells the client that messages may be missing. */
   #lost (reason: ScHistoryGap, page: BrokerHistoryPage | null): void {
     this.#session.subscriptions.endLag(this.#channel)
+    this.#context.monitor.lost(this.#session.socket, this.#channel, reason)
     this.#session.outbound.event('#recovery', { channel: this.#channel, ...(page === null ? {} : { pos: positionText(page.top) }), recovered: false, reason })
   }
 }

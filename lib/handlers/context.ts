@@ -1,9 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { AuthEngine, AuthKey, ScAuthToken } from '../../types/auth.js'
 import type { ScBlockedMessage } from '../../types/diagnostics.js'
+import type { ScHistoryGap } from '../../types/history.js'
 import type { EventPacket } from '../../types/protocol.js'
 import type { Contracts } from '../../types/routes.js'
-import type { ConnectStatus } from '../../types/server.js'
+import type { ConnectStatus, ScServerSocket } from '../../types/server.js'
 import type { DeadlineSets } from '../deadlines.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { Hub } from '../exchange/hub.js'
@@ -91,6 +92,12 @@ export interface ActionMonitor {
   refusal (session: Session, error: unknown, origin: ErrorOrigin): unknown
   /** Reports a socket that exceeded its rate. @param retryAfter milliseconds until the next message is allowed */
   rateLimited (session: Session, retryAfter: number): void
+  /** Reports a client that came back and receives what it missed. @param count the number of missed messages */
+  recovered (session: Session, channel: string, count: number): void
+  /** Reports a client that came back and is told that messages may be missing. */
+  notRecovered (session: Session, channel: string, reason: ScHistoryGap): void
+  /** Reports a connected client that is told that messages may be missing. */
+  lost (socket: ScServerSocket, channel: string, reason: ScHistoryGap): void
   /** Emits a `warning` and writes a log line, at a level that fits the error. */
   warn (err: unknown, log: FastifyBaseLogger, kind?: FailureKind): void
 }

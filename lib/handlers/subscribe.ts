@@ -246,6 +246,8 @@ function acknowledgeRecovery (context: HandlerContext, session: Session, joining
   const { cid, options: { channel }, since, refusal, page } = joining
   const { status, missed } = recoveryOf(context, session, channel, resolved, since, refusal, page)
   if (cid !== undefined) session.outbound.ack(cid, status)
+  if (status.recovered === true) context.monitor.recovered(session, channel, missed.length)
+  else if (status.recovered === false) context.monitor.notRecovered(session, channel, status.reason!)
   return missed
 }
 

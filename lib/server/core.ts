@@ -161,6 +161,7 @@ export class ServerCore implements ServerPort {
       hookDeadlines: this.deadlines.hooks,
       // Leaving out recipients is the purpose of these hooks and happens often, so the log level is `debug`.
       leftOut: (session: Session, channel, thrown) => { this.monitor.denied(session, { line: 'publishOut', thrown, channel, level: 'debug', text: 'publication blocked' }) },
+      lost: ({ socket }, channel) => { this.monitor.lost(socket, channel, 'unknown') },
       warn: (err) => { this.monitor.warn(err) },
       presence: {
         hold: (companion) => this.presence.hold(companion),
@@ -249,6 +250,7 @@ export class ServerCore implements ServerPort {
       publishes: this.exchange.publishes,
       deliveries: this.hub.deliveries,
       dropped: this.hub.dropped,
+      recovery: { ...this.monitor.recoveries },
       presence: this.presence.stats(),
       broker: { state: this.link.state, inFlight: this.link.inFlight, refused: this.link.refused, ...this.link.stats() },
       eventLoopDelay: this.#eventLoopDelay.read()

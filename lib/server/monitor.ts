@@ -1,7 +1,9 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScBlockedMessage } from '../../types/diagnostics.js'
+import type { ScHistoryGap } from '../../types/history.js'
 import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js'
-import type { ConnectStatus } from '../../types/server.js'
+import type { ConnectStatus, ScServerSocket } from '../../types/server.js'
+import type { ScRecoveryStats } from '../../types/stats.js'
 import { attempt } from '../barrier.js'
 import { diagnostics } from '../diagnostics.js'
 import { ScError, ScRefusal } from '../errors.js'
@@ -23,6 +25,7 @@ const refusedInterval = 1_000
  */
 export class Monitor implements ActionMonitor {
   readonly counters = { connects: 0, refusedConnections: 0, blocked: 0, invalid: 0, rateLimited: 0, faults: 0, slowConsumers: 0 }
+  readonly recoveries: ScRecoveryStats = { recovered: 0, messages: 0, unknown: 0, trimmed: 0, limit: 0, refused: 0, losses: 0 }
   /** Number of closes by close code. */
   readonly closes = new Map<number, number>()
   readonly #log: FastifyBaseLogger
@@ -150,6 +153,26 @@ export class Monitor implements ActionMonitor {
     writeLine(session.log, 'warn', 'slow consumer', { bufferedBytes, policy })
     if (diagnostics.slowConsumer.hasSubscribers) diagnostics.slowConsumer.publish({ socket: session.socket, bufferedBytes, policy })
     this.#events.fire('slowConsumer', [session.socket, { bufferedBytes, policy }])
+  }
+
+  recovered (session: Session, channel: string, count: number): void {
+    this.recoveries.recovered++
+    this.recoveries.messages += count
+    if (diagnostics.recovery.hasSubscribers) diagnostics.recovery.publish({ socket: session.socket, channel, recovered: true, count, reason: null })
+  }
+
+  notRecovered (session: Session, channel: string, reason: ScHistoryGap): void {
+    this.recoveries[reason]++
+    this.#toldOfLoss(session.socket, channel, reason)
+  }
+
+  lost (socket: ScServerSocket, channel: string, reason: ScHistoryGap): void {
+    this.recoveries.losses++
+    this.#toldOfLoss(socket, channel, reason)
+  }
+
+  #toldOfLoss (socket: ScServerSocket, channel: string, reason: ScHistoryGap): void {
+    if (diagnostics.recovery.hasSubscribers) diagnostics.recovery.publish({ socket, channel, recovered: false, count: 0, reason })
   }
 
   /** Reports an error thrown by a socket's code that nothing else caught. Never throws, whatever the logger or the error does. */

@@ -118,22 +118,15 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     return this.subscriptions.deliverInOrder(channel, json, deliver)
   }
 
-  receives (channel: string): boolean {
-    return this.state === 'open' && this.subscriptions.has(channel)
-  }
+  receives (channel: string): boolean { return this.state === 'open' && this.subscriptions.has(channel) }
 
   overrun (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
-    if (policy === 'resume' && message.place !== null) {
-      this.subscriptions.lag(channel, message.place)
-      return true
-    }
-    this.host.overrun(this, policy)
-    return false
+    const isLater = policy === 'resume' && this.subscriptions.lag(channel, message.place)
+    if (!isLater) this.host.overrun(this, policy)
+    return isLater
   }
 
-  catchUp (channel: string): void {
-    this.host.catchUp(this, channel)
-  }
+  catchUp (channel: string): void { this.host.catchUp(this, channel) }
 
   /** Removes the socket from a channel that it is subscribed to, and notifies the client. */
   kickOut (channel: string, message: string | undefined): void {

@@ -187,13 +187,15 @@ export class Subscriptions {
 
   lagOf (channel: string): Lag | undefined { return this.#lagging?.get(channel) }
 
-  /** Delivers a publication and those after it later, from the history of the channel. */
-  lag (channel: string, place: MessagePlace): void {
+  /** Delivers a publication and those after it later, from the history of the channel. @returns false if it has no place there */
+  lag (channel: string, place: MessagePlace | null): boolean {
+    if (place === null) return false
     this.#lagging ??= new LaggingChannels()
-    if (this.#lagging.covers(channel, place)) return
+    if (this.#lagging.covers(channel, place)) return true
     const isWithheld = this.isWithheld(channel)
     this.#lagging.begin(channel, place.previous, isWithheld)
     if (!isWithheld) this.#owner.connection.awaitRoom()
+    return true
   }
 
   /** Call when a channel has caught up, or cannot. */

@@ -86,6 +86,7 @@ export function setUpHub ({ broker = memoryBroker(), plainJson = true, codec, ho
     plainJson,
     slowConsumerPolicy: 'drop',
     hookDeadlines: new Deadlines(hookTimeout),
+    lost: () => {},
     leftOut: (subscriber, channel, thrown) => { leftOut.push([(subscriber as Recipient).id, channel, thrown]) },
     warn: (err) => { warnings.push(err) },
     presence: { hold () {}, release () {}, left () {} }

@@ -180,6 +180,7 @@ for (const [generation, connect] of generations) {
       await until('42 messages', () => one.messages().length === 42)
       t.strictSame([one.messages(), one.others().slice(2)], [numbers(1, 42), ['recovered']])
     }
+    for (const { sc } of [a, b]) t.match(sc.stats().recovery, { losses: 1, recovered: 1, unknown: 0 })
   })
 }
 
