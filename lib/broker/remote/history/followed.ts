@@ -1,21 +1,11 @@
-import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
+import type { BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
 import type { StoredPage } from './stored.js'
 import { Tail } from './tail.js'
+import type { Arrival } from './arrival.js'
 
 /** Maximum frames and characters that wait until a channel has caught up. */
 const maxKeptFrames = 1_000
 const maxKeptLength = 4 * 1024 * 1024
-
-/** A frame with its position, as it arrived from the engine. */
-export interface Arrival {
-  readonly epoch: string
-  /** The offset of the first message. */
-  readonly first: number
-  readonly check: string
-  readonly time: number
-  /** The messages; `null` instead of one that cannot be used. */
-  readonly messages: ReadonlyArray<string | null>
-}
 
 /** The lowest position that somebody waits for, and the highest number of messages after it. */
 interface Wanted {
@@ -108,22 +98,13 @@ export class Followed {
     this.isBlind = true
   }
 
-  /** Adds a frame that was or will be delivered. Frames from before the last read are known. @returns the messages that were added */
-  addDelivered (arrival: Arrival): readonly BrokerHistoryEntry[] {
-    const { epoch, first, check, time, messages } = arrival
-    const last = first + messages.length - 1
-    let tail = this.tail!
-    if (epoch === tail.top.epoch && last <= tail.top.offset) return []
-    if (epoch !== tail.top.epoch || first !== tail.top.offset + 1) this.restart({ epoch, offset: first - 1, check: '' })
-    tail = this.tail!
-    const entries: BrokerHistoryEntry[] = []
-    for (let i = 0; i < messages.length; i++) {
-      const data = messages[i]!
-      if (data !== null) entries.push({ position: { epoch, offset: first + i, check }, time, data })
-    }
-    const end = entries.at(-1)?.position
-    tail.append(entries, end?.offset === last ? end : { epoch, offset: last, check }, this.limits)
-    return entries
+  /** Adds a frame that was or will be delivered. Frames from before the last read are known. */
+  addDelivered (arrival: Arrival): void {
+    const { epoch, first, messages } = arrival
+    const { top } = this.tail!
+    if (epoch === top.epoch && first + messages.length - 1 <= top.offset) return
+    if (epoch !== top.epoch || first !== top.offset + 1) this.restart({ epoch, offset: first - 1, check: '' })
+    this.tail!.add(arrival, this.limits)
   }
 
   /** Whether a frame from before the top is one of those that were delivered, as far as is known. */
@@ -131,8 +112,8 @@ export class Followed {
     const tail = this.tail!
     const last = first + messages.length - 1
     if (last > tail.top.offset) return false
-    const known = last === tail.top.offset ? tail.top : tail.entryAt(last)?.position
-    return known === undefined || known.check === check
+    const known = last === tail.top.offset ? tail.top.check : tail.checkAt(last)
+    return known === undefined || known === check
   }
 
   /** Keeps a frame until the channel has caught up. */

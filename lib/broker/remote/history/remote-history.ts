@@ -2,7 +2,8 @@ import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHist
 import { isPublication } from '../../publication.js'
 import type { EngineSession } from '../engine.js'
 import { Budget } from './budget.js'
-import { Followed, type Arrival } from './followed.js'
+import type { Arrival } from './arrival.js'
+import { Followed } from './followed.js'
 import { Reads } from './reads.js'
 import type { Positioned } from './positioned.js'
 import { pageOf, type OpenStored, type StoredPage } from './stored.js'
@@ -198,7 +199,7 @@ export class RemoteHistory implements BrokerHistory {
           tail.append(news, page.top, followed.limits)
           this.#deliverEntries(followed.channel, news)
         }
-        if (page.floor.offset < tail.floor.offset && page.top.offset >= tail.floor.offset) {
+        if (page.floor.offset <= tail.floor.offset && page.top.offset >= tail.floor.offset) {
           tail.extend(page.entries.filter(({ position }) => position.offset <= tail.floor.offset), page.floor)
         }
       }
@@ -268,9 +269,9 @@ export class RemoteHistory implements BrokerHistory {
     }
     followed.isLoose = false
     if (first === followed.tail!.top.offset + 1) {
-      const entries = followed.addDelivered(arrival)
+      followed.addDelivered(arrival)
       this.#budget.changed(followed)
-      this.#deliverEntries(followed.channel, entries)
+      this.#deliver(followed.channel, arrival)
       return
     }
     // Frames are missing: read them before this one is delivered.

@@ -1,22 +1,19 @@
 import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
-import { memorySize } from '../../../memory-size.js'
+import type { Arrival } from './arrival.js'
+import { ArrivedBlock, ReadBlock, type Block } from './block.js'
 
-/** Bytes of an entry without the text of the message. */
-const entryBytes = 200
 /** Maximum bytes of the messages of one channel. More are kept only for the turn in which they are asked for. */
 const maxBytes = 1024 * 1024
-/** Messages over the size of a channel's history that are kept before the oldest ones are dropped, so that this happens rarely. */
-const slack = 64
-
 /** The last messages of a channel that this node received: a part of the channel's history without a missing message. */
 export class Tail {
   /** The position of the last message. */
   top: BrokerPosition
-  /** The position before the first entry. */
+  /** The position before the first message. */
   #floor: BrokerPosition
-  #entries: BrokerHistoryEntry[] = []
+  /** The messages, without a hole between two blocks. */
+  #blocks: Block[] = []
   bytes = 0
-  /** Whether the engine has no messages before the first entry. */
+  /** Whether the engine has no messages before the first one. */
   isWhole = false
 
   constructor (top: BrokerPosition) {
@@ -25,35 +22,39 @@ export class Tail {
 
   get floor (): BrokerPosition { return this.#floor }
 
-  /** Adds the messages that follow the last one. */
-  append (entries: readonly BrokerHistoryEntry[], top: BrokerPosition, { size }: BrokerHistoryLimits): void {
-    for (const entry of entries) {
-      this.#entries.push(entry)
-      this.bytes += sizeOf(entry)
-    }
-    this.top = top
-    if (this.#entries.length > size + slack || this.bytes > maxBytes) this.#trim(size)
+  /** Adds a frame that follows the last message. */
+  add (arrival: Arrival, limits: BrokerHistoryLimits): void {
+    const block = new ArrivedBlock(arrival)
+    this.#append(block, { epoch: arrival.epoch, offset: block.last, check: arrival.check }, limits)
+  }
+
+  /** Adds messages that were read and follow the last one. @param top the position of the last one, also if it cannot be used */
+  append (entries: readonly BrokerHistoryEntry[], top: BrokerPosition, limits: BrokerHistoryLimits): void {
+    this.#append(new ReadBlock(entries, this.top.offset + 1, top.offset), top, limits)
   }
 
   /** Adds the messages that precede the first one. @param floor the position before them */
   extend (entries: readonly BrokerHistoryEntry[], floor: BrokerPosition): void {
-    this.#entries = [...entries, ...this.#entries]
-    for (const entry of entries) this.bytes += sizeOf(entry)
+    const block = new ReadBlock(entries, floor.offset + 1, this.#floor.offset)
     this.#floor = floor
+    if (block.last < block.first) return
+    this.#blocks.unshift(block)
+    this.bytes += block.bytes
   }
 
   /** Drops all messages, but not the position. */
   clear (): void {
-    this.#entries = []
+    this.#blocks = []
     this.bytes = 0
     this.#floor = this.top
     this.isWhole = false
   }
 
-  /** The entry of an offset, if there is one. */
-  entryAt (offset: number): BrokerHistoryEntry | undefined {
-    const entry = this.#entries[this.#indexAfter(offset - 1)]
-    return entry?.position.offset === offset ? entry : undefined
+  /** The check of the position with an offset; `undefined` if it is not known. */
+  checkAt (offset: number): string | undefined {
+    if (offset !== this.#floor.offset) return this.#blocks[this.#indexOf(offset)]?.checkAt(offset)
+    // Nothing precedes the first message of an epoch.
+    return this.#floor.check === '' && offset !== 0 ? undefined : this.#floor.check
   }
 
   /** Returns the messages after `since`, at most `limit`; `null` when only the engine can tell. */
@@ -69,39 +70,40 @@ export class Tail {
     if (count > size) return without('trimmed')
     if (count > limit) return without('limit')
     if (since.offset < this.#floor.offset) return this.isWhole ? without('trimmed') : null
-    const anchor = since.offset === this.#floor.offset ? this.#floor : this.entryAt(since.offset)?.position
-    if (anchor === undefined) return null
-    if (anchor.check !== since.check) return without('unknown')
-    const entries = this.#entries.slice(this.#indexAfter(since.offset))
+    const check = this.checkAt(since.offset)
+    if (check === undefined) return null
+    if (check !== since.check) return without('unknown')
+    const blocks = this.#blocks.slice(this.#indexOf(since.offset + 1))
+    const entries = blocks.flatMap((block) => block.first > since.offset ? block.entries : block.entries.filter(({ position }) => position.offset > since.offset))
     const first = entries[0]
     return first !== undefined && first.time <= Date.now() - ttl ? without('trimmed') : { top, entries, gap: null }
   }
 
-  #trim (size: number): void {
-    let drop = Math.max(0, this.#entries.length - size)
-    let bytes = this.bytes
-    for (let i = 0; i < drop; i++) bytes -= sizeOf(this.#entries[i]!)
-    while (bytes > maxBytes) bytes -= sizeOf(this.#entries[drop++]!)
+  #append (block: Block, top: BrokerPosition, { size }: BrokerHistoryLimits): void {
+    this.top = top
+    if (block.last < block.first) return
+    this.#blocks.push(block)
+    this.bytes += block.bytes
+    // Whole blocks are dropped, so a few more messages stay.
+    let drop = 0
+    while (drop < this.#blocks.length - 1 && (top.offset - this.#blocks[drop]!.last >= size || this.bytes > maxBytes)) this.bytes -= this.#blocks[drop++]!.bytes
     if (drop === 0) return
-    this.#floor = this.#entries[drop - 1]!.position
-    this.#entries.splice(0, drop)
+    const { last } = this.#blocks[drop - 1]!
+    const check = this.checkAt(last) ?? ''
+    this.#blocks.splice(0, drop)
+    this.#floor = { epoch: top.epoch, offset: last, check }
     this.isWhole = false
-    this.bytes = bytes
   }
 
-  /** The index of the first entry after an offset. Offsets may be missing, where a message could not be read. */
-  #indexAfter (offset: number): number {
+  /** The index of the block with an offset, or of the first one after it. */
+  #indexOf (offset: number): number {
     let low = 0
-    let high = this.#entries.length
+    let high = this.#blocks.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.#entries[middle]!.position.offset > offset) high = middle
+      if (this.#blocks[middle]!.last >= offset) high = middle
       else low = middle + 1
     }
     return low
   }
-}
-
-function sizeOf ({ data }: BrokerHistoryEntry): number {
-  return entryBytes + memorySize(data)
 }
