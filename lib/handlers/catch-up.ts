@@ -26,7 +26,7 @@ export function catchUp (context: HandlerContext, session: Session, channel: str
     return
   }
   const running = work.run()
-  if (running !== undefined) follow(session, running, () => {}, (err) => session.fault(err))
+  if (running !== undefined) follow(session, running, () => {}, (err) => { throw err })
 }
 
 /** One attempt to catch up: it ends when the socket has everything, when its backlog is full, or when the broker cannot be read. */
