@@ -94,10 +94,11 @@ export function channelContract (pattern: string, input: unknown): DeclaredChann
   if (input === undefined || input === null) return {}
   if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${typeName(input)}`])
   checkFields(pattern, input, channelFields)
-  const { history, presence, recover } = input as DeclaredChannel['contract']
+  const { history, presence, recover, slowConsumerPolicy } = input as DeclaredChannel['contract']
   if (history !== undefined) checkRanges(pattern, 'history', history, historyFields)
   if (presence !== undefined) checkPresence(pattern, presence)
   if (typeof recover === 'object') checkRanges(pattern, 'recover', recover, recoverFields)
   if (recover !== undefined && recover !== false && history === undefined) throw scError('SC_ERR_CONTRACT', [pattern, 'recover expects history, such as history: { size: 100, ttl: 300_000 }'])
+  if (slowConsumerPolicy === 'resume' && (recover === undefined || recover === false)) throw scError('SC_ERR_CONTRACT', [pattern, "slowConsumerPolicy 'resume' expects recover"])
   return input
 }

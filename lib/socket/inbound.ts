@@ -178,7 +178,7 @@ export class Inbound implements ConnectionListener, InboundWorker {
   }
 
   onRoom (): void {
-    this.#session.subscriptions.hasRoom()
+    this.#session.subscriptions.onRoom()
   }
 
   #pong (data: string): void {

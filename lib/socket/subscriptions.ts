@@ -171,7 +171,7 @@ export class Subscriptions {
   // Lagging channels
 
   /** Call when there may be room in the backlog, for channels that wait for it. */
-  hasRoom (): void {
+  onRoom (): void {
     for (const channel of this.#lagging?.names ?? []) {
       const lag = this.lagOf(channel)
       if (lag?.state !== 'waiting') continue

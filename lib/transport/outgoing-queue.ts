@@ -124,6 +124,7 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   awaitRoom (): void {
+    if (!this.open) return
     this.#awaitingRoom = true
     if (this.backlog !== 0 || this.#single !== null) this.#awaitDrain()
   }

@@ -305,6 +305,7 @@ t.test('declarations that cannot be kept', async (t) => {
   t.throws(declare({ history: { length: 10 } as never }), { message: /unknown property "length" of history; expected some of size, ttl/ })
   t.throws(declare({ history: true as never }), { message: /expected history to be an object, got boolean/ })
   t.throws(declare({ history, recover: { limit: '5' as never } }), { message: /expected limit of recover .* got string/ })
+  t.throws(declare({ history, slowConsumerPolicy: 'resume' }), { code: 'SC_ERR_CONTRACT', message: /slowConsumerPolicy 'resume' expects recover/ })
   t.throws(declare({ history, recover: 'latest' as never }), { message: /expected recover to be a boolean or an object, got string/ })
 
   for (const [broker, contract, text] of [

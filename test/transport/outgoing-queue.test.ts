@@ -478,3 +478,26 @@ t.test('as much as the budget may wait', async (t) => {
   await turn()
   t.notOk(client.publish(message('x'), 'x', 'drop'))
 })
+
+t.test('who waits for room is told once: when what was written is taken, or when what was held is gone', async (t) => {
+  const client = new Client(10)
+  client.stuck = true
+  t.equal(client.publish(ten('a'), 'room', 'resume'), true)
+  t.equal(client.publish(ten('b'), 'room', 'resume'), false)
+  client.awaitRoom()
+  client.awaitRoom()
+  t.strictSame([client.rooms, client.awaited], [0, 1])
+  client.drain()
+  t.equal(client.rooms, 1)
+  client.hold(10)
+  client.awaitRoom()
+  t.equal(client.awaited, 0, 'nothing is written that could be taken')
+  client.release(10)
+  client.drain()
+  t.equal(client.rooms, 2)
+  client.publish(ten('c'), 'room', 'resume')
+  client.open = false
+  client.awaitRoom()
+  t.equal(client.awaited, 0, 'nothing is written to a connection that closes')
+  t.equal(client.rooms, 2)
+})
