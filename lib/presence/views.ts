@@ -287,10 +287,12 @@ export class Views {
     if (this.#port.link.state !== 'up') return
     const views = [...this.#held.values()].filter(({ ready }) => ready)
     for (const id of this.#others) {
-      const known = views.map(({ view }): [string, number, number] => {
+      const known: Array<[string, number, number]> = []
+      for (const { view, missing } of views) {
         const node = view.nodes.get(id)
-        return [view.channel, node?.version ?? 0, node?.users.size ?? 0]
-      })
+        if (missing.has(id)) this.#peers.ask(id, view.channel)
+        else known.push([view.channel, node?.version ?? 0, node?.users.size ?? 0])
+      }
       // A node that does not answer is checked again next time.
       this.#peers.check(id, known).catch(() => {})
     }

@@ -135,6 +135,23 @@ t.test('of data from several nodes the newest count, and the same everywhere whe
   view.end()
 })
 
+t.test('a node that did not answer is asked again later, also when nobody is there', async (t) => {
+  const clock = new Clock(t)
+  const network = new Network()
+  network.start()
+  network.start()
+  const [node, other] = network.nodes
+  network.loses = () => true
+  network.watch(node!)
+  await clock.advance(10)
+  await clock.advance(20_000)
+  network.loses = () => false
+  t.same(await node!.presence.read('room'), { members: [], total: 0, complete: false })
+  await clock.advance(15_000)
+  t.same(await node!.presence.read('room'), { members: [], total: 0, complete: true })
+  for (const { presence } of [node!, other!]) presence.stop()
+})
+
 t.test('late words of a node that is gone do not bring its users back for good', async (t) => {
   const clock = new Clock(t)
   const network = new Network()
