@@ -1,22 +1,14 @@
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { RedisBrokerOptions } from '../../lib/broker/redis/index.js'
 import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
 import { TcpProxy } from '../helpers/proxy.js'
 import type { TestServer } from '../helpers/servers.js'
 import type { Served } from '../helpers/serve.js'
 import { until } from '../helpers/waiting.js'
+import { NodeProcess, type RestartedNode } from './node-process.js'
 import { type Answer, RecoveringClient } from './recovery-client.js'
 import { serveNode } from './recovery-node.js'
 import type { Cleanups } from './scenario.js'
-
-/** A node that closes its server before it ends. */
-export interface RestartedNode {
-  readonly port: number
-  close (): Promise<unknown>
-}
 
 /** What a recovery scenario plays on: nodes, one of which publishes, and clients of both generations in equal parts. */
 export class RecoveryStage {
@@ -58,7 +50,7 @@ export class RecoveryStage {
 
   /** Starts a node in a process of its own. */
   async process (): Promise<NodeProcess> {
-    const node = await NodeProcess.start({ redis: this.url(), options: this.options })
+    const node = await NodeProcess.start('recovery-node.ts', { redis: this.url(), options: this.options })
     this.cleanups.teardown(() => node.kill())
     return node
   }
@@ -158,39 +150,5 @@ export class RecoveryStage {
         answers[n] = 'rejected'
       })
     }
-  }
-}
-
-/** A node in a process of its own. */
-export class NodeProcess {
-  readonly #child: ChildProcess
-  port = 0
-
-  private constructor (child: ChildProcess) {
-    this.#child = child
-  }
-
-  static async start (args: object): Promise<NodeProcess> {
-    const node = new NodeProcess(fork(fileURLToPath(new URL('recovery-node.ts', import.meta.url)), [JSON.stringify(args)]))
-    const [hello] = await once(node.#child, 'message', { signal: AbortSignal.timeout(60_000) }) as [{ port: number }]
-    node.port = hello.port
-    return node
-  }
-
-  /** Ends it at once, as kill -9. */
-  kill (): Promise<void> {
-    return this.#end(() => this.#child.kill('SIGKILL'))
-  }
-
-  /** Lets it close its server first. */
-  close (): Promise<void> {
-    return this.#end(() => this.#child.send('close'))
-  }
-
-  async #end (act: () => void): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const exit = once(this.#child, 'exit')
-    act()
-    await exit
   }
 }

@@ -5,7 +5,8 @@ import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
 import type { TcpProxy } from '../helpers/proxy.js'
 import { startRedis, startSentinel } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
-import { NodeProcess, RecoveryStage } from './recovery-stage.js'
+import { NodeProcess } from './node-process.js'
+import { RecoveryStage } from './recovery-stage.js'
 import { Cleanups, type Pace } from './scenario.js'
 
 export interface RecoveryScenario {

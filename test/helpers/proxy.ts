@@ -74,6 +74,11 @@ export class TcpProxy {
     this.cut()
   }
 
+  /** New connections work again; those of before stay silent, until who waits for them gives up. */
+  reopen (): void {
+    this.#silent = false
+  }
+
   async close (): Promise<void> {
     this.#server.close()
     this.block()

@@ -9,10 +9,11 @@ export const patience = 20_000
  * patience}. Use it instead of a `sleep()` that may be too short on a slow machine.
  *
  * @param what the expectation, for the error
+ * @param within milliseconds, for what takes its time
  */
-export async function until (what: string | (() => string), met: () => boolean | Promise<boolean>): Promise<void> {
+export async function until (what: string | (() => string), met: () => boolean | Promise<boolean>, within = patience): Promise<void> {
   for (const from = performance.now(); !await met(); await sleep(5)) {
-    if (performance.now() - from > patience) throw new Error(`expected ${typeof what === 'string' ? what : what()} within ${patience} ms`)
+    if (performance.now() - from > within) throw new Error(`expected ${typeof what === 'string' ? what : what()} within ${within} ms`)
   }
 }
 
