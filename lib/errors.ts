@@ -73,6 +73,7 @@ export const errorTable = {
   SC_ERR_CHANNEL_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Channel "%s" is already declared' },
   SC_ERR_HISTORY: { name: 'InvalidArgumentsError', message: 'The broker %s does not offer %s, which the channel "%s" declares' },
   SC_ERR_NO_HISTORY: { name: 'InvalidActionError', message: 'The channel "%s" remembers nothing; declare it by scChannel with history' },
+  SC_ERR_NO_KEYS: { name: 'InvalidActionError', message: 'The broker %s does not remember the keys of messages: it cannot publish to "%s" with an idempotencyKey' },
   SC_ERR_NO_PRESENCE: { name: 'InvalidActionError', message: 'The channel "%s" does not tell who is in it; declare it by scChannel with presence' },
   SC_ERR_COMPANION: { name: 'InvalidActionError', message: 'Nobody may publish to "%s": it tells who is in a channel' },
   SC_ERR_NOT_PRESENT: { name: 'InvalidActionError', message: 'The socket is not present in the channel "%s"' },

@@ -53,6 +53,16 @@ export interface BrokerHistoryPage {
 export interface BrokerHistory {
   /** Publishes a message like `Broker.publish` and keeps it, even without subscribers. The sink receives it with its position. */
   publish (channel: string, data: string, limits: BrokerHistoryLimits): MaybePromise<void>
+  /**
+   * Publishes and keeps a message like `publish`, unless a message with the same key was published to the channel within the last
+   * `limits.ttl` milliseconds. Settles with `true` if the message was published, and with `false` if it was not, because it is a
+   * repeat. If it rejects, the caller may try again with the same key: of all attempts at most one is published.
+   *
+   * The check and the publication are one step: of two attempts at the same time, on any nodes, one is published. A repeat takes no
+   * position. Without `publishOnce`, a publish with an `idempotencyKey` is refused.
+   * @param key 1 to 128 UTF-16 units without lone surrogates. Each channel has its own keys
+   */
+  publishOnce? (channel: string, data: string, limits: BrokerHistoryLimits, key: string): MaybePromise<boolean>
   /** Reads at most `limit` messages: those after `since`, or the newest ones if `since` is `null`. */
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
   /**

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
-import type { ScChannel } from './exchange.js'
+import type { ScChannel, ScPublishOptions } from './exchange.js'
 import type { ScHistory, ScHistoryLimits, ScHistoryQuery, ScRecoveryLimits } from './history.js'
 import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
@@ -257,8 +257,9 @@ export interface ScTypedChannel<Message> extends Omit<ScChannel, 'publish' | 'in
   history (query?: ScHistoryQuery): Promise<ScHistory<Message>>
   [Symbol.asyncIterator] (): AsyncIterator<Message>
   publish (data: Message, callback?: (err: Error | null) => void): Promise<void>
-  invokePublish (data: Message): Promise<void>
-  transmitPublish (data: Message): void
+  publish (data: Message, options?: ScPublishOptions, callback?: (err: Error | null) => void): Promise<void>
+  invokePublish (data: Message, options?: ScPublishOptions): Promise<void>
+  transmitPublish (data: Message, options?: ScPublishOptions): void
   watch (handler: (data: Message) => void | Promise<void>): void
   unwatch (handler?: (data: Message) => void | Promise<void>): void
   once (timeout?: number): Promise<Message>

@@ -42,6 +42,22 @@ export interface ChannelEventObjects extends ExchangeEventObjects {
 /** The argument of a stream's `once()`: a timeout in milliseconds, or none. */
 export type OnceTimeout = number | undefined
 
+/** Options of `exchange.publish()`. */
+export interface ScPublishOptions {
+  /**
+   * Makes the publish safe to repeat, for example after a `BrokerError`, when it is not known whether the message was published. If
+   * a message with the same key was published to the channel within the `ttl` of its history, nothing is published, and the promise
+   * resolves. 1 to 128 characters. Requires a channel with `history`, and a broker that offers `publishOnce`: the memory and Redis
+   * brokers do.
+   */
+  idempotencyKey?: string
+  /**
+   * `false`: the message is delivered, but not kept in the history of the channel. It has no position, and a client that misses it
+   * does not recover it. Has no effect on a channel without `history`.
+   */
+  history?: false
+}
+
 /** A stream of values. Any number of `for await` loops can read it; each receives the values that arrive after it started. */
 export interface ScStream<T> extends AsyncIterable<T> {
   /** Resolves with the next value. Rejects with a `TimeoutError` after `timeout` milliseconds, if given. */
@@ -67,6 +83,11 @@ export interface ScExchange {
    */
   publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void>
   /**
+   * Publishes a message with options. Rejects with an InvalidActionError if the channel or the broker does not support
+   * `idempotencyKey`, and with an InvalidArgumentsError for an invalid option.
+   */
+  publish (channel: string, data: unknown, options?: ScPublishOptions, callback?: (err: Error | null) => void): Promise<void>
+  /**
    * Reads the history of a channel that was declared with `history`.
    * Rejects with an InvalidActionError if the channel has no history, an InvalidArgumentsError for an invalid query, and a
    * BrokerError if the broker fails.
@@ -84,9 +105,9 @@ export interface ScExchange {
    */
   occupancy (channel: string): Promise<number>
   /** Same as `publish`, with the name of SocketCluster 15 and later. */
-  invokePublish (channel: string, data?: unknown): Promise<void>
+  invokePublish (channel: string, data?: unknown, options?: ScPublishOptions): Promise<void>
   /** Publishes a message without waiting for the broker. */
-  transmitPublish (channel: string, data?: unknown): void
+  transmitPublish (channel: string, data?: unknown, options?: ScPublishOptions): void
   /** Subscribes the server to a channel. The channel's `watch` handlers receive its messages from then on. */
   subscribe (channel: string): ScChannel
   /** Ends the server's subscription to a channel. */
@@ -138,10 +159,12 @@ export interface ScChannel extends AsyncIterable<UserData> {
   isSubscribed (includePending?: boolean): boolean
   /** Publishes a message, like `exchange.publish`. */
   publish (data?: unknown, callback?: (err: Error | null) => void): Promise<void>
+  /** Publishes a message with options, like `exchange.publish`. */
+  publish (data: unknown, options?: ScPublishOptions, callback?: (err: Error | null) => void): Promise<void>
   /** Same as `publish`, with the name of SocketCluster 15 and later. */
-  invokePublish (data?: unknown): Promise<void>
+  invokePublish (data?: unknown, options?: ScPublishOptions): Promise<void>
   /** Publishes a message without waiting for the broker. */
-  transmitPublish (data?: unknown): void
+  transmitPublish (data?: unknown, options?: ScPublishOptions): void
   /** Reads the messages that the channel remembers, like `exchange.history`. */
   history (query?: ScHistoryQuery): Promise<ScHistory>
   /** Calls `handler(data)` for each message while the server is subscribed. */

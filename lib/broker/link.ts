@@ -128,6 +128,14 @@ export class BrokerLink {
     return this.#publishing.publish(channel, data, limits)
   }
 
+  /**
+   * Publishes a message once for its key; the broker must have `publishOnce`. Returns or resolves with false for a repeat. Otherwise
+   * like `publish`.
+   */
+  publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): MaybePromise<boolean> {
+    return this.#publishing.publishOnce(channel, data, limits, key)
+  }
+
   /** Reads a channel's history. @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails */
   readHistory (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage> {
     if (this.#state.current === 'down') throw this.#state.error()

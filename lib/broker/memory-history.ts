@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
 import { memorySize } from '../memory-size.js'
+import { MemoryKeys } from './memory-keys.js'
 
 /** The bytes of an entry and its position, without the text of the message. */
 const entryBytes = 120
@@ -23,7 +24,10 @@ class ChannelHistory {
   readonly #epoch = newEpoch()
   readonly entries: BrokerHistoryEntry[] = []
   top: BrokerPosition = { epoch: this.#epoch, offset: 0, check: '' }
-  bytes: number
+  /** The bytes of the channel and its messages. */
+  #bytes: number
+  /** The keys of messages; created with the first one. */
+  #keys: MemoryKeys | null = null
   /** The neighbors in the list of channels, which is sorted by the time of the last publish. */
   older: ChannelHistory | null = null
   newer: ChannelHistory | null = null
@@ -33,30 +37,39 @@ class ChannelHistory {
 
   /** @param emptyEpoch the epoch of positions in this channel before its first message */
   constructor (readonly channel: string, readonly emptyEpoch: string, limits: BrokerHistoryLimits, now: number) {
-    this.bytes = channelBytes + memorySize(channel)
+    this.#bytes = channelBytes + memorySize(channel)
     this.limits = limits
     this.usedAt = now
+  }
+
+  /** An upper estimate of the bytes that the channel takes. */
+  get bytes (): number { return this.#bytes + (this.#keys === null ? 0 : this.#keys.bytes) }
+
+  /** @returns whether the key is new */
+  addKey (key: string, now: number): boolean {
+    return (this.#keys ??= new MemoryKeys()).add(key, now, this.limits.ttl)
   }
 
   add (data: string, now: number): BrokerPosition {
     this.top = { epoch: this.#epoch, offset: this.top.offset + 1, check: '' }
     this.entries.push({ position: this.top, time: now, data })
-    this.bytes += sizeOf(data)
+    this.#bytes += sizeOf(data)
     return this.top
   }
 
-  /** Drops messages that are older than the ttl or exceed the size. */
+  /** Drops messages that are older than the ttl or exceed the size, and keys that are older than the ttl. */
   trim (now: number): void {
     const { entries, limits } = this
+    this.#keys?.trim(now, limits.ttl)
     const oldest = now - limits.ttl
     let count = Math.max(0, entries.length - limits.size)
     while (count < entries.length && entries[count]!.time <= oldest) count++
     if (count === 0) return
-    for (const { data } of entries.splice(0, count)) this.bytes -= sizeOf(data)
+    for (const { data } of entries.splice(0, count)) this.#bytes -= sizeOf(data)
   }
 
   isIdle (now: number): boolean {
-    return this.entries.length === 0 && now - this.usedAt > Math.max(minIdle, idleTtls * this.limits.ttl)
+    return this.entries.length === 0 && (this.#keys === null || this.#keys.size === 0) && now - this.usedAt > Math.max(minIdle, idleTtls * this.limits.ttl)
   }
 }
 
@@ -96,18 +109,27 @@ export class MemoryHistory {
   get bytes (): number { return this.#bytes }
 
   add (channel: string, data: string, limits: BrokerHistoryLimits): BrokerPosition {
-    const now = Date.now()
-    const history = this.#channels.get(channel) ?? this.#begin(channel, limits, now)
-    history.limits = limits
-    history.usedAt = now
-    const position = this.#change(history, () => {
+    return this.#write(channel, limits, (history, now) => {
       const position = history.add(data, now)
       history.trim(now)
       return position
     })
+  }
+
+  /** Notes the key of a message that is about to be added. @returns whether the key is new */
+  addKey (channel: string, key: string, limits: BrokerHistoryLimits): boolean {
+    return this.#write(channel, limits, (history, now) => history.addKey(key, now))
+  }
+
+  #write<T> (channel: string, limits: BrokerHistoryLimits, act: (history: ChannelHistory, now: number) => T): T {
+    const now = Date.now()
+    const history = this.#channels.get(channel) ?? this.#begin(channel, limits, now)
+    history.limits = limits
+    history.usedAt = now
+    const result = this.#change(history, () => act(history, now))
     this.#use(history)
     this.#makeRoom()
-    return position
+    return result
   }
 
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {

@@ -42,6 +42,12 @@ class MemoryBroker implements Broker {
     this.#history = new MemoryHistory(historyBytes)
     this.history = {
       publish: (channel, data, limits) => { this.#publish(channel, data, limits) },
+      publishOnce: (channel, data, limits, key) => {
+        // The key is noted now, although the message may have to wait for the delivery of another one.
+        const isNew = this.#history.addKey(channel, key, limits)
+        if (isNew) this.#publish(channel, data, limits)
+        return isNew
+      },
       read: (channel, since, limit, limits) => this.#history.read(channel, since, limit, limits),
       follow: (channel, since, limit, limits) => this.#history.follow(channel, since, limit, limits)
     }

@@ -6,7 +6,7 @@ import { maxPublicationLength } from './publication.js'
 
 /** Publishes that share one promise of the broker. */
 interface Flight {
-  readonly accepted: Promise<void>
+  readonly accepted: Promise<unknown>
   count: number
   size: number
 }
@@ -45,13 +45,8 @@ export class Publishing {
   get refused (): number { return this.#refused }
 
   publish (channel: string, data: string, limits: BrokerHistoryLimits | null = null): MaybePromise<void> {
-    if (this.#state.current === 'down') return this.#refuse(() => this.#state.error())
-    if (this.#inFlight >= this.#maxInFlight || this.#inFlightBytes >= this.#maxInFlightBytes) {
-      return this.#refuse(() => scError('SC_ERR_BROKER_BUSY', [this.#broker.name, this.#inFlight]))
-    }
-    if (data.length > maxPublicationLength && this.#broker.shared) {
-      return this.#refuse(() => scError('SC_ERR_BROKER', [`A message between processes may have at most ${maxPublicationLength} characters of JSON, got ${data.length}`]))
-    }
+    const refusal = this.#refusal(data)
+    if (refusal !== null) return refusal
     // Like `answerOf`, but without a closure for each publication.
     let accepted: MaybePromise<void>
     try {
@@ -60,16 +55,48 @@ export class Publishing {
       return Promise.reject(err)
     }
     if (accepted === undefined) return
+    this.#fly(accepted, data.length)
+    return accepted
+  }
+
+  publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): MaybePromise<boolean> {
+    const refusal = this.#refusal(data)
+    if (refusal !== null) return refusal
+    let answer: MaybePromise<boolean>
+    try {
+      answer = this.#broker.history!.publishOnce!(channel, data, limits, key)
+    } catch (err) {
+      return Promise.reject(err)
+    }
+    const accepted = promiseOf<boolean>(answer)
+    if (accepted === undefined) return answer
+    this.#fly(accepted, data.length)
+    return accepted
+  }
+
+  /** Returns a rejection if a message cannot be published now. */
+  #refusal (data: string): Promise<never> | null {
+    if (this.#state.current === 'down') return this.#refuse(() => this.#state.error())
+    if (this.#inFlight >= this.#maxInFlight || this.#inFlightBytes >= this.#maxInFlightBytes) {
+      return this.#refuse(() => scError('SC_ERR_BROKER_BUSY', [this.#broker.name, this.#inFlight]))
+    }
+    if (data.length > maxPublicationLength && this.#broker.shared) {
+      return this.#refuse(() => scError('SC_ERR_BROKER', [`A message between processes may have at most ${maxPublicationLength} characters of JSON, got ${data.length}`]))
+    }
+    return null
+  }
+
+  /** Counts a publish until its promise settles. */
+  #fly (accepted: Promise<unknown>, length: number): void {
     this.#inFlight++
-    this.#inFlightBytes += data.length
+    this.#inFlightBytes += length
     const flight = this.#lastFlight
     if (flight !== null && flight.accepted === accepted) {
       flight.count++
-      flight.size += data.length
+      flight.size += length
     } else {
-      this.#track({ accepted, count: 1, size: data.length })
+      this.#track({ accepted, count: 1, size: length })
     }
-    return accepted
   }
 
   #refuse (make: () => Error): Promise<never> {

@@ -1,16 +1,17 @@
-import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScPublishOptions, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
 import { Emitter } from '../emitter.js'
 import { ifRejects } from '../promises.js'
 import type { Watcher } from './hub-host.js'
+import type { PublishCallback } from './publisher.js'
 
 /** The part of the exchange that a channel object uses. */
 export interface ChannelPort {
   subscribe (channel: string): unknown
   unsubscribe (channel: string): void
-  publish (channel: string, data: unknown, callback?: (err: Error | null) => void): Promise<void>
+  publish (channel: string, data: unknown, options?: ScPublishOptions | PublishCallback, callback?: PublishCallback): Promise<void>
   history (channel: string, query?: ScHistoryQuery): Promise<ScHistory>
   destroyChannel (channel: string): void
   warn (err: unknown): void
@@ -53,16 +54,16 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
     return this.state === 'subscribed' || (includePending && this.state === 'pending')
   }
 
-  publish (data?: unknown, callback?: (err: Error | null) => void): Promise<void> {
-    return this.#port.publish(this.name, data, callback)
+  publish (data?: unknown, options?: ScPublishOptions | PublishCallback, callback?: PublishCallback): Promise<void> {
+    return this.#port.publish(this.name, data, options, callback)
   }
 
-  invokePublish (data?: unknown): Promise<void> {
-    return this.#port.publish(this.name, data)
+  invokePublish (data?: unknown, options?: ScPublishOptions): Promise<void> {
+    return this.#port.publish(this.name, data, options)
   }
 
-  transmitPublish (data?: unknown): void {
-    this.#port.publish(this.name, data)
+  transmitPublish (data?: unknown, options?: ScPublishOptions): void {
+    this.#port.publish(this.name, data, options)
   }
 
   history (query?: ScHistoryQuery): Promise<ScHistory> {

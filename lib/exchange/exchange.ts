@@ -1,23 +1,22 @@
 import type { BrokerHistoryLimits, BrokerHistoryPage, MaybePromise } from '../../types/broker.js'
-import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScPublishOptions, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
 import type { ScPresence } from '../../types/presence.js'
-import type { Checked, ResolvedChannel } from '../../types/routes.js'
+import type { ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
 import { parsePosition } from '../broker/position.js'
-import { checkCallback, checkText } from '../arguments.js'
+import { checkText } from '../arguments.js'
 import { follow } from '../barrier.js'
 import { Emitter } from '../emitter.js'
 import { scError } from '../errors.js'
-import { done, handled, ifRejects } from '../promises.js'
-import { toJson } from '../protocol/codec.js'
-import { channelNameError, isChannelName } from '../protocol/names.js'
-import { asError, messageOf } from '../untrusted.js'
+import { handled } from '../promises.js'
+import { asError } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
+import { checkName } from './checks.js'
 import type { ExchangeHost } from './exchange-host.js'
 import { checkQuery, historyOf } from './history.js'
 import type { Hub, Preparation } from './hub.js'
-import { serverMistake } from './server-mistake.js'
+import { Publisher, type PublishCallback } from './publisher.js'
 
 const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {
   subscribe: (channel) => ({ channel }),
@@ -30,72 +29,30 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   readonly #link: BrokerLink
   readonly #hub: Hub
   readonly #host: ExchangeHost
+  readonly #publisher: Publisher
   readonly #channels = new Map<string, ExchangeChannel>()
-  publishes = 0
 
   constructor (link: BrokerLink, hub: Hub, host: ExchangeHost) {
     super()
     this.#link = link
     this.#hub = hub
     this.#host = host
+    this.#publisher = new Publisher(link, host)
   }
 
-  publish (channel: string, data?: unknown, callback?: (err: Error | null) => void): Promise<void> {
-    let published: MaybePromise<void>
-    try {
-      checkCallback('publish', callback)
-      published = this.#publish(channel, data)
-    } catch (err) {
-      return this.#failed(asError(err), typeof callback === 'function' ? callback : undefined)
-    }
-    if (published === undefined) {
-      this.#call(callback, null)
-      return done
-    }
-    return handled(this.#settled(published, callback ?? undefined))
+  /** Number of messages that were handed to the broker. */
+  get publishes (): number { return this.#publisher.count }
+
+  publish (channel: string, data?: unknown, options?: ScPublishOptions | PublishCallback, callback?: PublishCallback): Promise<void> {
+    return this.#publisher.publish(channel, data, options, callback)
   }
 
-  async #settled (published: Promise<void>, callback: ((err: Error | null) => void) | undefined): Promise<void> {
-    try {
-      await published
-    } catch (err) {
-      return this.#failed(asError(err), callback)
-    }
-    this.#call(callback, null)
-  }
+  invokePublish (channel: string, data?: unknown, options?: ScPublishOptions): Promise<void> { return this.#publisher.publish(channel, data, options) }
+  transmitPublish (channel: string, data?: unknown, options?: ScPublishOptions): void { this.#publisher.publish(channel, data, options) }
 
-  invokePublish (channel: string, data?: unknown): Promise<void> { return this.publish(channel, data) }
-  transmitPublish (channel: string, data?: unknown): void { this.publish(channel, data) }
-
-  #publish (channel: string, data: unknown): MaybePromise<void> {
-    this.#checkName(channel, 'publish')
-    const { history, isCompanion, validateMessage } = this.#host.resolve(channel).route
-    if (isCompanion) throw scError('SC_ERR_COMPANION', [channel])
-    if (validateMessage === null) return this.publishChecked(channel, data, history)
-    const checked = validateMessage(data)
-    if (checked instanceof Promise) return checked.then((result) => this.#publishResult(channel, result, history))
-    return this.#publishResult(channel, checked, history)
-  }
-
-  #publishResult (channel: string, checked: Checked, history: BrokerHistoryLimits | null): MaybePromise<void> {
-    if (checked.error !== undefined) throw serverMistake(checked.error)
-    return this.publishChecked(channel, checked.value, history)
-  }
-
-  /**
-   * Publishes a message that passed all checks. Returns a promise only when the broker does not accept at once.
-   * @throws an error for data that cannot be encoded and `BrokerError`s, at once or as a rejection
-   */
+  /** Publishes a message that passed all checks. @see Publisher.publishChecked */
   publishChecked (channel: string, data: unknown, history: BrokerHistoryLimits | null): MaybePromise<void> {
-    let json: string
-    try {
-      json = toJson(data) ?? ''
-    } catch (err) {
-      throw scError('SC_ERR_ENCODE', [messageOf(err)], { cause: err })
-    }
-    const published = this.#link.publish(channel, json, history)
-    this.publishes++
-    return published
+    return this.#publisher.publishChecked(channel, data, history)
   }
 
   history (channel: string, query: ScHistoryQuery = {}): Promise<ScHistory> {
@@ -103,7 +60,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   async #history (channel: string, query: ScHistoryQuery): Promise<ScHistory> {
-    this.#checkName(channel, 'read the history of')
+    checkName(channel, 'read the history of', this.#host)
     const checked = checkQuery(query)
     const limits = this.#host.resolve(channel).route.history
     if (limits === null) throw scError('SC_ERR_NO_HISTORY', [channel])
@@ -122,7 +79,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   }
 
   async #checked<T> (channel: string, action: string, read: () => Promise<T>): Promise<T> {
-    this.#checkName(channel, action)
+    checkName(channel, action, this.#host)
     return await read()
   }
 
@@ -156,26 +113,6 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
         }
       }
       read(null)
-    }
-  }
-
-  #checkName (channel: unknown, action: string): void {
-    const { maxChannelNameLength } = this.#host
-    if (!isChannelName(channel, maxChannelNameLength)) throw channelNameError(channel, maxChannelNameLength, action)
-  }
-
-  #failed (err: Error, callback: ((err: Error | null) => void) | undefined): Promise<void> {
-    if (callback === undefined) this.#host.warn(err)
-    else this.#call(callback, err)
-    return handled(Promise.reject(err))
-  }
-
-  #call (callback: ((err: Error | null) => void) | undefined, err: Error | null): void {
-    if (callback === undefined || callback === null) return
-    try {
-      ifRejects(callback(err), (thrown) => this.#host.warn(thrown))
-    } catch (thrown) {
-      this.#host.warn(thrown)
     }
   }
 
@@ -238,7 +175,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   #channel (name: string): ExchangeChannel {
     let channel = this.#channels.get(name)
     if (channel === undefined) {
-      this.#checkName(name, 'channel')
+      checkName(name, 'channel', this.#host)
       channel = new ExchangeChannel(name, this)
       this.#channels.set(name, channel)
     }

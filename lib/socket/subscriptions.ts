@@ -149,7 +149,11 @@ export class Subscriptions {
 
   /** Delivers or withholds a publication. @returns false when it was dropped, null when it is delivered later */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null {
-    if (policy === 'resume' && message.place !== null) return this.#deliverOrLag(message, message.place, channel)
+    if (policy === 'resume') {
+      if (message.place !== null) return this.#deliverOrLag(message, message.place, channel)
+      // The history does not have this message, and it must not overtake those that are delivered later.
+      if (this.#lagging !== null && this.#lagging.get(channel) !== undefined) return false
+    }
     if (this.#withheld !== null && this.#withheld.has(channel)) {
       const kept = this.#withheld.add(channel, message, policy)
       if (kept === null) this.#owner.overrun(message, channel, policy)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
 import { hostileChannelNames } from './hostile-names.js'
+import { keyCases } from './key-cases.js'
 import type { SuiteNode } from './suite-node.js'
 import type { BrokerCase, SuiteTools } from './suite-types.js'
 
@@ -16,6 +17,11 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
   /** Runs a case if the broker follows channels. */
   const withFollow = (count: number, run: (nodes: SuiteNode[]) => Promise<void>) => withHistory(count, async (nodes) => {
     if (nodes[0]!.broker.history!.follow !== undefined) await run(nodes)
+  })
+
+  /** Runs a case if the broker knows keys. */
+  const withKeys = (count: number, run: (nodes: SuiteNode[]) => Promise<void>) => withHistory(count, async (nodes) => {
+    if (nodes[0]!.broker.history!.publishOnce !== undefined) await run(nodes)
   })
 
   const publish = async (node: SuiteNode, channel: string, from: number, to: number, own = limits): Promise<void> => {
@@ -184,6 +190,7 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
       })
     }
   ]
+  cases.push(...keyCases({ withKeys, until, read, texts, numbers }))
   if (outage === undefined) return cases
   return [...cases, {
     name: 'history: an engine that comes back empty is told once for each followed channel, with the position that goes on',

@@ -155,6 +155,16 @@ const room = app.scChannelOf(channels, 'room/:id', { id: '7' })
 room.publish({ from: 'a', text: 'b' })
 room.watch((message) => { exactly<{ from: string, text: string }>()(message) })
 app.scChannelOf(channels, 'news').transmitPublish({ title: 'x' })
+room.publish({ from: 'ann', text: 'hi' }, { idempotencyKey: 'a' }).then((published) => { exactly<void>()(published) })
+room.publish({ from: 'ann', text: 'hi' }, { history: false }, (err) => { exactly<Error | null>()(err) })
+room.publish({ from: 'ann', text: 'hi' }, (err) => { exactly<Error | null>()(err) })
+room.invokePublish({ from: 'ann', text: 'hi' }, { history: false })
+app.scServer.exchange.publish('any', 1, (err) => { exactly<Error | null>()(err) })
+app.scServer.exchange.publish('any', 1, undefined, (err) => { exactly<Error | null>()(err) })
+// @ts-expect-error messages of channels with history are kept unless it is false
+app.scServer.exchange.publish('any', 1, { history: true })
+// @ts-expect-error a key is a string
+app.scServer.exchange.publish('any', 1, { idempotencyKey: 1 })
 app.scChannelOf(channels, 'logs/*', { '*': 'a/b' }).publish('line')
 export async function read (): Promise<void> {
   for await (const message of room) exactly<{ from: string, text: string }>()(message)

@@ -43,6 +43,7 @@ export class RedisEngine implements Engine {
   /** One Redis process orders a channel: in a cluster, the master of the channel's slot. */
   readonly order = 'channel'
   readonly keepsHistory = true
+  readonly keepsKeys = true
   readonly address: string
   readonly #target: RedisTarget
   #Redis: typeof import('ioredis').Redis | null = null

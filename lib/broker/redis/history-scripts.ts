@@ -1,9 +1,10 @@
 /**
- * The scripts that keep histories. A channel has two keys in the slot of its topic:
+ * The scripts that keep histories. A channel has these keys in the slot of its topic:
  *
  * - `meta`, a hash: `e` the epoch, `o` the offset of the last message, `k` the check of the last frame
  * - `frames`, a stream with one entry for each frame. The id is `<offset of the last message>-<time in milliseconds>`; the fields
  *   are `n` the number of messages, `k` the check and `b` the frame
+ * - `key:<key>`, a string for each `idempotencyKey`, which expires after the ttl
  *
  * When the hash is missing, a new epoch begins and the stream is deleted: the positions of the old epoch are unknown then.
  */
@@ -24,6 +25,19 @@ if not epoch then
 end
 `
 
+/** Keeps a frame and publishes it with its position. `count` is the number of its messages, `frame` its text. */
+const keep = `
+local last = redis.call('HINCRBY', KEYS[1], 'o', count)
+redis.call('HSET', KEYS[1], 'k', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local oldest = string.format('%.0f', math.max(0, last - ARGV[5]))
+local id = string.format('%.0f', last) .. '-' .. now
+redis.call('XADD', KEYS[2], 'MINID', oldest, id, 'n', count, 'k', ARGV[4], 'b', frame)
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
+local first = string.format('%.0f', last - count + 1)
+redis.call(ARGV[7], KEYS[3], 'sc2 ' .. epoch .. ' ' .. first .. ' ' .. ARGV[4] .. ' ' .. now .. ' ' .. frame)
+`
+
 /**
  * Keeps a frame and publishes it with its position. Messages older than the size of the history are dropped, except the last one
  * of them: its check proves the position of a client that has all messages up to it.
@@ -31,16 +45,38 @@ end
  * Keys: meta, frames, topic. Arguments: new epoch, ttl of meta, number of messages, check, size, ttl, command, frame.
  */
 export const publishScript = `${begin}
-local last = redis.call('HINCRBY', KEYS[1], 'o', ARGV[3])
-redis.call('HSET', KEYS[1], 'k', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-local oldest = string.format('%.0f', math.max(0, last - ARGV[5]))
-local id = string.format('%.0f', last) .. '-' .. now
-redis.call('XADD', KEYS[2], 'MINID', oldest, id, 'n', ARGV[3], 'k', ARGV[4], 'b', ARGV[8])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-local first = string.format('%.0f', last - ARGV[3] + 1)
-redis.call(ARGV[7], KEYS[3], 'sc2 ' .. epoch .. ' ' .. first .. ' ' .. ARGV[4] .. ' ' .. now .. ' ' .. ARGV[8])
+local count, frame = ARGV[3], ARGV[8]
+${keep}
 return 1
+`
+
+/**
+ * Does the same for a frame with messages that have keys. A message whose key exists, or precedes it in the frame, does not count:
+ * its index is put in front of the frame. When no message is left, nothing is kept and published. The keys are written at the end:
+ * a frame that Redis refuses can be sent again.
+ *
+ * Keys: the same, and the key of each message that has one. Arguments: the same, and the index of each of these messages.
+ * Returns: the indexes of the messages that do not count, separated by commas.
+ */
+export const publishOnceScript = `${begin}
+local known = redis.call('MGET', unpack(KEYS, 4))
+local fresh, given, repeats = {}, {}, {}
+for i = 1, #KEYS - 3 do
+  local key = KEYS[i + 3]
+  if known[i] or given[key] then
+    repeats[#repeats + 1] = ARGV[i + 8]
+  else
+    given[key] = true
+    fresh[#fresh + 1] = key
+  end
+end
+local count, frame, left_out = ARGV[3] - #repeats, ARGV[8], table.concat(repeats, ',')
+if count == 0 then return left_out end
+if #repeats > 0 then frame = '-' .. left_out .. ' ' .. frame end
+count = string.format('%.0f', count)
+${keep}
+for _, key in ipairs(fresh) do redis.call('SET', key, 1, 'PX', ARGV[6]) end
+return left_out
 `
 
 /**

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
 import type { OutboundFrame, StoredRequest } from '../remote/engine.js'
 import type { StoredFrame, StoredHistory } from '../remote/history/stored.js'
-import { publishScript, readScript } from './history-scripts.js'
+import { publishOnceScript, publishScript, readScript } from './history-scripts.js'
 import { keyTag } from './slots.js'
 
 /**
@@ -42,6 +42,7 @@ type Arguments = [script: string, keys: number, ...args: Array<string | number>]
 export class ConnectionHistory {
   readonly #client: Redis
   readonly #publish = new Script(publishScript)
+  readonly #publishOnce = new Script(publishOnceScript)
   readonly #read = new Script(readScript)
 
   constructor (client: Redis) {
@@ -50,8 +51,16 @@ export class ConnectionHistory {
 
   /** Keeps and publishes a frame. */
   publish<Target extends Redis | ChainableCommander> (target: Target, command: FrameCommand, { topic, text, kept }: OutboundFrame): ReturnType<Target['eval']> {
-    const { limits: { size, ttl }, count, check } = kept!
-    return this.#publish.run(target as never, [...keysOf(topic), topic], [newEpoch(), metaTtl(ttl), count, check, size, ttl, command, text])
+    const { limits: { size, ttl }, count, check, keys } = kept!
+    const names = [...keysOf(topic), topic]
+    const args = [newEpoch(), metaTtl(ttl), count, check, size, ttl, command, text]
+    if (keys === null) return this.#publish.run(target as never, names, args)
+    for (const [i, key] of keys.entries()) {
+      if (key === '') continue
+      names.push(`${keyTag(topic)}:key:${key}`)
+      args.push(i)
+    }
+    return this.#publishOnce.run(target as never, names, args)
   }
 
   async read ({ topic, since, limit, limits: { ttl }, whole }: StoredRequest): Promise<StoredHistory> {

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import { indexesOf } from '../remote/history/repeats.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import { ConnectionHistory, type FrameCommand } from './history.js'
 
@@ -36,7 +37,7 @@ export function publishFrames (client: Redis, history: ConnectionHistory, comman
   if (frames.length === 1) {
     const frame = frames[0]!
     const answer: Promise<unknown> = frame.kept === null ? client[command](frame.topic, frame.text) : history.publish(client, command, frame)
-    answer.then(() => frame.settle(), (err: Error) => settleBy(frame, err, events))
+    answer.then((reply) => settleBy(frame, null, reply, events), (err: Error) => settleBy(frame, err, null, events))
     return
   }
   const pipeline = client.pipeline()
@@ -45,9 +46,9 @@ export function publishFrames (client: Redis, history: ConnectionHistory, comman
     else history.publish(pipeline, command, frame)
   }
   pipeline.exec().then((answers) => {
-    for (let i = 0; i < frames.length; i++) settleBy(frames[i]!, answers?.[i]?.[0], events)
+    for (let i = 0; i < frames.length; i++) settleBy(frames[i]!, answers?.[i]?.[0], answers?.[i]?.[1], events)
   }, (err: Error) => {
-    for (const frame of frames) settleBy(frame, err, events)
+    for (const frame of frames) settleBy(frame, err, null, events)
   })
 }
 
@@ -58,8 +59,9 @@ const wrongNode = /^(?:MOVED|ASK|CLUSTERDOWN|TRYAGAIN|READONLY|LOADING|MASTERDOW
  * Settles a frame with its answer. An error that is not a reply of Redis means that the connection is gone, even if its end was
  * not reported yet. The session is then reported lost, which settles the frame.
  */
-function settleBy (frame: OutboundFrame, err: Error | null | undefined, events: SessionEvents): void {
-  if (err === null || err === undefined) frame.settle()
+function settleBy (frame: OutboundFrame, err: Error | null | undefined, reply: unknown, events: SessionEvents): void {
+  // The script for frames with keys answers with the indexes of the messages that it did not publish.
+  if (err === null || err === undefined) frame.settle(undefined, typeof reply === 'string' ? indexesOf(reply) : undefined)
   else if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
   else if (wrongNode.test(err.message)) events.lost(err)
   else frame.settle(err)

@@ -71,6 +71,7 @@ export class RemoteBroker implements Broker {
       get sink () { return sinkOf() },
       topicOf,
       publish: (channel, data, limits) => this.#publish(channel, data, limits),
+      publishOnce: engine.keepsKeys === true ? (channel, data, limits, key) => this.#publishOnce(channel, data, limits, key) : undefined,
       open: (topic, text) => this.#inbox.openKept(topic, text),
       dropped: (reason) => {
         this.#counters.framesDropped++
@@ -126,6 +127,11 @@ export class RemoteBroker implements Broker {
   #publish (channel: string, data: string, limits: BrokerHistoryLimits | null): Promise<void> {
     if (this.#connection.session === null || this.#connection.stopped) return Promise.reject(this.#downError())
     return this.#outbox.publish(channel, data, limits)
+  }
+
+  #publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): Promise<boolean> {
+    if (this.#connection.session === null || this.#connection.stopped) return Promise.reject(this.#downError())
+    return this.#outbox.publishOnce(channel, data, limits, key)
   }
 
   control (message: string, toNode?: string): Promise<void> {

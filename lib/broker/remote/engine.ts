@@ -8,15 +8,23 @@ export interface KeptFrame {
   readonly count: number
   /** The check of the positions of its messages. */
   readonly check: string
+  /**
+   * The keys of the messages, '' for one without; `null` if no message has one. A message whose key was published within the ttl,
+   * or precedes it in the frame, takes no position and must not be delivered. Only for engines with `keepsKeys`.
+   */
+  readonly keys: readonly string[] | null
 }
 
-/** A frame to send. The session calls `settle` once, when the engine accepted or refused the frame. */
+/**
+ * A frame to send. The session calls `settle` once, when the engine accepted or refused the frame, with the indexes of the messages
+ * that were not published because of their keys.
+ */
 export interface OutboundFrame {
   readonly topic: string
   readonly text: string
   /** How the engine keeps the frame and gives it a position; `null` for a frame that is only published. */
   readonly kept: KeptFrame | null
-  settle (err?: Error): void
+  settle (err?: Error, repeats?: readonly number[]): void
 }
 
 /** A read of a topic's history. */
@@ -60,6 +68,8 @@ export interface Engine {
   readonly order: BrokerOrder
   /** Whether its sessions keep frames and read histories. @default false */
   readonly keepsHistory?: boolean
+  /** Whether its sessions look at the keys of kept frames. @default false */
+  readonly keepsKeys?: boolean
   /** The address of the engine for error messages, without credentials. */
   readonly address: string
   /** Loads the engine's client package. A failure is final. */

@@ -3,6 +3,7 @@ import type { Envelope } from './envelope.js'
 import type { ReadFrame } from './frames.js'
 import { isPositioned, readPositioned, type Positioned } from './history/positioned.js'
 import type { RemoteHistory } from './history/remote-history.js'
+import { readKept, withoutRepeats } from './history/repeats.js'
 import type { Topics } from './topics.js'
 
 /** The parts of the broker that the inbox uses to read frames and to deliver messages. */
@@ -61,12 +62,13 @@ export class Inbox {
   /** Returns the messages of a frame that the engine kept, and whether they need no further check; `null` if it cannot be used. */
   openKept (topic: string, text: string): { readonly messages: readonly string[], readonly trusted: boolean } | null {
     const { envelope } = this.#port
-    const frame = envelope.open(topic, text)
+    const { frame: sent, repeats } = readKept(text)
+    const frame = envelope.open(topic, sent)
     if (typeof frame === 'string' || frame.kind !== 'm') {
       this.#drop(typeof frame === 'string' ? frame : 'frames of a kind that does not belong to a channel')
       return null
     }
-    return { messages: frame.messages, trusted: envelope.isTrusted(topic, text, frame) }
+    return { messages: withoutRepeats(frame.messages, repeats), trusted: envelope.isTrusted(topic, sent, frame) }
   }
 
   #receivePositioned (history: Pick<RemoteHistory, 'receive'>, topic: string, text: string): void {

@@ -1,47 +1,7 @@
 import type { BrokerCounters, BrokerHistoryLimits } from '../../../types/broker.js'
-import { brokerError } from '../errors.js'
-import type { KeptFrame, OutboundFrame } from './engine.js'
-import { maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
-
-/** A frame that is being filled. All publishes into it get the same promise. */
-class OpenFrame implements OutboundFrame {
-  text = ''
-  kept: KeptFrame | null = null
-  size = 0
-  sentAt = 0
-  /** The frame stays open after its tick, because the channel's previous frame is still in flight. */
-  waits = false
-  readonly messages: string[] = []
-  readonly accepted: Promise<void>
-  settle!: (err?: Error) => void
-
-  /**
-   * @param channel the channel of publications; `null` for other messages, which are sent alone
-   * @param limits of the history that keeps the frame; `null` if it is not kept
-   */
-  constructor (readonly topic: string, readonly kind: FrameKind, readonly channel: string | null, readonly limits: BrokerHistoryLimits | null, settled: (frame: OpenFrame) => void) {
-    this.accepted = new Promise<void>((resolve, reject) => {
-      this.settle = (err) => {
-        settled(this)
-        if (err === undefined) resolve()
-        else reject(brokerError(err))
-      }
-    })
-  }
-
-  get isFull (): boolean {
-    return this.messages.length === maxFrameMessages || this.size >= maxFrameSize
-  }
-
-  fits (length: number): boolean {
-    return !this.isFull && this.size + length <= maxFrameSize
-  }
-
-  add (message: string): void {
-    this.messages.push(message)
-    this.size += message.length
-  }
-}
+import type { OutboundFrame } from './engine.js'
+import type { FrameKind } from './frames.js'
+import { OpenFrame } from './open-frame.js'
 
 /** The parts of the broker that the outbox uses to send. */
 export interface OutboxPort {
@@ -95,16 +55,26 @@ export class Outbox {
    * @param limits of the history that keeps the message; `null` if it is not kept
    */
   publish (channel: string, data: string, limits: BrokerHistoryLimits | null = null): Promise<void> {
+    return this.#put(channel, data, limits).accepted
+  }
+
+  /** Publishes like `publish`, unless the key was used. Resolves with whether the message was published. */
+  publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): Promise<boolean> {
+    return this.#put(channel, data, limits, key).publishedLast()
+  }
+
+  /** Adds a message to the open frame of its channel, or to a new one. */
+  #put (channel: string, data: string, limits: BrokerHistoryLimits | null, key?: string): OpenFrame {
     const frame = this.#open.get(channel)
     if (frame !== undefined && frame.limits === limits && frame.fits(data.length)) {
-      frame.add(data)
+      frame.add(data, key)
       if (frame.waits && frame.isFull) this.#enqueue(frame)
-      return frame.accepted
+      return frame
     }
     if (frame?.waits === true) this.#enqueue(frame)
-    const opened = this.#begin(this.#port.topicOf(channel), 'm', channel, data, limits)
+    const opened = this.#begin(this.#port.topicOf(channel), 'm', channel, data, limits, key)
     this.#open.set(channel, opened)
-    return opened.accepted
+    return opened
   }
 
   /** Sends a message in a frame of its own. Resolves when the engine accepts it. */
@@ -139,9 +109,9 @@ export class Outbox {
     for (const frame of frames) frame.settle(error)
   }
 
-  #begin (topic: string, kind: FrameKind, channel: string | null, message: string, limits: BrokerHistoryLimits | null): OpenFrame {
+  #begin (topic: string, kind: FrameKind, channel: string | null, message: string, limits: BrokerHistoryLimits | null, key?: string): OpenFrame {
     const frame = new OpenFrame(topic, kind, channel, limits, this.#settled)
-    frame.add(message)
+    frame.add(message, key)
     this.#enqueue(frame)
     return frame
   }
@@ -169,9 +139,7 @@ export class Outbox {
         frame.waits = true
         continue
       }
-      frame.text = this.#port.close(frame.topic, frame.kind, frame.messages)
-      if (frame.limits !== null) frame.kept = { limits: frame.limits, count: frame.messages.length, check: newCheck() }
-      frame.sentAt = now
+      frame.close(this.#port.close(frame.topic, frame.kind, frame.messages), now)
       this.#inFlight.add(frame)
       if (frame.channel !== null) {
         if (this.#open.get(frame.channel) === frame) this.#open.delete(frame.channel)
@@ -184,9 +152,4 @@ export class Outbox {
     this.#counters.framesOut += frames.length
     this.#port.send(frames)
   }
-}
-
-/** Returns a check, which distinguishes frames that got the same offsets from an engine that lost messages. */
-function newCheck (): string {
-  return Math.floor(Math.random() * 36 ** 5).toString(36).padStart(5, '0')
 }

@@ -1,30 +1,15 @@
-import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, BrokerSink } from '../../../../types/broker.js'
+import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
 import { isPublication } from '../../publication.js'
-import type { EngineSession } from '../engine.js'
 import { Budget } from './budget.js'
 import type { Arrival } from './arrival.js'
 import { Followed } from './followed.js'
 import { Reads } from './reads.js'
+import type { RemoteHistoryPort } from './port.js'
 import type { Positioned } from './positioned.js'
 import { pageOf, type OpenStored, type StoredPage } from './stored.js'
 
 /** A position that no message follows: for clients of a channel whose position is not known. */
 const nowhere: BrokerPosition = { epoch: '0', offset: 0, check: '' }
-
-/** The parts of the broker that its history uses. */
-export interface RemoteHistoryPort {
-  /** The session in use; `null` while the engine is down. */
-  readonly session: EngineSession | null
-  readonly sink: Pick<BrokerSink, 'publication' | 'gap'>
-  /** A frame was dropped. */
-  dropped (reason: string): void
-  topicOf (channel: string): string
-  publish (channel: string, data: string, limits: BrokerHistoryLimits): Promise<void>
-  /** Returns the messages of a frame that the engine kept, and whether they need no further check; `null` if it cannot be read. */
-  open (topic: string, text: string): { readonly messages: readonly string[], readonly trusted: boolean } | null
-  /** The error of every operation while the engine is down. */
-  downError (): Error
-}
 
 /**
  * The histories of a broker over an engine. The engine keeps them; this class keeps the last messages of each followed channel, so
@@ -39,8 +24,11 @@ export class RemoteHistory implements BrokerHistory {
   /** Channels that were lost between two sessions and repaired. */
   repairs = 0
 
+  readonly publishOnce?: (channel: string, data: string, limits: BrokerHistoryLimits, key: string) => Promise<boolean>
+
   constructor (port: RemoteHistoryPort) {
     this.#port = port
+    if (port.publishOnce !== undefined) this.publishOnce = port.publishOnce
   }
 
   /** Number of reads from the engine. */

@@ -1,0 +1,69 @@
+import type { BrokerHistoryLimits } from '../../../types/broker.js'
+import { brokerError } from '../errors.js'
+import type { KeptFrame, OutboundFrame } from './engine.js'
+import { maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
+
+/** A frame that is being filled. All publishes into it get the same promise. */
+export class OpenFrame implements OutboundFrame {
+  text = ''
+  kept: KeptFrame | null = null
+  size = 0
+  sentAt = 0
+  /** The frame stays open after its tick, because the channel's previous frame is still in flight. */
+  waits = false
+  readonly messages: string[] = []
+  /** The keys of the messages, '' for one without; `null` if no message has one. */
+  keys: string[] | null = null
+  /** The indexes of the messages that were not published because of their keys. */
+  #repeats: readonly number[] = []
+  readonly accepted: Promise<void>
+  settle!: (err?: Error, repeats?: readonly number[]) => void
+
+  /**
+   * @param channel the channel of publications; `null` for other messages, which are sent alone
+   * @param limits of the history that keeps the frame; `null` if it is not kept
+   */
+  constructor (readonly topic: string, readonly kind: FrameKind, readonly channel: string | null, readonly limits: BrokerHistoryLimits | null, settled: (frame: OpenFrame) => void) {
+    this.accepted = new Promise<void>((resolve, reject) => {
+      this.settle = (err, repeats = []) => {
+        this.#repeats = repeats
+        settled(this)
+        if (err === undefined) resolve()
+        else reject(brokerError(err))
+      }
+    })
+  }
+
+  get isFull (): boolean {
+    return this.messages.length === maxFrameMessages || this.size >= maxFrameSize
+  }
+
+  fits (length: number): boolean {
+    return !this.isFull && this.size + length <= maxFrameSize
+  }
+
+  add (message: string, key?: string): void {
+    if (key !== undefined) this.keys ??= this.messages.map(() => '')
+    this.keys?.push(key ?? '')
+    this.messages.push(message)
+    this.size += message.length
+  }
+
+  /** Resolves when the engine accepted the message that was added last, with whether it was published. */
+  publishedLast (): Promise<boolean> {
+    const index = this.messages.length - 1
+    return this.accepted.then(() => !this.#repeats.includes(index))
+  }
+
+  /** Call before the frame is sent. @param text the encoded messages */
+  close (text: string, now: number): void {
+    this.text = text
+    this.sentAt = now
+    if (this.limits !== null) this.kept = { limits: this.limits, count: this.messages.length, check: newCheck(), keys: this.keys }
+  }
+}
+
+/** Returns a check, which distinguishes frames that got the same offsets from an engine that lost messages. */
+function newCheck (): string {
+  return Math.floor(Math.random() * 36 ** 5).toString(36).padStart(5, '0')
+}

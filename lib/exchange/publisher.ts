@@ -1,0 +1,126 @@
+import type { BrokerHistoryLimits, MaybePromise } from '../../types/broker.js'
+import type { ScPublishOptions } from '../../types/exchange.js'
+import type { Checked, ChannelRoute } from '../../types/routes.js'
+import { checkCallback } from '../arguments.js'
+import type { BrokerLink } from '../broker/link.js'
+import { scError } from '../errors.js'
+import { done, handled, ifRejects } from '../promises.js'
+import { toJson } from '../protocol/codec.js'
+import { asError, messageOf } from '../untrusted.js'
+import { checkName } from './checks.js'
+import type { ExchangeHost } from './exchange-host.js'
+import { checkPublishOptions } from './publish-options.js'
+import { serverMistake } from './server-mistake.js'
+
+/** A callback of SocketCluster's API. */
+export type PublishCallback = (err: Error | null) => void
+
+/** How a message is published. */
+interface Way {
+  /** The limits of the history that keeps the message; null if it is not kept. */
+  readonly history: BrokerHistoryLimits | null
+  readonly key: string | undefined
+}
+
+/** Publishes the server's own messages, and those of clients. */
+export class Publisher {
+  readonly #link: BrokerLink
+  readonly #host: ExchangeHost
+  /** Number of messages that were handed to the broker. */
+  count = 0
+
+  constructor (link: BrokerLink, host: ExchangeHost) {
+    this.#link = link
+    this.#host = host
+  }
+
+  /** @param options the options, or the callback */
+  publish (channel: string, data: unknown, options: ScPublishOptions | PublishCallback | null | undefined, callback?: PublishCallback | null): Promise<void> {
+    const told = typeof options === 'function' ? options : typeof callback === 'function' ? callback : undefined
+    let published: MaybePromise<unknown>
+    try {
+      if (typeof options !== 'function') checkCallback('publish', callback)
+      published = this.#publish(channel, data, typeof options === 'function' ? undefined : options)
+    } catch (err) {
+      return this.#failed(asError(err), told)
+    }
+    if (published === undefined) {
+      this.#call(told, null)
+      return done
+    }
+    return handled(this.#settled(published, told))
+  }
+
+  async #settled (published: unknown, callback: PublishCallback | undefined): Promise<void> {
+    try {
+      await published
+    } catch (err) {
+      return this.#failed(asError(err), callback)
+    }
+    this.#call(callback, null)
+  }
+
+  #publish (channel: string, data: unknown, options: ScPublishOptions | null | undefined): MaybePromise<unknown> {
+    checkName(channel, 'publish', this.#host)
+    const { key, isKept } = checkPublishOptions(options)
+    const { route } = this.#host.resolve(channel)
+    if (route.isCompanion) throw scError('SC_ERR_COMPANION', [channel])
+    if (key !== undefined) this.#checkKeys(channel, route)
+    const way: Way = { history: isKept ? route.history : null, key }
+    if (route.validateMessage === null) return this.#send(channel, data, way)
+    const checked = route.validateMessage(data)
+    if (checked instanceof Promise) return checked.then((result) => this.#sendResult(channel, result, way))
+    return this.#sendResult(channel, checked, way)
+  }
+
+  #checkKeys (channel: string, { history }: Pick<ChannelRoute, 'history'>): void {
+    if (history === null) throw scError('SC_ERR_NO_HISTORY', [channel])
+    const { broker } = this.#link
+    if (broker.history?.publishOnce === undefined) throw scError('SC_ERR_NO_KEYS', [broker.name, channel])
+  }
+
+  #sendResult (channel: string, checked: Checked, way: Way): MaybePromise<unknown> {
+    if (checked.error !== undefined) throw serverMistake(checked.error)
+    return this.#send(channel, checked.value, way)
+  }
+
+  #send (channel: string, data: unknown, { history, key }: Way): MaybePromise<unknown> {
+    if (key === undefined) return this.publishChecked(channel, data, history)
+    const published = this.#link.publishOnce(channel, this.#encode(data), history!, key)
+    this.count++
+    return published instanceof Promise ? published : undefined
+  }
+
+  /**
+   * Publishes a message that passed all checks. Returns a promise only when the broker does not accept at once.
+   * @throws an error for data that cannot be encoded and `BrokerError`s, at once or as a rejection
+   */
+  publishChecked (channel: string, data: unknown, history: BrokerHistoryLimits | null): MaybePromise<void> {
+    const published = this.#link.publish(channel, this.#encode(data), history)
+    this.count++
+    return published
+  }
+
+  #encode (data: unknown): string {
+    try {
+      return toJson(data) ?? ''
+    } catch (err) {
+      throw scError('SC_ERR_ENCODE', [messageOf(err)], { cause: err })
+    }
+  }
+
+  #failed (err: Error, callback: PublishCallback | undefined): Promise<void> {
+    if (callback === undefined) this.#host.warn(err)
+    else this.#call(callback, err)
+    return handled(Promise.reject(err))
+  }
+
+  #call (callback: PublishCallback | undefined, err: Error | null): void {
+    if (callback === undefined) return
+    try {
+      ifRejects(callback(err), (thrown) => this.#host.warn(thrown))
+    } catch (thrown) {
+      this.#host.warn(thrown)
+    }
+  }
+}
