@@ -136,9 +136,14 @@ export class BrokerLink {
     return this.#publishing.publishOnce(channel, data, limits, key)
   }
 
+  /** @throws BrokerError while the engine is down */
+  checkUp (): void {
+    if (this.#state.current === 'down') throw this.#state.error()
+  }
+
   /** Reads a channel's history. @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails */
   readHistory (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage> {
-    if (this.#state.current === 'down') throw this.#state.error()
+    this.checkUp()
     let page: MaybePromise<BrokerHistoryPage>
     try {
       page = this.broker.history!.read(channel, since, limit, limits)
@@ -153,7 +158,7 @@ export class BrokerLink {
    * @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails
    */
   followHistory (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
-    if (this.#state.current === 'down') throw this.#state.error()
+    this.checkUp()
     let page: BrokerHistoryPage | Promise<void>
     try {
       page = this.broker.history!.follow!(channel, since, limit, limits)

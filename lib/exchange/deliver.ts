@@ -12,8 +12,8 @@ import type { SharedMessage } from '../transport/shared-message.js'
 /** Maximum of runs of the hooks for one recipient whose token changes while they run. */
 const maxAsked = 3
 
-/** The part of a session that the hub and the delivery use. */
-export interface Subscriber extends Guarded {
+/** Who gets publications through hooks. */
+export interface Recipient {
   /** The socket that hooks see. */
   readonly socket: ScServerSocket
   /** The claims of the socket. When they change while hooks run, the hooks run again. */
@@ -22,6 +22,10 @@ export interface Subscriber extends Guarded {
   receives (channel: string): boolean
   /** Queues a publication. @returns false when it was dropped, null when it is delivered later */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null
+}
+
+/** The part of a session that the hub and the delivery use. */
+export interface Subscriber extends Recipient, Guarded {
   /**
    * Delivers after the publications of the same channel that wait for hooks; keeps `json` meanwhile.
    * @returns false when too much waits
@@ -46,14 +50,14 @@ export interface Delivery {
 }
 
 /** The part of the hub that a delivery through hooks uses. */
-export interface DeliveryDesk {
+export interface DeliveryDesk<To extends Recipient = Subscriber> {
   readonly hookDeadlines: Deadlines
   /** Encodes a publication with other data for one recipient. Returns the shared message when the data are the same. */
   personalMessage (delivery: Delivery, data: unknown): SharedMessage
   /** Counts a publication as delivered or dropped; `null` counts later. */
   count (delivered: boolean | null): void
   /** Reports a recipient that a hook or the policy left out. */
-  leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void
+  leftOut (subscriber: To, channel: string, thrown: unknown): void
 }
 
 /**
@@ -66,7 +70,7 @@ export function deliverThroughHooks (desk: DeliveryDesk, subscriber: Subscriber,
 }
 
 /** Delivers a publication through hooks at once. Call when the publications of the channel that waited are delivered. */
-export function deliverNow (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery): void | Promise<void> {
+export function deliverNow<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, delivery: Delivery): void | Promise<void> {
   return deliver(desk, subscriber, delivery, 1)
 }
 
@@ -105,7 +109,7 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
 }
 
 /** Runs the hooks and the policy and sends the result. @param asked how often they were run, this time included */
-function deliver (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery, asked: number): void | Promise<void> {
+function deliver<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved: { route, params } } = delivery
   const { authToken } = subscriber
   if (!subscriber.receives(channel)) return
@@ -135,7 +139,7 @@ function deliver (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery
 }
 
 /** Runs the `deliver` policy of the channel. Throwing leaves the recipient out; a returned value replaces the message. */
-function policy (desk: DeliveryDesk, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): void | Promise<void> {
+function policy<To extends Recipient> (desk: DeliveryDesk<To>, delivery: Delivery, request: PublishOutRequest<ScServerSocket>): void | Promise<void> {
   const { route } = delivery.resolved
   if (route.deliver === null) return
   const decide = route.deliver
@@ -151,13 +155,13 @@ function policy (desk: DeliveryDesk, delivery: Delivery, request: PublishOutRequ
  * Returns the message that the hooks and the policy made; `null` when the subscriber left. Throws when the data cannot be
  * encoded.
  */
-function personalMessage (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
+function personalMessage<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
   if (!subscriber.receives(delivery.channel)) return null
   // As with all hooks, `undefined` keeps the data.
   return request.useCache === true || !request.touched || request.data === undefined ? delivery.message : desk.personalMessage(delivery, request.data)
 }
 
-function send (desk: DeliveryDesk, subscriber: Subscriber, { channel, policy }: Delivery, message: SharedMessage | null): void {
+function send<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, { channel, policy }: Delivery, message: SharedMessage | null): void {
   // Checked in the turn in which the message is queued: the steps before may have run in other turns.
   if (message === null || !subscriber.receives(channel)) return
   desk.count(subscriber.deliver(message, channel, policy))

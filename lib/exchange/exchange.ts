@@ -15,7 +15,8 @@ import { ExchangeChannel, type ChannelPort } from './channel.js'
 import { checkName } from './checks.js'
 import type { ExchangeHost } from './exchange-host.js'
 import { checkQuery, historyOf } from './history.js'
-import type { Hub, Preparation } from './hub.js'
+import type { Hub } from './hub.js'
+import type { Preparation } from './hub-host.js'
 import { Publisher, type PublishCallback } from './publisher.js'
 
 const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {

@@ -5,6 +5,9 @@ import type { ResolvedChannel } from '../../types/routes.js'
 import type { Deadlines } from '../deadlines.js'
 import type { Subscriber } from './deliver.js'
 
+/** What has to be done before a subscriber is added to a channel: nothing, or a step that may take several turns. */
+export type Preparation = (() => MaybePromise<void>) | null
+
 /** The server's own subscriber of a channel. */
 export interface Watcher {
   /** @param json the message as JSON text; empty for `undefined` */

@@ -10,14 +10,11 @@ import { slices } from '../slices.js'
 import type { MessagePlace, SharedMessage } from '../transport/shared-message.js'
 import { type Delivery, type DeliveryDesk, type Subscriber, deliverNow, deliverThroughHooks } from './deliver.js'
 import { Entry } from './entry.js'
-import type { HubHost, Watcher } from './hub-host.js'
+import type { HubHost, Preparation, Watcher } from './hub-host.js'
 import { Messages } from './messages.js'
 
 /** Maximum characters of JSON of publications that wait for their slices. */
 const maxSlicedLength = 1024 * 1024
-
-/** What has to be done before a subscriber is added to a channel: nothing, or a step that may take several turns. */
-export type Preparation = (() => MaybePromise<void>) | null
 
 /** The channel members of this process. A message is encoded once for all its recipients. */
 export class Hub implements DeliveryDesk {
@@ -118,6 +115,9 @@ export class Hub implements DeliveryDesk {
     const entry = this.#entries.get(channel)
     if (entry !== undefined) entry.last = position
   }
+
+  /** The position of the last publication of a channel with `recover` that was delivered; `null` if it is not known. */
+  lastOf (channel: string): BrokerPosition | null { return this.#entries.get(channel)?.last ?? null }
 
   /** Reads all publications of a held channel after a position. A promise resolves when the caller should ask again. */
   allAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition, limit: number): BrokerHistoryPage | Promise<void> {

@@ -8,6 +8,7 @@ import type { ConnectStatus, ScServerSocket } from '../../types/server.js'
 import type { DeadlineSets } from '../deadlines.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { Hub } from '../exchange/hub.js'
+import type { Pages } from '../exchange/pages.js'
 import type { Block } from '../lifecycle/block.js'
 import type { Scope } from '../lifecycle/scope.js'
 import type { FailureKind, LogLevel } from '../log.js'
@@ -27,6 +28,8 @@ export interface HandlerContext {
   readonly hub: Hub
   readonly exchange: Exchange
   readonly presence: Presence<Session>
+  /** Reads parts of histories for clients. */
+  readonly pages: Pages
   readonly deadlines: DeadlineSets
   readonly brokerWaits: BrokerWaits
   readonly tokens: TokenChecks

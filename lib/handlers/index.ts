@@ -5,6 +5,7 @@ import type { PacketHandler } from './context.js'
 import { handleDisconnect } from './disconnect.js'
 import { handleEvent } from './event.js'
 import { handleHandshake } from './handshake.js'
+import { handleHistory } from './history.js'
 import { handlePresence } from './presence.js'
 import { handlePublish } from './publish.js'
 import { refuseInvalid } from './error-answers.js'
@@ -20,6 +21,7 @@ const reserved: ReadonlyMap<string, PacketHandler> = new Map([
   ['#unsubscribe', handleUnsubscribe],
   ['#publish', handlePublish],
   ['#presence', handlePresence],
+  ['#history', handleHistory],
   ['#disconnect', handleDisconnect]
 ])
 

@@ -28,9 +28,13 @@ export interface Recovery {
  */
 export function refusalOf (session: Session, isAllowed: boolean): ScHistoryGap | null {
   if (!isAllowed) return 'refused'
-  const { subscriptions, lastSeen, host: { options: { socketChannelLimit } } } = session
+  return recoveryDelay(session) === 0 ? null : 'limit'
+}
+
+/** Counts a recovery, or a read of a history. @returns 0 if it is within the rate, else the milliseconds until one is */
+export function recoveryDelay ({ subscriptions, lastSeen, host: { options: { socketChannelLimit } } }: Session): number {
   subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, socketChannelLimit), lastSeen)
-  return subscriptions.recoveries.take(lastSeen) === 0 ? null : 'limit'
+  return subscriptions.recoveries.take(lastSeen)
 }
 
 /**

@@ -28,6 +28,8 @@ interface Joining {
   readonly since: string | undefined
   /** The reason why the client does not get the messages that it missed; null if nothing prevents it. */
   refusal: ScHistoryGap | null
+  /** Whether a hook or the policy keeps what was published before from the client. */
+  isNewcomer: boolean
   /** The messages that the client missed; null if there are none to read, or they cannot be read. */
   page: BrokerHistoryPage | null
   /** The turn of the session's subscriptions when the hooks were called. */
@@ -56,7 +58,7 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, refusal: null, page: null, turn: 0 }
+  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, refusal: null, isNewcomer: false, page: null, turn: 0 }
   session.queue.run(channel, () => subscribe(context, session, packet, joining, expired), packet.data)
 }
 
@@ -99,6 +101,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
         return
       }
     }
+    joining.isNewcomer = request.recover === false
     if (resolved.route.recover !== null && joining.since !== undefined) joining.refusal = refusalOf(session, request.recover !== false)
     return join(context, session, joining)
   }
@@ -228,7 +231,8 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
     context.hub.leave(channel, session)
     return
   }
-  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel })
+  const kept = isGuarded(options, resolved) ? options : { channel }
+  session.subscriptions.join(recovers && joining.isNewcomer ? { ...kept, historyFrom: joining.page?.top ?? null } : kept)
   if (changed) context.host.withhold(session)
   if (missed.length !== 0) {
     if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)

@@ -14,6 +14,7 @@ import { DeadlineSets } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { Exchange } from '../exchange/exchange.js'
 import { Hub } from '../exchange/hub.js'
+import { Pages } from '../exchange/pages.js'
 import { BrokerWaits } from '../handlers/broker-waits.js'
 import { dispatch } from '../handlers/index.js'
 import { Scopes } from '../lifecycle/scope.js'
@@ -95,7 +96,7 @@ export class ServerCore implements ServerPort {
     this.tokens = new Tokens(options, engine, warn)
     this.connections = new Connections(options, this.deadlines.handshakes, this.monitor, this.events, (ws, request, holdings) => this.#sockets.make(ws, request, holdings))
     const { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, presence, tokens } = this
-    this.host = new Host(this.server, { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, options, presence, root: this.scopes.root, tokens })
+    this.host = new Host(this.server, { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, options, pages: new Pages(this.link), presence, root: this.scopes.root, tokens })
     const { context } = this.host
     this.#sockets = new SocketMaker(this.host, {
       dispatch: (session, packet) => dispatch(context, session, packet, tokens.dropExpired(session)),

@@ -1,3 +1,4 @@
+import type { BrokerPosition } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
 import type { Subscriber } from '../exchange/deliver.js'
@@ -25,6 +26,8 @@ export interface Subscribed extends Subscriber {
 export interface KeptSubscription extends SubscriptionOptions {
   /** Bytes counted for `data`. */
   readonly dataBytes?: number
+  /** On a channel with `recover`: the client must not read messages up to this position, or any for `null`. */
+  readonly historyFrom?: BrokerPosition | null
 }
 
 /** Maximum of publications that wait for hooks of one recipient. */
@@ -61,15 +64,15 @@ export class Subscriptions {
   has (channel: string): boolean { return this.#kept !== null && this.#kept.has(channel) }
   get (channel: string): KeptSubscription | undefined { return this.#kept?.get(channel) }
 
-  join (options: SubscriptionOptions): void {
-    const { channel, data } = options
+  join (subscription: SubscriptionOptions & Pick<KeptSubscription, 'historyFrom'>): void {
+    const { channel, data } = subscription
     this.#kept ??= new Map()
     if (data === undefined) {
-      this.#kept.set(channel, options)
+      this.#kept.set(channel, subscription)
       return
     }
     const dataBytes = memorySize(data)
-    this.#kept.set(channel, { ...options, dataBytes })
+    this.#kept.set(channel, { ...subscription, dataBytes })
     this.#countData(dataBytes)
   }
 
