@@ -1,6 +1,6 @@
 import type { ChannelContracts, EventContracts, InferChannels, InferEvents, ParamsArgument, ScDefaultTypeProvider, ScEventTypes } from './contracts.js'
 import type { FastifySchemaValidationError } from 'fastify'
-import type { ScHistoryGap } from './history.js'
+import type { ScHistoryGap, ScHistoryMessage, ScPosition } from './history.js'
 import type { UserData } from './user-data.js'
 
 /**
@@ -72,6 +72,34 @@ export interface ScSubscribeOptions {
   waitForAuth?: boolean
   /** Data for the hooks and policies of the server. */
   data?: unknown
+  /**
+   * On a channel with `recover`: how many of its last messages to receive before the first new one. Replaces `rewind` of the
+   * declaration. The socket needs the codec of `recovering()`.
+   */
+  rewind?: number
+}
+
+/** The query of a channel's `history()`. */
+export interface ScClientHistoryQuery {
+  /** Read only messages after this position. Default: the newest messages. */
+  since?: ScPosition
+  /** The maximum number of messages, 1 to 300. @default 100 */
+  limit?: number
+  /** Return the newest message first. @default false */
+  reverse?: boolean
+}
+
+/** The result of a channel's `history()`. */
+export interface ScClientHistory<Message> {
+  /** The messages, the oldest first unless the query has `reverse`. */
+  readonly messages: ReadonlyArray<ScHistoryMessage<Message>>
+  /** The position up to which was read: the `since` of the next read. */
+  readonly position: ScPosition
+  /**
+   * With `since`: `null` if no message after it is missing; `'limit'` if there are more, which can be read from `position` on; else
+   * the reason why some are missing, and `messages` are the newest ones. Without `since`: `null`.
+   */
+  readonly gap: ScHistoryGap | null
 }
 
 type DataArgument<Data, Rest extends unknown[]> = undefined extends Data ? [data?: Data, ...Rest] : [data: Data, ...Rest]
@@ -110,6 +138,16 @@ export interface ScClientChannel<Message> extends AsyncIterable<Message> {
   watch (handler: (message: Message) => unknown, onError?: (err: unknown) => void): () => void
   /** Publishes a message. Settles when the server accepted it. */
   publish (message: Message): Promise<void>
+  /**
+   * Reads messages that the server remembers, on a channel with `recover` that the client is subscribed to. Messages that the client
+   * received before the answer are in it, later ones are not.
+   */
+  history (query?: ScClientHistoryQuery): Promise<ScClientHistory<Message>>
+  /**
+   * Whether the client received everything that it missed when it last subscribed again; `null` until it did, and always without
+   * the codec of `recovering()`. Also `false` when the server told later that messages may be missing.
+   */
+  readonly recovered: boolean | null
   /** Ends the subscription. */
   unsubscribe (): void
 }

@@ -1,11 +1,12 @@
 import type { ScCallOptions, ScClientChannel, ScContracts, ScResult, ScSubscribeOptions, ScTypedClient } from '../../types/client.js'
 import type { AnyListener, UserData } from '../../types/user-data.js'
 import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
+import { ChannelMemory } from './channel-memory.js'
 
-export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScContracts, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
+export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScClientHistory, ScClientHistoryQuery, ScContracts, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
 export type { InferChannels, InferEvents } from '../../types/contracts.js'
 export type { ScClientCodec, ScRecoveryEvent } from '../../types/client.js'
-export type { ScHistoryGap } from '../../types/history.js'
+export type { ScHistoryGap, ScHistoryMessage, ScPosition } from '../../types/history.js'
 export { defineChannels, defineEvents } from '../contracts/define.js'
 export { recovering } from './recovering.js'
 
@@ -128,10 +129,13 @@ function streamCalls (socket: StreamSocket): Calls {
       await socket.invokePublish(channel, message)
     },
     channel (name, subscribe, options) {
+      const memory = new ChannelMemory(socket, name, calls.invoke)
+      if (subscribe) memory.subscribing(options)
       const channel: StreamChannel = subscribe ? socket.subscribe(name, options) : socket.channel(name)
       return {
         name,
         get state () { return channel.state },
+        get recovered () { return memory.recovered },
         async subscribed () {
           if (channel.state === 'subscribed') return
           await Promise.race([
@@ -155,6 +159,7 @@ function streamCalls (socket: StreamSocket): Calls {
         },
         publish: (message) => calls.publish(name, message),
         unsubscribe: () => socket.unsubscribe(name),
+        history: (query) => memory.history(query),
         [Symbol.asyncIterator]: () => channel[Symbol.asyncIterator]()
       }
     }
@@ -174,10 +179,13 @@ function callbackCalls (socket: CallbackSocket): Calls {
     },
     publish: (channel, message) => new Promise((resolve, reject) => socket.publish(channel, message, settle(() => resolve(), reject))),
     channel (name, subscribe, options) {
+      const memory = new ChannelMemory(socket, name, calls.invoke)
+      if (subscribe) memory.subscribing(options)
       const channel: CallbackChannel = subscribe ? socket.subscribe(name, options) : socket.channel(name)
       return {
         name,
         get state () { return channel.state },
+        get recovered () { return memory.recovered },
         subscribed () {
           if (channel.state === 'subscribed') return Promise.resolve()
           return new Promise((resolve, reject) => {
@@ -198,6 +206,7 @@ function callbackCalls (socket: CallbackSocket): Calls {
         },
         publish: (message) => calls.publish(name, message),
         unsubscribe: () => socket.unsubscribe(name),
+        history: (query) => memory.history(query),
         [Symbol.asyncIterator]: () => iterate(channel)
       }
     }

@@ -1,4 +1,5 @@
 import type { ScClientCodec, ScRecoveryEvent } from '../../types/client.js'
+import type { UserData } from '../../types/user-data.js'
 import { jsonCodec } from './json-codec.js'
 
 /** The fields of a packet that this file reads. */
@@ -26,19 +27,45 @@ interface Packet {
  * @param codec encodes and decodes the packets. Default: JSON in the format of the clients
  */
 export function recovering (codec: ScClientCodec = jsonCodec): ScClientCodec {
-  const positions = new Positions()
-  return {
-    encode: (object) => codec.encode(Array.isArray(object) ? object.map((packet) => positions.outgoing(packet)) : positions.outgoing(object)),
-    decode (message) {
-      const object = codec.decode(message)
-      const packets = (Array.isArray(object) ? object : [object]).flatMap((packet) => positions.incoming(packet))
-      return packets.length === 1 && !Array.isArray(object) ? packets[0] : packets
-    }
+  return new RecoveringCodec(codec)
+}
+
+/** The codec that `recovering()` returns. The typed client finds it in its socket. */
+export class RecoveringCodec implements ScClientCodec {
+  readonly #codec: ScClientCodec
+  readonly #positions = new Positions()
+
+  constructor (codec: ScClientCodec) {
+    this.#codec = codec
+  }
+
+  encode (object: unknown): UserData {
+    const positions = this.#positions
+    return this.#codec.encode(Array.isArray(object) ? object.map((packet) => positions.outgoing(packet)) : positions.outgoing(object))
+  }
+
+  decode (message: UserData): unknown {
+    const object = this.#codec.decode(message)
+    const packets = (Array.isArray(object) ? object : [object]).flatMap((packet) => this.#positions.incoming(packet))
+    return packets.length === 1 && !Array.isArray(object) ? packets[0] : packets
+  }
+
+  /** Whether the last subscription of a channel again brought all missed messages; `null` before the first one. */
+  recovered (channel: string): boolean | null { return this.#positions.recovered.get(channel) ?? null }
+
+  /** Asks for the last messages of a channel with each subscription that follows, or no more with `undefined`. */
+  rewind (channel: string, count: number | undefined): void {
+    if (count === undefined) this.#positions.rewinds.delete(channel)
+    else this.#positions.rewinds.set(channel, count)
   }
 }
 
 /** The positions of the last messages that a client received, by channel. */
 class Positions {
+  /** Whether the last subscription again brought all missed messages. */
+  readonly recovered = new Map<string, boolean>()
+  /** How many of the last messages a subscription asks for. */
+  readonly rewinds = new Map<string, number>()
   readonly #last = new Map<string, string>()
   /** Channels that the client left: messages that were under way are not noted, because the client drops them. */
   readonly #left = new Set<string>()
@@ -59,12 +86,15 @@ class Positions {
         if (channel === undefined) break
         this.#subscribing.set(cid, channel)
         const since = this.#last.get(channel)
-        if (since !== undefined) return { ...packet as Packet, data: { ...(typeof data === 'string' ? { channel } : data as object), since } }
-        break
+        const rewind = this.rewinds.get(channel)
+        if (since === undefined && rewind === undefined) break
+        const wishes = { ...(since === undefined ? {} : { since }), ...(rewind === undefined ? {} : { rewind }) }
+        return { ...packet as Packet, data: { ...(typeof data === 'string' ? { channel } : data as object), ...wishes } }
       }
       case '#unsubscribe': {
         const channel = channelOf(data)
         this.#leave(channel)
+        if (channel !== undefined) this.rewinds.delete(channel)
         // What the server still answers to earlier subscriptions concerns nobody.
         for (const [cid, subscribing] of this.#subscribing) if (subscribing === channel) this.#subscribing.delete(cid)
         break
@@ -89,6 +119,7 @@ class Positions {
       if (channel === undefined) return [packet]
       const { pos: from, reason } = data as { pos?: unknown, reason?: ScRecoveryEvent['reason'] }
       if (typeof from === 'string' && !this.#left.has(channel)) this.#last.set(channel, from)
+      this.recovered.set(channel, false)
       return [{ event: 'recovery', data: { channel, recovered: false, count: 0, ...(reason === undefined ? {} : { reason }) } satisfies ScRecoveryEvent }]
     }
     if (event === '#kickOut') {
@@ -103,6 +134,7 @@ class Positions {
     const { pos: from, recovered, count, reason } = fieldsOf(data) as Partial<ScRecoveryEvent> & { pos?: unknown }
     if (typeof from === 'string') this.#last.set(channel, from)
     if (recovered === undefined) return [packet]
+    this.recovered.set(channel, recovered)
     const recovery: ScRecoveryEvent = { channel, recovered, count: count ?? 0, ...(reason === undefined ? {} : { reason }) }
     return [packet, { event: 'recovery', data: recovery }]
   }
@@ -110,6 +142,7 @@ class Positions {
   #leave (channel: string | undefined): void {
     if (channel === undefined) return
     this.#last.delete(channel)
+    this.recovered.delete(channel)
     this.#left.add(channel)
   }
 }

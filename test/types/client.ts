@@ -2,7 +2,7 @@
 import { Type } from 'typebox'
 import { z } from 'zod'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import { type CallbackSocket, defineEvents, type InferEvents, type StreamSocket, typedClient } from '../../lib/client/index.js'
+import { type CallbackSocket, defineEvents, type InferEvents, type ScHistoryGap, type StreamSocket, typedClient } from '../../lib/client/index.js'
 import type { channels, events } from './contract.js'
 import { equal, exactly } from './equal.js'
 
@@ -59,8 +59,21 @@ export async function use (): Promise<void> {
   await client.publish('room/:id', { id: '7' }, { from: 'a', text: 'b' })
   await client.publish('logs/*', { '*': 'x' }, 'line')
   await client.channel('news').publish({ title: 'x' })
+  const past = await news.history({ limit: 5, reverse: true })
+  exactly<{ title: string } | undefined>()(past.messages[0]?.data)
+  exactly<number | undefined>()(past.messages[0]?.time)
+  exactly<ScHistoryGap | null>()(past.gap)
+  await client.channel('room/:id', { id: '7' }).history({ since: past.position })
+  exactly<boolean | null>()(news.recovered)
+  client.subscribe('room/:id', { id: '7' }, { rewind: 20 })
   exactly<StreamSocket>()(typedClient<{ events: typeof events }, StreamSocket>(socket).socket)
 
+  // @ts-expect-error a limit is a number
+  await news.history({ limit: '5' })
+  // @ts-expect-error the message has no such field
+  console.log(past.messages[0]?.data.text)
+  // @ts-expect-error no such option
+  client.subscribe('news', { rewound: 20 })
   // @ts-expect-error an undeclared channel
   client.subscribe('weather')
   // @ts-expect-error the parameter is missing
