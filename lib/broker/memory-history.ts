@@ -23,6 +23,8 @@ const minIdle = 86_400_000
 class ChannelHistory {
   readonly #epoch = newEpoch()
   readonly entries: BrokerHistoryEntry[] = []
+  /** The part of the messages that was read last. */
+  #part: { readonly from: number, readonly to: number, readonly entries: readonly BrokerHistoryEntry[] } | null = null
   top: BrokerPosition = { epoch: this.#epoch, offset: 0, check: '' }
   /** The bytes of the channel and its messages. */
   #bytes: number
@@ -50,7 +52,14 @@ class ChannelHistory {
     return (this.#keys ??= new MemoryKeys()).add(key, now, this.limits.ttl)
   }
 
+  /** The same list each time, until a message is added or dropped: clients that come back at the same time missed the same. */
+  part (from: number, to: number): readonly BrokerHistoryEntry[] {
+    if (this.#part === null || this.#part.from !== from || this.#part.to !== to) this.#part = { from, to, entries: this.entries.slice(from, to) }
+    return this.#part.entries
+  }
+
   add (data: string, now: number): BrokerPosition {
+    this.#part = null
     this.top = { epoch: this.#epoch, offset: this.top.offset + 1, check: '' }
     this.entries.push({ position: this.top, time: now, data })
     this.#bytes += sizeOf(data)
@@ -65,6 +74,7 @@ class ChannelHistory {
     let count = Math.max(0, entries.length - limits.size)
     while (count < entries.length && entries[count]!.time <= oldest) count++
     if (count === 0) return
+    this.#part = null
     for (const { data } of entries.splice(0, count)) this.#bytes -= sizeOf(data)
   }
 
@@ -150,7 +160,7 @@ export class MemoryHistory {
     // The offsets of the entries are consecutive, so the index follows from the offset.
     const from = since.offset + 1 - (top.offset - entries.length + 1)
     if (from < 0) return newest('trimmed')
-    return { top, entries: entries.slice(from, from + limit), gap: null }
+    return { top, entries: history.part(from, from + limit), gap: null }
   }
 
   /** Reads all messages after `since`, if they are not more than `limit`. */

@@ -7,7 +7,7 @@ import type { Deadlines } from '../deadlines.js'
 import { scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
 import { promiseOf } from '../promises.js'
-import type { SharedMessage } from '../transport/shared-message.js'
+import type { MessageSeries, SharedMessage } from '../transport/shared-message.js'
 
 /** Maximum of runs of the hooks for one recipient whose token changes while they run. */
 const maxAsked = 3
@@ -26,6 +26,11 @@ export interface Recipient {
 
 /** The part of a session that the hub and the delivery use. */
 export interface Subscriber extends Recipient, Guarded {
+  /**
+   * Queues publications that follow each other as one, for the policy `resume`.
+   * @returns false when they have to be delivered one by one: without room for all, or when the subscriber lags behind
+   */
+  deliverSeries (series: MessageSeries, channel: string): boolean
   /**
    * Delivers after the publications of the same channel that wait for hooks; keeps `json` meanwhile.
    * @returns false when too much waits

@@ -1,4 +1,4 @@
-import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { Deadlines } from '../deadlines.js'
@@ -8,16 +8,17 @@ import { positionText } from '../broker/position.js'
 import { toJson } from '../protocol/codec.js'
 import { slices } from '../slices.js'
 import type { MessagePlace, SharedMessage } from '../transport/shared-message.js'
-import { type Delivery, type DeliveryDesk, type Subscriber, deliverNow, deliverThroughHooks } from './deliver.js'
+import { type Delivery, type Subscriber, deliverThroughHooks } from './deliver.js'
 import { Entry } from './entry.js'
 import type { HubHost, Preparation, Watcher } from './hub-host.js'
 import { Messages } from './messages.js'
+import { Replay, type ReplayDesk } from './replay.js'
 
 /** Maximum characters of JSON of publications that wait for their slices. */
 const maxSlicedLength = 1024 * 1024
 
 /** The channel members of this process. A message is encoded once for all its recipients. */
-export class Hub implements DeliveryDesk {
+export class Hub implements ReplayDesk {
   readonly #link: BrokerLink
   readonly #host: HubHost
   readonly #entries = new Map<string, Entry>()
@@ -27,11 +28,14 @@ export class Hub implements DeliveryDesk {
   /** Characters of JSON of publications whose recipients have not all been processed by hooks. */
   #slicedLength = 0
   readonly #messages: Messages
+  /** Delivers messages of histories. */
+  readonly replay: Replay
 
   constructor (link: BrokerLink, host: HubHost) {
     this.#link = link
     this.#host = host
     this.#messages = new Messages(host)
+    this.replay = new Replay(this, this.#messages)
   }
 
   /** Number of channels with members or a watcher in this process, or with joins that wait. */
@@ -162,6 +166,8 @@ export class Hub implements DeliveryDesk {
     this.#host.leftOut(subscriber, channel, thrown)
   }
 
+  warn (err: unknown): void { this.#host.warn(err) }
+
   /** Encodes a message of the server for subscribers of a channel. */
   encode (channel: string, json: string): SharedMessage {
     return this.#messages.publication(channel, json, null)
@@ -175,36 +181,6 @@ export class Hub implements DeliveryDesk {
   /** Whether hooks or a policy decide what each recipient of a channel gets. */
   isHooked ({ route }: ResolvedChannel): boolean {
     return route.hooks.publishOut.length !== 0 || route.deliver !== null
-  }
-
-  /** Delivers messages of the history to one subscriber, in order, like new publications. @param since the position before them */
-  replay (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): void {
-    let previous = since
-    for (const entry of entries) {
-      const delivery = this.#deliveryOf(channel, resolved, entry, previous)
-      previous = entry.position
-      if (delivery === null) continue
-      if (this.isHooked(resolved)) deliverThroughHooks(this, subscriber, delivery)
-      else this.count(subscriber.deliver(delivery.message, channel, delivery.policy))
-    }
-  }
-
-  /** Delivers one message of the history to one subscriber, past those that wait for hooks. */
-  replayOne (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition): void | Promise<void> {
-    const delivery = this.#deliveryOf(channel, resolved, entry, previous)
-    if (delivery === null) return
-    if (this.isHooked(resolved)) return deliverNow(this, subscriber, delivery)
-    this.count(subscriber.deliver(delivery.message, channel, delivery.policy))
-  }
-
-  #deliveryOf (channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition): Delivery | null {
-    try {
-      return { channel, json: entry.data, resolved, policy: this.policyOf(resolved), message: this.#messages.entry(channel, entry, previous) }
-    } catch (err) {
-      // The codec cannot encode this message, so nobody got it: the others must come all the same.
-      this.#host.warn(err)
-      return null
-    }
   }
 
   #fanOut (entry: Entry, json: string, position: BrokerPosition | undefined): void {

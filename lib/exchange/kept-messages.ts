@@ -1,9 +1,8 @@
-import type { BrokerHistoryEntry } from '../../types/broker.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { SharedMessage } from '../transport/shared-message.js'
 
-/** Maximum bytes of all kept messages. */
-const maxBytes = 16 * 1024 * 1024
+/** Maximum bytes of all kept messages, and of all series of them. */
+const maxBytes = 8 * 1024 * 1024
 /** Bytes that a kept message takes beside its text and its frame. */
 const messageBytes = 512
 
@@ -11,13 +10,13 @@ const messageBytes = 512
  * The encoded messages of histories: clients that come back at the same time share them. They are kept as long as the broker keeps
  * their entries, and all are dropped when they take too much memory.
  */
-export class KeptMessages {
-  #messages = new WeakMap<BrokerHistoryEntry, SharedMessage>()
+export class KeptMessages<Key extends object, Message extends SharedMessage> {
+  #messages = new WeakMap<Key, Message>()
   #bytes = 0
   #codec: CodecEngine | null = null
 
   /** @param codec of the server, which can be replaced at any time @param encode encodes a message that is not kept; may throw */
-  get (entry: BrokerHistoryEntry, codec: CodecEngine, encode: () => SharedMessage): SharedMessage {
+  get (entry: Key, codec: CodecEngine, encode: () => Message): Message {
     if (codec !== this.#codec) this.#clear(codec)
     const kept = this.#messages.get(entry)
     if (kept !== undefined) return kept

@@ -2,14 +2,15 @@ import type { BrokerHistoryEntry, BrokerPosition } from '../../types/broker.js'
 import { positionText } from '../broker/position.js'
 import { encodeMessage, toJson } from '../protocol/codec.js'
 import { eventText, publishText } from '../protocol/packets.js'
-import { SharedMessage, type MessagePlace } from '../transport/shared-message.js'
+import { MessageSeries, SharedMessage, type MessagePlace } from '../transport/shared-message.js'
 import type { HubHost } from './hub-host.js'
 import { KeptMessages } from './kept-messages.js'
 
 /** Encodes the messages of the hub with the codec of the server. */
 export class Messages {
   readonly #host: Pick<HubHost, 'codec' | 'plainJson'>
-  readonly #kept = new KeptMessages()
+  readonly #kept = new KeptMessages<BrokerHistoryEntry, SharedMessage>()
+  readonly #series = new KeptMessages<readonly BrokerHistoryEntry[], MessageSeries>()
 
   constructor (host: Pick<HubHost, 'codec' | 'plainJson'>) {
     this.#host = host
@@ -26,6 +27,19 @@ export class Messages {
   /** Encodes a message of a history, or returns the one that was encoded for another subscriber. */
   entry (channel: string, entry: BrokerHistoryEntry, previous: BrokerPosition): SharedMessage {
     return this.#kept.get(entry, this.#host.codec, () => this.publication(channel, entry.data, { position: entry.position, previous }))
+  }
+
+  /** Joins messages of a history that follow each other, or returns those that were joined for another subscriber. */
+  series (channel: string, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): MessageSeries {
+    return this.#series.get(entries, this.#host.codec, () => {
+      let previous = since
+      const messages = entries.map((entry) => {
+        const message = this.entry(channel, entry, previous)
+        previous = entry.position
+        return message
+      })
+      return new MessageSeries(messages, { position: previous, previous: since })
+    })
   }
 
   /** Encodes an event of the server. */

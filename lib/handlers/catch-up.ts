@@ -128,7 +128,7 @@ class CatchUp {
   #deliverOne (entry: BrokerHistoryEntry): MaybePromise<void> {
     const previous = this.#lag.position!
     this.#lag.position = entry.position
-    return this.#context.hub.replayOne(this.#session, this.#channel, this.#resolved, entry, previous)
+    return this.#context.hub.replay.one(this.#session, this.#channel, this.#resolved, entry, previous)
   }
 
   #failed (err: unknown): void {

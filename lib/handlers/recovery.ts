@@ -55,10 +55,7 @@ export function recoveryOf (context: HandlerContext, session: Session, channel: 
 function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { bytes }: NonNullable<ChannelRoute['recover']>, hooked: boolean): ScHistoryGap | null {
   if (entries.length === 0) return null
   const { connection, subscriptions, host: { options: { maxBufferedBytes } } } = session
-  // The length is never more than the bytes, and known without reading the text.
-  const length = entries.reduce((sum, { data }) => sum + data.length, 0)
-  if (length > bytes) return 'limit'
-  const total = entries.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0)
+  const total = bytesOf(entries)
   if (total > bytes) return 'limit'
   if (hooked && !subscriptions.mayWait(entries.length)) return 'limit'
   // What waits for hooks counts more than what waits to be sent.
@@ -66,4 +63,13 @@ function limitOf (session: Session, channel: string, entries: readonly BrokerHis
   // An empty backlog has room for one message of any size, but not for several.
   if (maxBufferedBytes !== 0 && needed > maxBufferedBytes && (entries.length > 1 || hooked)) return 'limit'
   return connection.hasRoom(needed) ? null : 'limit'
+}
+
+/** The bytes of messages that clients missed. Those that come back at the same time missed the same list of messages. */
+const sizes = new WeakMap<readonly BrokerHistoryEntry[], number>()
+
+function bytesOf (entries: readonly BrokerHistoryEntry[]): number {
+  let bytes = sizes.get(entries)
+  if (bytes === undefined) sizes.set(entries, bytes = entries.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0))
+  return bytes
 }

@@ -236,7 +236,7 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   if (changed) context.host.withhold(session)
   if (missed.length !== 0) {
     if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)
-    context.hub.replay(session, channel, resolved, missed, parsePosition(joining.since!)!)
+    context.hub.replay.all(session, channel, resolved, missed, parsePosition(joining.since!)!)
   }
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)

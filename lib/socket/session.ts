@@ -12,7 +12,7 @@ import { printAs } from '../printing.js'
 import { closeMessage, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
 import { type Dialect, dialects, unknownDialect } from '../protocol/dialects.js'
 import { type Stream, type StreamKeeper, StreamSet } from '../streams.js'
-import type { SharedMessage } from '../transport/shared-message.js'
+import type { MessageSeries, SharedMessage } from '../transport/shared-message.js'
 import type { HeartbeatTarget } from '../transport/heartbeat.js'
 import type { Connection } from '../transport/connection.js'
 import { readable } from '../untrusted.js'
@@ -114,6 +114,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     return this.subscriptions.deliver(message, channel, policy)
   }
 
+  deliverSeries (series: MessageSeries, channel: string): boolean { return this.subscriptions.deliverSeries(series, channel) }
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
     return this.subscriptions.deliverInOrder(channel, json, deliver)
   }

@@ -3,7 +3,7 @@ import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
 import type { Subscriber } from '../exchange/deliver.js'
 import { memorySize } from '../memory-size.js'
-import type { MessagePlace, SharedMessage } from '../transport/shared-message.js'
+import type { MessagePlace, MessageSeries, SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 import { KeyedQueue } from './keyed-queue.js'
 import { type Lag, LaggingChannels } from './lagging-channels.js'
@@ -163,6 +163,12 @@ export class Subscriptions {
       return kept === true
     }
     return this.#owner.connection.publish(message, channel, policy)
+  }
+
+  deliverSeries (series: MessageSeries, channel: string): boolean {
+    if (this.isWithheld(channel) || this.lagOf(channel) !== undefined) return false
+    const { connection } = this.#owner
+    return connection.hasRoom(series.bytes) && connection.publish(series, channel, 'resume')
   }
 
   #deliverOrLag (message: SharedMessage, place: MessagePlace, channel: string): true | null {

@@ -27,6 +27,9 @@ export class SharedMessage {
     return this.#bytes
   }
 
+  /** Number of messages. */
+  get count (): number { return 1 }
+
   get binary (): boolean {
     return typeof this.data !== 'string'
   }
@@ -53,5 +56,29 @@ export class SharedMessage {
   get payload (): Buffer {
     const frame = this.frame
     return frame.subarray(this.#headerLength)
+  }
+}
+
+/** Messages that follow each other, for sockets that get all of them: their frames are one buffer. */
+export class MessageSeries extends SharedMessage {
+  #frames: Buffer | null = null
+  #deflatedFrames: Buffer | null = null
+  #length = -1
+
+  constructor (readonly messages: readonly SharedMessage[], place: MessagePlace) {
+    super('', place)
+  }
+
+  override get count (): number { return this.messages.length }
+
+  override get bytes (): number {
+    if (this.#length === -1) this.#length = this.messages.reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#length
+  }
+
+  override get frame (): Buffer { return (this.#frames ??= Buffer.concat(this.messages.map(({ frame }) => frame))) }
+
+  override deflatedFrame (deflate: Deflate): Buffer {
+    return (this.#deflatedFrames ??= Buffer.concat(this.messages.map((message) => message.deflatedFrame(deflate))))
   }
 }

@@ -5,7 +5,7 @@ import { truncateReason } from '../protocol/close-codes.js'
 import type { Deflate } from './deflate.js'
 import type { Flusher } from './flusher.js'
 import { frameOf, headerLength, writeFrame } from './frames.js'
-import { SharedMessage } from './shared-message.js'
+import { MessageSeries, SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 import { type Item, OutgoingQueue } from './outgoing-queue.js'
 import type { ConnectionListener, Connection } from './connection.js'
@@ -174,7 +174,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
   }
 
   protected write (single: Item, queue: Item[] | null, flusher: Flusher): void {
-    this.#counters.outboundMessages += queue === null ? 1 : queue.length
+    this.#counters.outboundMessages += queue === null ? countOf(single) : queue.reduce((sum, item) => sum + countOf(item), 0)
     if (this.#stream === null) this.#sendEach(queue ?? [single])
     else if (queue === null) this.#writeOne(this.#stream, single)
     else if (this.#deflate === null) this.#writeAll(this.#stream, queue, flusher)
@@ -183,7 +183,9 @@ export class WsConnection extends OutgoingQueue implements Connection {
 
   #sendEach (queue: Item[]): void {
     for (const item of queue) {
-      if (item instanceof SharedMessage) {
+      if (item instanceof MessageSeries) {
+        this.#sendEach([...item.messages])
+      } else if (item instanceof SharedMessage) {
         this.#counters.outboundBytes += item.bytes
         this.#ws.send(item.payload, { binary: item.binary })
       } else {
@@ -276,4 +278,9 @@ export class WsConnection extends OutgoingQueue implements Connection {
   resume (): void {
     this.#ws.resume()
   }
+}
+
+/** The number of messages of an item. */
+function countOf (item: Item): number {
+  return item instanceof SharedMessage ? item.count : 1
 }

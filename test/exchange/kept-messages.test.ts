@@ -21,14 +21,14 @@ t.test('a message is encoded once, and anew for another codec', (t) => {
   t.end()
 })
 
-t.test('all are dropped when they take more than 16 MiB', (t) => {
+t.test('all are dropped when they take more than 8 MiB', (t) => {
   const kept = new KeptMessages()
   const by = codec()
   const entries = [1, 2, 3, 4].map(entry)
   let encoded = 0
   const get = (which: typeof entries[number]) => kept.get(which, by, () => {
     encoded++
-    return new SharedMessage('x'.repeat(2_700_000))
+    return new SharedMessage('x'.repeat(1_350_000))
   })
   for (const each of entries.slice(0, 3)) get(each)
   get(entries[0]!)

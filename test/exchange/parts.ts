@@ -3,7 +3,7 @@ import { memoryBroker } from '../../lib/broker/memory.js'
 import { Deadlines } from '../../lib/deadlines.js'
 import type { Subscriber } from '../../lib/exchange/deliver.js'
 import { Hub } from '../../lib/exchange/hub.js'
-import type { SharedMessage } from '../../lib/transport/shared-message.js'
+import type { MessageSeries, SharedMessage } from '../../lib/transport/shared-message.js'
 import type { Broker } from '../../types/broker.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ChannelRoute, ResolvedChannel } from '../../types/routes.js'
@@ -55,6 +55,12 @@ export class Recipient implements Subscriber {
     this.messages.push(message)
     this.how.push(`${channel} ${policy}`)
     return this.keepsUp
+  }
+
+  deliverSeries (series: MessageSeries, channel: string): boolean {
+    if (!this.keepsUp || this.broken !== null) return false
+    for (const message of series.messages) this.deliver(message, channel, 'resume')
+    return true
   }
 
   deliverInOrder (_channel: string, _json: string, deliver: () => void | Promise<void>): boolean {

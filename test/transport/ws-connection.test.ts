@@ -6,7 +6,7 @@ import * as ws from 'ws'
 import { Deflate } from '../../lib/transport/deflate.js'
 import { Flusher } from '../../lib/transport/flusher.js'
 import { Holdings } from '../../lib/transport/holdings.js'
-import { SharedMessage } from '../../lib/transport/shared-message.js'
+import { MessageSeries, SharedMessage } from '../../lib/transport/shared-message.js'
 import { WsConnection } from '../../lib/transport/ws-connection.js'
 import { Clock } from '../helpers/clock.js'
 
@@ -82,6 +82,18 @@ function read (written: Buffer[]): string[] {
   const receiver = new (ws as any).Receiver({ isServer: false, allowSynchronousEvents: true })
   receiver.on('message', (data: Buffer, binary: boolean) => messages.push(`${binary ? 'bytes ' : ''}${data.toString()}`))
   for (const bytes of written) receiver.write(bytes)
+  return messages
+}
+
+/** What a client with compression reads. */
+async function readDeflated (written: Buffer[], count: number): Promise<string[]> {
+  const inflate = new (ws as any).PerMessageDeflate({ isServer: false })
+  inflate.accept([{}])
+  const receiver = new (ws as any).Receiver({ isServer: false, extensions: { 'permessage-deflate': inflate } })
+  const messages: string[] = []
+  const all = new Promise<void>((resolve) => receiver.on('message', (data: Buffer) => { if (messages.push(data.toString()) === count) resolve() }))
+  for (const bytes of written) receiver.write(bytes)
+  await all
   return messages
 }
 
@@ -277,4 +289,34 @@ t.test('a fault before anybody listens is nobody\'s', async (t) => {
   const { connection: attached, told } = connect()
   attached.fault('text')
   t.strictSame(told, ['fault text'])
+})
+
+const place = { position: { epoch: 'e', offset: 3, check: '' }, previous: null }
+
+t.test('a series of messages is written like its messages', async (t) => {
+  const texts = ['one', 'two', 'x'.repeat(600)]
+  for (const setting of [{}, { extensions: 'permessage-deflate', deflate: new Deflate({ threshold: 100 }) }, { bare: true, extensions: 'other' }]) {
+    for (const first of [null, 'an answer']) {
+      const { connection, counters, written, ws: { did } } = connect(setting)
+      const series = new MessageSeries(texts.map((text) => new SharedMessage(text)), place)
+      t.equal(series.bytes, 606)
+      t.equal(series.count, 3)
+      if (first !== null) connection.send(first)
+      t.equal(connection.publish(series, 'room', 'resume'), true)
+      await turn()
+      const expected = first === null ? texts : [first, ...texts]
+      const got = 'bare' in setting ? (did as unknown[][]).map(([data]) => String(data).replace('bytes ', '')) : await readDeflated(written, expected.length)
+      t.strictSame(got, expected)
+      t.equal(counters.outboundMessages, expected.length)
+    }
+  }
+})
+
+t.test('sockets that get the same series share its bytes', async (t) => {
+  const series = new MessageSeries([new SharedMessage('one'), new SharedMessage('two')], place)
+  const [a, b] = [connect(), connect()]
+  for (const { connection } of [a, b]) connection.publish(series, 'room', 'resume')
+  await turn()
+  t.equal(a.written[0], b.written[0])
+  t.strictSame(read(a.written), ['one', 'two'])
 })

@@ -12,6 +12,8 @@ export class Tail {
   #floor: BrokerPosition
   /** The messages, without a hole between two blocks. */
   #blocks: Block[] = []
+  /** The messages after an offset that were asked for last. */
+  #listed: { readonly offset: number, readonly entries: readonly BrokerHistoryEntry[] } | null = null
   bytes = 0
   /** Whether the engine has no messages before the first one. */
   isWhole = false
@@ -45,6 +47,7 @@ export class Tail {
   /** Drops all messages, but not the position. */
   clear (): void {
     this.#blocks = []
+    this.#listed = null
     this.bytes = 0
     this.#floor = this.top
     this.isWhole = false
@@ -73,14 +76,23 @@ export class Tail {
     const check = this.checkAt(since.offset)
     if (check === undefined) return null
     if (check !== since.check) return without('unknown')
-    const blocks = this.#blocks.slice(this.#indexOf(since.offset + 1))
-    const entries = blocks.flatMap((block) => block.first > since.offset ? block.entries : block.entries.filter(({ position }) => position.offset > since.offset))
+    const entries = this.#entriesAfter(since.offset)
     const first = entries[0]
     return first !== undefined && first.time <= Date.now() - ttl ? without('trimmed') : { top, entries, gap: null }
   }
 
+  /** The same list each time, until a message is added: clients that come back at the same time missed the same. */
+  #entriesAfter (offset: number): readonly BrokerHistoryEntry[] {
+    if (this.#listed !== null && this.#listed.offset === offset) return this.#listed.entries
+    const blocks = this.#blocks.slice(this.#indexOf(offset + 1))
+    const entries = blocks.flatMap((block) => block.first > offset ? block.entries : block.entries.filter(({ position }) => position.offset > offset))
+    this.#listed = { offset, entries }
+    return entries
+  }
+
   #append (block: Block, top: BrokerPosition, { size }: BrokerHistoryLimits): void {
     this.top = top
+    this.#listed = null
     if (block.last < block.first) return
     this.#blocks.push(block)
     this.bytes += block.bytes
