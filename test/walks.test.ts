@@ -17,8 +17,13 @@ function named (title: string): string[] {
   return [...section.matchAll(/`(lib\/[^/`]+\/[^`]+\.ts)`/g)].map((match) => match[1]!)
 }
 
-/** The files in the folders of `lib/` of which something runs during `act`. */
+/** The files in the folders of `lib/` of which something runs during `act`. A timer may fire meanwhile, but not each time. */
 async function running (inspector: Session, act: () => Promise<unknown>): Promise<string[]> {
+  const times = [await runningOnce(inspector, act), await runningOnce(inspector, act), await runningOnce(inspector, act)]
+  return times[0]!.filter((file) => times.every((files) => files.includes(file)))
+}
+
+async function runningOnce (inspector: Session, act: () => Promise<unknown>): Promise<string[]> {
   await inspector.post('Profiler.takePreciseCoverage')
   await act()
   const { result } = await inspector.post('Profiler.takePreciseCoverage')
