@@ -43,6 +43,8 @@ export class RecoveringClient {
   wasAway = false
   /** Whether the scenario loses messages that it cannot have any more, or cannot prove that it has: it is told once in each channel. */
   mustBeTold = false
+  /** Whether it depends on luck whether the scenario loses what it needs: it is told once in a channel, or has everything. */
+  mayBeTold = false
 
   private constructor (readonly client: Client, received: Map<string, Received>) {
     this.#received = received

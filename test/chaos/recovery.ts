@@ -100,7 +100,7 @@ function account ({ channels }: RecoveryScenario, { clients, answers }: Recovery
     report.reconnects += client.disconnects - (client.wasAway ? 1 : 0)
     report.recovered += client.recovered
     report.told += client.told
-    if (client.told !== (client.mustBeTold ? channels.length : 0)) report.wronglyTold++
+    if (client.mayBeTold ? client.told > channels.length : client.told !== (client.mustBeTold ? channels.length : 0)) report.wronglyTold++
   }
   return report
 }
@@ -239,7 +239,8 @@ export function recoveryScenarios ({ options, outage, pause, duration }: Pace): 
         }
       }
     },
-    ...keys(common)
+    ...keys(common),
+    eviction(common)
   ]
 }
 
@@ -310,6 +311,50 @@ function keys (common: Common): RecoveryScenario[] {
     onKeys('DEL of the messages, clients return to nodes that have them', false, (client) => del(client, ':frames')),
     onKeys('SCRIPT FLUSH', false, (client) => client.script('FLUSH'))
   ]
+}
+
+/** Redis has no memory left and evicts whatever it likes, because of other keys that are written all the time. */
+function eviction (common: Common): RecoveryScenario {
+  const channels = [1, 2, 3, 4].map((i) => `room/${i}`)
+  return {
+    ...common,
+    name: 'Redis evicts keys (allkeys-lru)',
+    channels,
+    async setUp (stage) {
+      const nodes = [await stage.node(), await stage.node()]
+      const client = new Redis(stage.redis.port)
+      stage.cleanups.teardown(() => client.disconnect())
+      const epochs = async (): Promise<string> => {
+        const found = await client.keys('*:meta')
+        return (await Promise.all(found.sort().map(async (key) => `${key} ${await client.hget(key, 'e')}`))).join()
+      }
+      return {
+        ports: nodes.map(({ port }) => port),
+        async fault () {
+          const away = stage.part(0, 2)
+          for (const one of away) await one.goAway()
+          for (const one of away) one.mayBeTold = true
+          const used = Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))![1])
+          await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+          await client.config('SET', 'maxmemory', used + 2_000_000)
+          const before = await epochs()
+          const hog = Buffer.alloc(16_384)
+          const enough = stage.published + common.messages / 3
+          let isBack = false
+          let back: Promise<unknown> | null = null
+          let written = 0
+          // Until histories were evicted, while messages come, and until those that were away are back.
+          for (const from = performance.now(); !isBack; await sleep(1)) {
+            if (performance.now() - from > 60_000) throw new Error('expected Redis to evict a history')
+            await Promise.all(Array.from({ length: 2 }, () => client.set(`hog ${written++}`, hog)))
+            if (back !== null || stage.published < enough || await epochs() === before) continue
+            back = Promise.all(away.map((one) => one.comeBack())).finally(() => { isBack = true })
+          }
+          await back
+        }
+      }
+    }
+  }
 }
 
 async function offsetOf (from: Redis | number, field: string): Promise<number> {
