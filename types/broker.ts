@@ -66,8 +66,9 @@ export interface BrokerHistory {
   /** Reads at most `limit` messages: those after `since`, or the newest ones if `since` is `null`. */
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
   /**
-   * Reads synchronously what the sink received of a subscribed channel after `since`; with `since` `null` only the position of the
-   * last message (`entries` is empty then). If there are more messages than `limit`, `entries` is empty and `gap` is `'limit'`.
+   * Reads synchronously what the sink received of a subscribed channel after `since`. If there are more messages than `limit`,
+   * `entries` is empty and `gap` is `'limit'`. With `since` `null` it reads the newest messages, at most `limit`, which may be 0: then
+   * only the position of the last message is needed.
    *
    * A broker that has to read from its engine first returns a promise instead. The caller asks again when it resolves, in the same
    * turn of the event loop. It rejects with a `BrokerError` when the engine cannot be read.

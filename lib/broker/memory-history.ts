@@ -163,9 +163,10 @@ export class MemoryHistory {
     return { top, entries: history.part(from, from + limit), gap: null }
   }
 
-  /** Reads all messages after `since`, if they are not more than `limit`. */
+  /** Reads all messages after `since`, if they are not more than `limit`, or the newest ones. */
   follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {
-    const page = this.read(channel, since, since === null ? 0 : limit, limits)
+    const page = this.read(channel, since, limit, limits)
+    if (since === null) return page
     const last = page.entries.at(-1)
     const isCut = page.gap === null && last !== undefined && last.position.offset !== page.top.offset
     return isCut ? { ...page, entries: [], gap: 'limit' } : page

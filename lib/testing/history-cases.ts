@@ -179,6 +179,35 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
       })
     },
     {
+      name: 'history: follow returns the newest messages, as many as are asked for and kept',
+      run: withFollow(2, async (nodes) => {
+        const [follower, publisher] = [nodes[0]!, nodes.at(-1)!]
+        const own = { size: 20, ttl: 1_000 }
+        await follower.broker.subscribe(['a'])
+        const newest = async (limit: number): Promise<string[]> => {
+          const page = await follower.follow('a', null, limit, own)
+          assert.equal(page.gap, null)
+          if (page.entries.length !== 0) assert.deepEqual(page.entries.at(-1)!.position, page.top)
+          return texts(page)
+        }
+        assert.deepEqual(await newest(5), [])
+        await publish(publisher, 'b', 1, 30, own)
+        await follower.broker.subscribe(['b'])
+        const [before] = await Promise.all([1, 3, 100].map((limit) => follower.follow('b', null, limit, own)))
+        assert.deepEqual(texts(before!), ['30'])
+        await publish(publisher, 'a', 1, 30, own)
+        await until('the publications', () => follower.positioned.length >= 30)
+        for (const [limit, from] of [[0, 31], [1, 30], [5, 26], [20, 11], [21, 11], [100, 11]] as const) assert.deepEqual(await newest(limit), numbers(from, 30), `${limit} messages`)
+        const { entries } = await follower.follow('b', null, 100, own)
+        assert.deepEqual([entries.map(({ data }) => data), (await follower.follow('b', null, 0, own)).top], [numbers(11, 30), entries.at(-1)!.position])
+        await sleep(1_050)
+        assert.deepEqual(await newest(5), [])
+        await publish(publisher, 'a', 31, 31, own)
+        await until('the publication', () => follower.positioned.at(-1)?.data === '31')
+        assert.deepEqual(await newest(5), ['31'])
+      })
+    },
+    {
       name: 'history: many who ask at the same time get what they missed',
       run: withFollow(2, async (nodes) => {
         const [follower, publisher] = [nodes[0]!, nodes.at(-1)!]

@@ -72,7 +72,10 @@ export class ConnectionHistory {
       const [last, time] = reply[i]!.split('-')
       frames.push({ last: Number(last), time: Number(time), count: Number(reply[i + 1]), check: reply[i + 2]!, text: reply[i + 3]! })
     }
-    return { now: Number(now), top: { epoch, offset: Number(offset), check }, frames: since === null ? frames.reverse() : frames }
+    const top = { epoch, offset: Number(offset), check }
+    if (since !== null) return { now: Number(now), top, frames }
+    const isPart = frames.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0) > maxReadBytes
+    return { now: Number(now), top, frames: frames.reverse(), isPart }
   }
 }
 

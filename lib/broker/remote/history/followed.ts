@@ -39,7 +39,11 @@ export class Followed {
   reading: Promise<void> | null = null
   /** Valid in the turn after a read. */
   #unanswered: Unanswered | null = null
+  /** The number of newest messages that the engine was asked for in this turn. */
+  #newestAsked = 0
   #wanted: Wanted = { since: null, limit: 0 }
+  /** The highest number of newest messages that somebody waits for. */
+  #newestWanted = 0
   /** Frames that arrived meanwhile; `null` when there were too many. */
   #kept: Arrival[] | null = []
   #keptLength = 0
@@ -49,16 +53,33 @@ export class Followed {
     this.limits = limits
   }
 
-  /** Notes a position that somebody waits for, and the number of messages after it that this one takes. */
+  /** Returns the messages after a position, or the newest ones; `null` when the engine has to be asked. */
+  page (since: BrokerPosition | null, limit: number): BrokerHistoryPage | null {
+    const { tail, limits } = this
+    if (tail === null || this.isBehind) return null
+    const page = tail.page(since, limit, limits)
+    if (page !== null) return page
+    if (since === null) return limit > this.#newestAsked ? null : tail.newest(limit, limits, true)
+    const gap = this.#gapAfter(since)
+    return gap === null ? null : { top: tail.top, entries: [], gap }
+  }
+
+  /** Notes a position that somebody waits for, and the number of messages after it, or of newest ones, that this one takes. */
   want (since: BrokerPosition | null, limit: number): void {
-    if (since === null) return
+    if (since === null) {
+      this.#newestWanted = Math.max(limit, this.#newestWanted)
+      return
+    }
     const { since: lowest, limit: most } = this.#wanted
     if (lowest === null || since.epoch !== lowest.epoch || since.offset < lowest.offset) this.#wanted = { since, limit: Math.max(limit, most) }
     else this.#wanted.limit = Math.max(limit, most)
   }
 
-  /** Takes what satisfies everybody who waits. */
+  /** Takes what satisfies everybody who waits for newest messages, or else for those after a position. */
   takeWanted (): Wanted {
+    const newest = this.#newestWanted
+    this.#newestWanted = 0
+    if (newest !== 0 && this.page(null, newest) === null) return { since: null, limit: newest }
     const wanted = this.#wanted
     this.#wanted = { since: null, limit: 0 }
     return wanted
@@ -70,8 +91,14 @@ export class Followed {
     setImmediate(() => { this.#unanswered = null })
   }
 
+  /** Notes that the engine was asked in this turn for the newest messages. */
+  askedNewest (limit: number): void {
+    this.#newestAsked = Math.max(limit, this.#newestAsked)
+    setImmediate(() => { this.#newestAsked = 0 })
+  }
+
   /** Why messages after a position that are not here cannot be returned; `null` when the engine has to be asked. */
-  gapAfter ({ offset }: BrokerPosition): Unanswered['gap'] | null {
+  #gapAfter ({ offset }: BrokerPosition): Unanswered['gap'] | null {
     const unanswered = this.#unanswered
     if (unanswered === null) return null
     if (offset > this.tail!.top.offset) return 'unknown'

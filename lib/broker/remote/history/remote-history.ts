@@ -52,13 +52,8 @@ export class RemoteHistory implements BrokerHistory {
   follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
     if (this.#port.session === null) return Promise.reject(this.#port.downError())
     const followed = this.#touch(channel, limits)
-    const { tail } = followed
-    if (tail !== null && !followed.isBehind) {
-      const page = tail.page(since, limit, limits)
-      if (page !== null) return page
-      const gap = followed.gapAfter(since!)
-      if (gap !== null) return { top: tail.top, entries: [], gap }
-    }
+    const page = followed.page(since, limit)
+    if (page !== null) return page
     followed.want(since, limit)
     return followed.reading ?? this.#startRead(followed)
   }
@@ -135,7 +130,7 @@ export class RemoteHistory implements BrokerHistory {
       const opened = this.#port.open(topic, text)
       return opened === null ? null : opened.messages.map((message) => opened.trusted || isPublication(message) ? message : null)
     }
-    return this.#reads.run(() => session.readHistory!({ topic, since, limit, limits, whole })).then((stored) => pageOf(stored, since, limits, open))
+    return this.#reads.run(() => session.readHistory!({ topic, since, limit, limits, whole })).then((stored) => pageOf(stored, since, limit, limits, open))
   }
 
   /** Reads for everybody who waits for the channel at this moment. */
@@ -154,7 +149,7 @@ export class RemoteHistory implements BrokerHistory {
   #run (followed: Followed, since: BrokerPosition | null, limit: number, apply: (page: StoredPage) => void): Promise<void> {
     const { channel, limits } = followed
     const isCurrent = (): boolean => this.#followed.get(channel) === followed && followed.reading === reading
-    const reading: Promise<void> = this.#read(channel, since, since === null ? 0 : limit, limits, true).then((page) => {
+    const reading: Promise<void> = this.#read(channel, since, limit, limits, true).then((page) => {
       if (!isCurrent()) return
       followed.reading = null
       apply(page)
@@ -193,6 +188,10 @@ export class RemoteHistory implements BrokerHistory {
       }
     }
     const { tail } = followed
+    if (since === null && limit !== 0 && tail !== null) {
+      if (page.isWhole && page.floor.offset >= tail.floor.offset) tail.isWhole = true
+      followed.askedNewest(limit)
+    }
     // The engine returns nothing when there are more messages than the limit.
     if (since !== null && tail !== null && page.top.offset - since.offset <= limit) {
       if (page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true

@@ -7,6 +7,8 @@ export interface StoredHistory {
   readonly now: number
   /** The frames, the oldest first. The first one may also have messages before those that were asked for. */
   readonly frames: readonly StoredFrame[]
+  /** For the newest messages: whether older ones were left out because the answer would be too large. */
+  readonly isPart?: boolean
 }
 
 /** A frame that an engine keeps. */
@@ -29,6 +31,8 @@ export interface StoredPage extends BrokerHistoryPage {
   readonly end: BrokerPosition
   /** Whether the engine returned only the first part, because the rest was too large. */
   readonly isCut: boolean
+  /** For the newest messages: whether the engine keeps no older ones. */
+  readonly isWhole: boolean
 }
 
 /** Returns the messages of a frame: `null` instead of each one that cannot be used, and `null` when the frame cannot be read. */
@@ -37,8 +41,9 @@ export type OpenStored = (text: string) => ReadonlyArray<string | null> | null
 /**
  * Checks what an engine returned, and leaves out what the limits of the history exclude.
  * @param since the position after which it was asked for messages; `null` for the newest ones
+ * @param limit the number of messages that it was asked for
  */
-export function pageOf ({ top, now, frames }: StoredHistory, since: BrokerPosition | null, { size, ttl }: BrokerHistoryLimits, open: OpenStored): StoredPage {
+export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, since: BrokerPosition | null, limit: number, { size, ttl }: BrokerHistoryLimits, open: OpenStored): StoredPage {
   const { epoch } = top
   const excluded = Math.max(since?.offset ?? 0, top.offset - size)
   let floor: BrokerPosition | null = null
@@ -62,7 +67,8 @@ export function pageOf ({ top, now, frames }: StoredHistory, since: BrokerPositi
   }
   floor ??= top
   end ??= top
-  return { top, entries, floor, gap: since === null ? null : gapOf(since, top, floor), end, isCut: end.offset < top.offset }
+  const isWhole = since === null && !isPart && top.offset - floor.offset < limit
+  return { top, entries, floor, gap: since === null ? null : gapOf(since, top, floor), end, isCut: end.offset < top.offset, isWhole }
 }
 
 function gapOf (since: BrokerPosition, top: BrokerPosition, floor: BrokerPosition): BrokerHistoryPage['gap'] {

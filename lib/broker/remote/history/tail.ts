@@ -38,8 +38,10 @@ export class Tail {
   /** Adds the messages that precede the first one. @param floor the position before them */
   extend (entries: readonly BrokerHistoryEntry[], floor: BrokerPosition): void {
     const block = new ReadBlock(entries, floor.offset + 1, this.#floor.offset)
-    this.#floor = floor
+    // A read of the newest messages does not tell the check of the position before them.
+    if (floor.offset !== this.#floor.offset || floor.check !== '') this.#floor = floor
     if (block.last < block.first) return
+    this.#listed = null
     this.#blocks.unshift(block)
     this.bytes += block.bytes
   }
@@ -60,11 +62,12 @@ export class Tail {
     return this.#floor.check === '' && offset !== 0 ? undefined : this.#floor.check
   }
 
-  /** Returns the messages after `since`, at most `limit`; `null` when only the engine can tell. */
-  page (since: BrokerPosition | null, limit: number, { size, ttl }: BrokerHistoryLimits): BrokerHistoryPage | null {
+  /** Returns the messages after `since`, at most `limit`, or the newest ones; `null` when only the engine can tell. */
+  page (since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | null {
     const { top } = this
+    const { size, ttl } = limits
     const without = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: [], gap })
-    if (since === null) return without(null)
+    if (since === null) return limit === 0 ? without(null) : this.newest(limit, limits, false)
     if (since.epoch !== top.epoch) return without('unknown')
     const count = top.offset - since.offset
     if (count === 0) return without(since.check === top.check ? null : 'unknown')
@@ -88,6 +91,17 @@ export class Tail {
     const entries = blocks.flatMap((block) => block.first > offset ? block.entries : block.entries.filter(({ position }) => position.offset > offset))
     this.#listed = { offset, entries }
     return entries
+  }
+
+  /** Returns the newest messages, at most `limit`. @param isPart whether fewer will do; otherwise `null` when the engine has to be asked */
+  newest (limit: number, { size, ttl }: BrokerHistoryLimits, isPart: boolean): BrokerHistoryPage | null {
+    const { top } = this
+    const from = Math.max(0, top.offset - Math.min(limit, size))
+    const entries = this.#entriesAfter(from)
+    const expired = Date.now() - ttl
+    const kept = entries.every(({ time }) => time > expired) ? entries : entries.filter(({ time }) => time > expired)
+    const isComplete = from >= this.#floor.offset || this.isWhole || kept !== entries
+    return isComplete || isPart ? { top, entries: kept, gap: null } : null
   }
 
   #append (block: Block, top: BrokerPosition, { size }: BrokerHistoryLimits): void {
