@@ -91,8 +91,13 @@ export class Followed {
     setImmediate(() => { this.#unanswered = null })
   }
 
-  /** Notes that the engine was asked in this turn for the newest messages. */
-  askedNewest (limit: number): void {
+  /** Notes that the engine was asked in this turn for the newest messages. @param isFirst whether it was the first read of the channel */
+  askedNewest (page: StoredPage, limit: number, isFirst: boolean): void {
+    const { tail } = this
+    if (tail === null) return
+    if (page.isWhole && page.floor.offset >= tail.floor.offset) tail.isWhole = true
+    // Frames that arrived during the first read need not follow it: then who waits asks again.
+    if (isFirst && page.top.offset < tail.floor.offset) return
     this.#newestAsked = Math.max(limit, this.#newestAsked)
     setImmediate(() => { this.#newestAsked = 0 })
   }

@@ -136,7 +136,8 @@ export class RemoteHistory implements BrokerHistory {
   /** Reads for everybody who waits for the channel at this moment. */
   #startRead (followed: Followed): Promise<void> {
     const { since, limit } = followed.takeWanted()
-    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, limit, page) })
+    const isFirst = followed.tail === null
+    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, limit, page, isFirst) })
   }
 
   #repair (followed: Followed): void {
@@ -166,7 +167,7 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   /** Adds what was read because somebody asked for it. */
-  #complete (followed: Followed, since: BrokerPosition | null, limit: number, page: StoredPage): void {
+  #complete (followed: Followed, since: BrokerPosition | null, limit: number, page: StoredPage, isFirst: boolean): void {
     if (followed.tail === null) {
       const delivered = followed.takeKept()
       // Too many arrived meanwhile: who waits asks again.
@@ -188,10 +189,7 @@ export class RemoteHistory implements BrokerHistory {
       }
     }
     const { tail } = followed
-    if (since === null && limit !== 0 && tail !== null) {
-      if (page.isWhole && page.floor.offset >= tail.floor.offset) tail.isWhole = true
-      followed.askedNewest(limit)
-    }
+    if (since === null && limit !== 0) followed.askedNewest(page, limit, isFirst)
     // The engine returns nothing when there are more messages than the limit.
     if (since !== null && tail !== null && page.top.offset - since.offset <= limit) {
       if (page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true

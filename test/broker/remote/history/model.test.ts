@@ -53,7 +53,11 @@ class Engine {
     const { epoch, offset, check } = this
     const top = { epoch, offset, check }
     const now = Date.now()
-    if (since === null) return { top, now, frames: limit === 0 ? [] : this.frames }
+    if (since === null) {
+      let from = this.frames.length
+      for (let left = limit; left > 0 && from > 0;) left -= this.frames[--from]!.count
+      return { top, now, frames: this.frames.slice(from) }
+    }
     const count = offset - since.offset
     const none = since.epoch !== epoch || count < 1 || (whole && count > limit)
     return { top, now, frames: none ? [] : this.frames.filter(({ last }) => last >= since.offset) }
@@ -157,7 +161,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 10, arbitrary: fc.record({ kind: fc.constant('publish' as const), count: fc.integer({ min: 1, max: 4 }) }) },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('arrive' as const), count: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 8, arbitrary: fc.constant({ kind: 'answer' as const }) },
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('follow' as const), back: fc.integer({ min: 0, max: 20 }), limit: fc.integer({ min: 1, max: 15 }) }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant('follow' as const), back: fc.integer({ min: 0, max: 24 }), limit: fc.integer({ min: 1, max: 15 }) }) },
   { weight: 4, arbitrary: fc.constantFrom<Command>({ kind: 'disconnect' }, { kind: 'connect' }, { kind: 'connect' }, { kind: 'copy' }, { kind: 'fail over' }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'repeat' as const), at: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.constantFrom<Command>({ kind: 'forget' }, { kind: 'delete frames' }, { kind: 'refuse' }) }
@@ -197,7 +201,7 @@ const seed = Number(process.env.HISTORY_SEED ?? Date.now() % 0x7fffffff)
 for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of links and nodes, which nobody notices', 10_000, true]] as const) {
   t.test(`${runs} sequences of ${name}, seed ${seed}`, { timeout: 0 }, async (t) => {
     const limits = { size, ttl: 3_600_000 }
-    const counts = { recovered: 0, trimmed: 0, unknown: 0, limit: 0, refused: 0, notices: 0, repairs: 0, reads: 0 }
+    const counts = { recovered: 0, newest: 0, trimmed: 0, unknown: 0, limit: 0, refused: 0, notices: 0, repairs: 0, reads: 0 }
 
     async function check (commands: readonly Command[]): Promise<void> {
       const engine = new Engine(size)
@@ -243,8 +247,16 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
           return
         }
         counts.recovered++
-        if (since === null) return
         if (page.entries.length > limit) throw new Error('more than the limit')
+        if (since === null) {
+          counts.newest += page.entries.length
+          const { offset } = page.top
+          const offsets = page.entries.map(({ position }) => position.offset)
+          const count = isHarmless ? Math.min(limit, offset) : offsets.length
+          const expected = Array.from({ length: count }, (_, i) => offset - count + 1 + i)
+          if (JSON.stringify(offsets) !== JSON.stringify(expected)) throw new Error(`the newest ${limit} are ${offsets.join()} instead of ${expected.join()}`)
+          return
+        }
         // All messages that the engine gave offsets after the position, without a hole.
         const offsets = page.entries.map(({ position }) => position.offset)
         const expected = Array.from({ length: page.top.offset - since.offset }, (_, i) => since.offset + 1 + i)
@@ -314,7 +326,7 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
             break
           }
           case 'follow': {
-            const position = command.back === 20 ? null : node.delivered.at(-1 - command.back)?.position ?? known[0] ?? null
+            const position = command.back >= 20 ? null : node.delivered.at(-1 - command.back)?.position ?? known[0] ?? null
             follows.push(follow(position, command.limit))
             break
           }
