@@ -161,9 +161,12 @@ export interface ScClientCodec {
 /** The data of the event `recovery`, which a client with `recovering()` receives after it subscribed again. */
 export interface ScRecoveryEvent {
   readonly channel: string
-  /** `true` if all missed messages follow, once each, in order, before new ones. */
+  /**
+   * `true` if all missed messages follow, once each, in order, before new ones. On a channel with `recover: 'latest'`: if the client
+   * has, or receives now, the newest message.
+   */
   readonly recovered: boolean
-  /** The number of missed messages that follow. */
+  /** The number of messages of the history that follow. */
   readonly count: number
   /** The reason why messages may be missing. Reload the channel's state in this case. */
   readonly reason?: ScHistoryGap

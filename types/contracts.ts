@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyTypeProvider } from 'fastify'
 import type { Static, TSchema } from 'typebox'
 import type { ScChannel, ScPublishOptions } from './exchange.js'
-import type { ScHistory, ScHistoryLimits, ScHistoryQuery, ScRecoveryLimits } from './history.js'
+import type { ScDeclaredRecovery, ScHistory, ScHistoryLimits, ScHistoryQuery, ScPosition, ScRecoveryLimits } from './history.js'
 import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScPresenceLimits } from './presence.js'
@@ -77,8 +77,14 @@ export interface ScChannelContext<Data = UserData, Params = Readonly<Record<stri
    * by `<name>#presence`. `channel` is the name without `#presence`.
    */
   readonly presence?: boolean
-  /** For the `subscribe` policy of a channel with `recover`: assign `false` to not send the missed messages to the client. */
+  /** For the `subscribe` policy of a channel with `recover`: assign `false` to not send any message of the history to the client. */
   recover?: boolean
+  /**
+   * For the `subscribe` policy of a channel with `recover`: assign a time or a position. The client receives no message that was
+   * published before the time, or up to the position. When a subscription is checked again, the last value stays unless another
+   * one is assigned.
+   */
+  historyFrom?: Date | ScPosition
 }
 
 /** The argument of `presence.key` and `presence.data`. */
@@ -127,7 +133,8 @@ export interface ScChannelShape extends ScDocumentation {
   maxMessageBytes?: number
   /**
    * What happens when a subscriber's backlog is full. `'resume'`, only with `recover`: the subscriber gets the publications later,
-   * from the history. Default: `'resume'` with `recover`, else the option `slowConsumerPolicy`.
+   * from the history. Default: `'resume'` with `recover`, `'latest'` with `recover: 'latest'`, else the option
+   * `slowConsumerPolicy`.
    */
   slowConsumerPolicy?: SlowConsumerPolicy
   /**
@@ -136,9 +143,11 @@ export interface ScChannelShape extends ScDocumentation {
   history?: ScHistoryLimits
   /**
    * Whether clients that reconnect receive the messages that they missed. Clients need `recovering()` of
-   * `fastify-socketcluster/client`; other clients are not affected. Requires `history`. @default false
+   * `fastify-socketcluster/client`. With `rewind`, every client receives the last messages when it subscribes. `'latest'` is for
+   * channels of which only the newest message counts: every client receives it when it subscribes. Requires `history`.
+   * @default false
    */
-  recover?: boolean | ScRecoveryLimits
+  recover?: boolean | 'latest' | ScRecoveryLimits
   /** A value for the application's own use. */
   config?: unknown
   /** Examples of messages. */
@@ -282,8 +291,8 @@ export interface DeclaredChannel {
   readonly contract: ScChannelContract<unknown, string, unknown>
   /** What is kept of the messages, with the defaults filled in; null for nothing. */
   readonly history: Readonly<Required<ScHistoryLimits>> | null
-  /** The limits of `recover`, with the defaults filled in; null when clients do not get what they missed. */
-  readonly recover: Readonly<Required<ScRecoveryLimits>> | null
+  /** What clients get of the history, with the defaults filled in; null when they get nothing. */
+  readonly recover: Readonly<ScDeclaredRecovery> | null
   /** The limits of `presence`, with the defaults filled in; null without presence. */
   readonly presence: Readonly<Required<ScPresenceLimits>> | null
 }

@@ -15,14 +15,25 @@ export interface ScHistoryLimits {
 }
 
 /**
- * The limits of the missed messages that a client receives when it subscribes again. A client that missed more is notified and
- * receives none of them.
+ * The limits of the messages that a client receives when it subscribes. A client that missed more is notified and receives none of
+ * them, except those of `rewind`.
  */
 export interface ScRecoveryLimits {
   /** The maximum number of messages, 1 to 1,000. @default 300 */
   limit?: number
   /** The maximum size of these messages as JSON in bytes, at least 1,024. @default 262144 */
   bytes?: number
+  /**
+   * The number of last messages, 0 to `limit`, for clients that subscribe without a position, and for those that cannot get
+   * everything that they missed. Fewer, the newest ones, if they exceed `bytes`. @default 0
+   */
+  rewind?: number
+}
+
+/** What clients receive when they subscribe to a declared channel, with the defaults filled in. */
+export interface ScDeclaredRecovery extends Required<ScRecoveryLimits> {
+  /** Whether `recover` is `'latest'`: clients receive only the newest message. */
+  latest: boolean
 }
 
 /**
@@ -31,7 +42,7 @@ export interface ScRecoveryLimits {
  * - `'unknown'`: the history of the position no longer exists, for example because the server was restarted
  * - `'trimmed'`: messages after the position are no longer kept
  * - `'limit'`: there are more messages than were requested, or than may be sent
- * - `'refused'`: a hook or a policy set `recover` to `false`
+ * - `'refused'`: a hook or a policy set `recover` to `false`, or `historyFrom` keeps messages from the client
  */
 export type ScHistoryGap = 'unknown' | 'trimmed' | 'limit' | 'refused'
 
@@ -72,11 +83,11 @@ export interface ScRecoveryStatus {
   readonly pos?: ScPosition
   /**
    * Present when the client sent a position: whether the client receives all messages after it, once each, in order, before new
-   * ones.
+   * ones. On a channel with `recover: 'latest'`: whether the client has, or receives, the newest message.
    */
   readonly recovered?: boolean
-  /** The number of missed messages that follow. */
+  /** The number of messages of the history that follow. */
   readonly count?: number
-  /** The reason why the client does not receive the missed messages. */
+  /** The reason why the client does not receive all missed messages. */
   readonly reason?: ScHistoryGap
 }

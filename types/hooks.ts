@@ -1,4 +1,5 @@
 import type { ScAuthToken } from './auth.js'
+import type { ScPosition } from './history.js'
 import type { UserData } from './user-data.js'
 
 /**
@@ -52,8 +53,13 @@ export interface SubscribeRequest<Socket> extends ChannelRequest<Socket> {
   readonly presence?: boolean
   /** On a channel with `recover`: the position that the client sent; it requests the messages after it. */
   readonly since?: string | undefined
-  /** On a channel with `recover`: assign `false` to not send the missed messages to the client. */
+  /** On a channel with `recover`: assign `false` to not send any message of the history to the client. */
   recover?: boolean
+  /**
+   * On a channel with `recover`: assign a time or a position. The client receives no message that was published before the time,
+   * or up to the position. When a subscription is checked again, the last value stays unless another one is assigned.
+   */
+  historyFrom?: Date | ScPosition
 }
 
 /** The argument of `publishIn` hooks. */

@@ -151,7 +151,7 @@ export interface ScPluginOptions {
   /**
    * What happens when the backlog of a socket is full: `'disconnect'` disconnects the socket, `'drop'` drops publications,
    * `'latest'` keeps the last publication of each channel for later. Answers are never dropped. A channel can declare its own
-   * policy; the policy of channels with `recover` is `'resume'` unless they do.
+   * policy; that of channels with `recover` is `'resume'` unless they do, or `'latest'` with `recover: 'latest'`.
    * @default 'disconnect'
    */
   slowConsumerPolicy?: Exclude<SlowConsumerPolicy, 'resume'>

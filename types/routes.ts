@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { BrokerHistoryLimits } from './broker.js'
 import type { ScChannelContext, ScPresenceContext } from './contracts.js'
-import type { ScRecoveryLimits } from './history.js'
+import type { ScDeclaredRecovery } from './history.js'
 import type { Hook, HookName } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScPresenceLimits } from './presence.js'
@@ -93,8 +93,8 @@ export interface ChannelRoute {
   readonly slowConsumerPolicy?: SlowConsumerPolicy | undefined
   /** The limits of the channel's history; `null` without a history. */
   readonly history: BrokerHistoryLimits | null
-  /** The limits of the missed messages that clients receive; `null` without recovery. */
-  readonly recover: Readonly<Required<ScRecoveryLimits>> | null
+  /** What clients receive of the history; `null` without recovery. */
+  readonly recover: Readonly<ScDeclaredRecovery> | null
   /** How the channel tells who is in it; `null` without presence. */
   readonly presence: PresenceRoute | null
   /** Whether this is a companion: a channel that tells who is in another one. */

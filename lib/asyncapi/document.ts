@@ -171,7 +171,7 @@ class DocumentBuilder {
       messages: { message: reference('components', 'messages', messageKey) },
       'x-sc-kind': 'channel',
       ...(history === null ? {} : { 'x-sc-history': history }),
-      ...(recover === null ? {} : { 'x-sc-recover': recover }),
+      ...(recover === null ? {} : { 'x-sc-recover': recoveryOf(recover) }),
       ...(presence === null ? {} : { 'x-sc-presence': presenceOf(pattern, presence) })
     }
     const operation = (action: 'receive' | 'send', verb: string): void => {
@@ -276,4 +276,8 @@ function addressOf (pattern: string): { address: string | null, names: Record<st
 /** Describes the presence of a channel: the pattern of the channels on which clients see it, and its limits. */
 function presenceOf (pattern: string, { members, leaveDelay, interval }: NonNullable<DeclaredChannel['presence']>): object {
   return { pattern: companionOf(pattern), members, leaveDelay, interval }
+}
+
+function recoveryOf ({ latest, ...limits }: NonNullable<DeclaredChannel['recover']>): object | 'latest' {
+  return latest ? 'latest' : limits
 }

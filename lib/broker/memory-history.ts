@@ -153,7 +153,7 @@ export class MemoryHistory {
     history.usedAt = now
     this.#change(history, () => { history.trim(now) })
     const { emptyEpoch, entries, top } = history
-    const newest = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: limit === 0 ? [] : entries.slice(-limit), gap })
+    const newest = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: limit === 0 ? [] : history.part(Math.max(0, entries.length - limit), entries.length), gap })
     if (since === null) return newest(null)
     const isKnown = since.epoch === top.epoch ? since.offset <= top.offset : since.epoch === emptyEpoch && since.offset === 0
     if (!isKnown || since.check !== '') return newest('unknown')

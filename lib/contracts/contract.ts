@@ -1,6 +1,7 @@
 import type { DeclaredChannel, ScEventContract } from '../../types/contracts.js'
 import type { ScHistoryLimits, ScRecoveryLimits } from '../../types/history.js'
 import { scError, typeName } from '../errors.js'
+import { defaultRecovery } from './declarations.js'
 import { checkPresence } from './presence.js'
 import { checkRanges, type Range } from './ranges.js'
 
@@ -45,14 +46,14 @@ const channelFields: Readonly<Record<string, Check>> = {
   maxMessageBytes: isAmount,
   slowConsumerPolicy: ["'disconnect', 'drop', 'latest' or 'resume'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest' || value === 'resume'],
   history: ['an object', isTable[1]],
-  recover: isSwitch,
+  recover: ["a boolean, 'latest' or an object", (value) => value === 'latest' || isSwitch[1](value)],
   presence: isSwitch,
   validatorCompiler: isCompiler,
   schemaErrorFormatter: isFunction
 }
 
 const historyFields: Readonly<Record<keyof ScHistoryLimits, Range>> = { size: [1, 100_000], ttl: [1_000, Number.MAX_SAFE_INTEGER] }
-const recoverFields: Readonly<Record<keyof ScRecoveryLimits, Range>> = { limit: [1, 1_000], bytes: [1_024, Number.MAX_SAFE_INTEGER] }
+const recoverFields: Readonly<Record<keyof ScRecoveryLimits, Range>> = { limit: [1, 1_000], bytes: [1_024, Number.MAX_SAFE_INTEGER], rewind: [0, 1_000] }
 
 // JSON Schema has these keywords too, so they do not distinguish a contract from a schema.
 const ambiguous = new Set(['description', 'examples', 'deprecated', 'summary', 'config', 'hide', 'tags', 'errors', 'timeout'])
@@ -97,8 +98,12 @@ export function channelContract (pattern: string, input: unknown): DeclaredChann
   const { history, presence, recover, slowConsumerPolicy } = input as DeclaredChannel['contract']
   if (history !== undefined) checkRanges(pattern, 'history', history, historyFields)
   if (presence !== undefined) checkPresence(pattern, presence)
-  if (typeof recover === 'object') checkRanges(pattern, 'recover', recover, recoverFields)
+  if (typeof recover === 'object') {
+    checkRanges(pattern, 'recover', recover, recoverFields)
+    checkRanges(pattern, 'recover', { rewind: recover.rewind }, { rewind: [0, recover.limit ?? defaultRecovery.limit] })
+  }
   if (recover !== undefined && recover !== false && history === undefined) throw scError('SC_ERR_CONTRACT', [pattern, 'recover expects history, such as history: { size: 100, ttl: 300_000 }'])
   if (slowConsumerPolicy === 'resume' && (recover === undefined || recover === false)) throw scError('SC_ERR_CONTRACT', [pattern, "slowConsumerPolicy 'resume' expects recover"])
+  if (slowConsumerPolicy === 'resume' && recover === 'latest') throw scError('SC_ERR_CONTRACT', [pattern, "slowConsumerPolicy 'resume' expects recover to be true or an object, got 'latest', with which only the newest message counts"])
   return input
 }

@@ -6,6 +6,9 @@ import { presenceRoute } from './presence.js'
 import type { Serialize } from './serializers.js'
 import type { Validate } from './validators.js'
 
+/** The defaults of `recover`. */
+export const defaultRecovery = { limit: 300, bytes: 262_144 }
+
 type PreHandlers = EventRoute['preHandler']
 
 /** A declared event. `compile()` adds its validator and serializer. */
@@ -53,7 +56,7 @@ export class ChannelDeclaration implements ChannelRoute, DeclaredChannel {
     this.subscribe = (contract.subscribe as ChannelPolicy | undefined) ?? null
     this.publish = (contract.publish as ChannelPolicy | undefined) ?? null
     this.deliver = (contract.deliver as ChannelPolicy | undefined) ?? null
-    this.slowConsumerPolicy = contract.slowConsumerPolicy
+    this.slowConsumerPolicy = contract.slowConsumerPolicy ?? (contract.recover === 'latest' ? 'latest' : undefined)
     this.history = contract.history === undefined ? null : { size: contract.history.size ?? 100, ttl: contract.history.ttl ?? 300_000 }
     this.recover = recoveryOf(contract)
     this.config = contract.config
@@ -69,6 +72,8 @@ export function ownPreHandlers ({ preHandler }: ScEventContract): PreHandlers {
 
 function recoveryOf ({ recover }: DeclaredChannel['contract']): ChannelRoute['recover'] {
   if (recover === undefined || recover === false) return null
-  const { limit = 300, bytes = 262_144 } = recover === true ? {} : recover
-  return { limit, bytes }
+  // The newest message may have any size, as when it was published.
+  if (recover === 'latest') return { limit: 1, bytes: Number.MAX_SAFE_INTEGER, rewind: 1, latest: true }
+  const { limit = defaultRecovery.limit, bytes = defaultRecovery.bytes, rewind = 0 } = recover === true ? {} : recover
+  return { limit, bytes, rewind, latest: false }
 }

@@ -1,4 +1,4 @@
-import type { BrokerHistoryLimits, BrokerHistoryPage, MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryLimits, MaybePromise } from '../../types/broker.js'
 import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScPublishOptions, ScStream, ScWatcher } from '../../types/exchange.js'
 import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
 import type { ScPresence } from '../../types/presence.js'
@@ -17,6 +17,7 @@ import type { ExchangeHost } from './exchange-host.js'
 import { checkQuery, historyOf } from './history.js'
 import type { Hub } from './hub.js'
 import type { Preparation } from './hub-host.js'
+import { type Found, type Wanted, preparationOf } from './preparation.js'
 import { Publisher, type PublishCallback } from './publisher.js'
 
 const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {
@@ -86,35 +87,11 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   /**
    * Returns what has to be done before a subscriber is added to a channel: with `recover`, to read what it missed.
-   * @param since the text of the position that the client sent; when absent, only the position of the last message is read
-   * @param read called with the missed messages, `null` if they cannot be read, in the turn in which the subscriber is added
+   * @param found called with what was found, `null` if nothing can be read, in the turn in which the subscriber is added
    */
-  preparation (channel: string, { route: { history, recover } }: ResolvedChannel, since: string | undefined, read: (page: BrokerHistoryPage | null) => void): Preparation {
-    if (history === null || recover === null) return null
-    const position = since === undefined ? null : parsePosition(since)
-    let hasFailed = false
-    const failed = (err: unknown): void => {
-      // The subscription waits until the engine is back.
-      if ((err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN') throw err
-      hasFailed = true
-      this.#host.warn(err)
-    }
-    const follow = (): MaybePromise<void> => {
-      const page = this.#link.followHistory(channel, position, recover.limit, history)
-      if (page instanceof Promise) return page.catch(failed)
-      this.#hub.reached(channel, page.top)
-      read(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page)
-    }
-    return () => {
-      if (!hasFailed) {
-        try {
-          return follow()
-        } catch (err) {
-          failed(err)
-        }
-      }
-      read(null)
-    }
+  preparation (channel: string, resolved: ResolvedChannel, wanted: Wanted, found: (found: Found | null) => void): Preparation {
+    if (resolved.route.recover === null) return null
+    return preparationOf({ link: this.#link, hub: this.#hub, warn: (err) => this.#host.warn(err) }, channel, resolved, wanted, found)
   }
 
   subscribe (name: string): ScChannel {
@@ -127,7 +104,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   #watch (channel: ExchangeChannel): void {
     const resolved = this.#host.resolve(channel.name)
-    const watched = this.#hub.watch(channel.name, resolved, channel, this.preparation(channel.name, resolved, undefined, () => {}))
+    const watched = this.#hub.watch(channel.name, resolved, channel, this.preparation(channel.name, resolved, { newest: 0 }, () => {}))
     if (watched === undefined) this.#subscribed(channel)
     else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))
   }

@@ -123,8 +123,8 @@ export class Hub implements ReplayDesk {
   /** The position of the last publication of a channel with `recover` that was delivered; `null` if it is not known. */
   lastOf (channel: string): BrokerPosition | null { return this.#entries.get(channel)?.last ?? null }
 
-  /** Reads all publications of a held channel after a position. A promise resolves when the caller should ask again. */
-  allAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition, limit: number): BrokerHistoryPage | Promise<void> {
+  /** Reads all publications of a held channel after a position, or the newest ones. A promise resolves when the caller should ask again. */
+  allAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition | null, limit: number): BrokerHistoryPage | Promise<void> {
     return this.#link.followHistory(channel, since, limit, history!)
   }
 

@@ -1,7 +1,8 @@
-import type { BrokerHistoryEntry, BrokerPosition, MaybePromise } from '../../types/broker.js'
+import type { BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { ScHistoryGap } from '../../types/history.js'
 import type { EventPacket } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
+import { allowedOf } from '../broker/history-from.js'
 import { parsePosition } from '../broker/position.js'
 import { scError, typeName } from '../errors.js'
 import { type Page, upTo } from '../exchange/pages.js'
@@ -123,12 +124,6 @@ class HistoryCall {
     return retryAfter === 0 ? undefined : scError('SC_ERR_HISTORY_RATE', [retryAfter], { retryAfter })
   }
 
-  /** Whether neither a hook nor the policy keeps a message from the client. */
-  #isAllowed ({ position: { epoch, offset } }: BrokerHistoryEntry): boolean {
-    const { historyFrom } = this.#subscription!
-    return historyFrom === undefined || (historyFrom !== null && (epoch !== historyFrom.epoch || offset > historyFrom.offset))
-  }
-
   /** The bytes of the answer. Characters of answers count three times until they are written. */
   get #maxBytes (): number {
     const { maxBufferedBytes } = this.#context.host.options
@@ -167,7 +162,7 @@ class HistoryCall {
     const end = lag === undefined ? last : lag.position
     if (end === null && lag !== undefined) return this.#refuse(this.#noRoom())
     const { top, entries: read, gap } = end === null ? page : upTo(end, page)
-    const entries = read.filter((entry) => this.#isAllowed(entry))
+    const entries = allowedOf(read, this.#subscription!.rights)
     if (since !== undefined && (gap === null || gap === 'limit') && entries.length < read.length) return this.#read(last, attempt, 'refused')
     const makeAnswer = (): HistoryAnswer => new HistoryAnswer(this.#maxBytes, since !== undefined && (gap === null || gap === 'limit'))
     const answer = makeAnswer()

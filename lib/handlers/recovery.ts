@@ -1,29 +1,40 @@
-import type { BrokerHistoryEntry, BrokerHistoryPage } from '../../types/broker.js'
+import type { BrokerHistoryEntry } from '../../types/broker.js'
 import type { ScHistoryGap, ScRecoveryStatus } from '../../types/history.js'
-import type { ChannelRoute, ResolvedChannel } from '../../types/routes.js'
-import { positionText } from '../broker/position.js'
+import type { ResolvedChannel } from '../../types/routes.js'
+import type { HistoryFrom } from '../broker/history-from.js'
+import { parsePosition, positionText } from '../broker/position.js'
+import type { Found } from '../exchange/preparation.js'
 import type { Session } from '../socket/session.js'
-import { deliveryBytes } from '../socket/subscriptions.js'
 import { TokenBucket } from '../socket/token-bucket.js'
-import type { HandlerContext } from './context.js'
-
-/** Bytes that a message takes in the backlog beside its data and the name of its channel. */
-const envelopeBytes = 128
-/** Bytes that the answer takes, which is sent before the messages. */
-const answerBytes = 512
+import { type Following, HistoryOffer } from './history-offer.js'
 
 /** Recoveries per second and socket. The burst allows a socket to recover all its channels at once after a reconnect. */
 const recoveryRate = 10
 const recoveryBurst = 1_000
 
-/** The answer to a subscription to a channel with `recover`, and the missed messages to send after it. */
-export interface Recovery {
-  readonly status: ScRecoveryStatus
-  readonly missed: readonly BrokerHistoryEntry[]
+/** What a client that subscribes asks for, and what it may have. */
+export interface HistoryRequest {
+  /** The position that the client sent; absent when it subscribes for the first time. */
+  readonly since: string | undefined
+  /** The number of last messages that it gets without a position, or when it cannot get everything that it missed. */
+  readonly rewind: number
+  /** Why nothing is read for it; null if nothing prevents it. */
+  readonly refusal: ScHistoryGap | null
+  /** What it may have of the history; null for everything. */
+  readonly from: HistoryFrom | null
 }
 
+/** The answer to a subscription to a channel with `recover`, and the messages to send after it. */
+export interface Recovery extends Following {
+  readonly status: ScRecoveryStatus
+}
+
+type Outcome = Pick<ScRecoveryStatus, 'recovered' | 'reason'>
+
+const none: Following = { messages: [], before: null }
+
 /**
- * Returns the reason why nothing is read for a client that sent a position, or null.
+ * Returns the reason why nothing is read for a client, or null. Call once for each subscription for which something would be read.
  * @param isAllowed false when a hook or the policy set `recover` to false
  */
 export function refusalOf (session: Session, isAllowed: boolean): ScHistoryGap | null {
@@ -37,39 +48,55 @@ export function recoveryDelay ({ subscriptions, lastSeen, host: { options: { soc
   return subscriptions.recoveries.take(lastSeen)
 }
 
+/** Returns how many of the newest messages have to be read for a client. */
+export function newestWanted ({ since, rewind, refusal }: HistoryRequest, { route: { recover } }: ResolvedChannel): number {
+  if (refusal !== null) return 0
+  if (recover!.latest && since !== undefined) return 1
+  // One more: its position is the one before the first message that the client gets.
+  return rewind === 0 ? 0 : rewind + 1
+}
+
 /**
- * Decides what a client gets of the messages that it missed. Must be called in the turn in which the session joins the channel, so
- * that the first live message follows the last missed one.
- * @param since the position that the client sent; absent when it subscribes for the first time
- * @param page what was read; `null` if it could not be read
+ * Decides what a client gets of the history. Must be called in the turn in which the session joins the channel, so that the first
+ * live message follows the last one of the history.
+ * @param isHooked whether the messages pass hooks
+ * @param found what was read; `null` if it could not be read
  */
-export function recoveryOf (context: HandlerContext, session: Session, channel: string, resolved: ResolvedChannel, since: string | undefined, refusal: ScHistoryGap | null, page: BrokerHistoryPage | null): Recovery {
-  if (page === null) return { status: since === undefined ? {} : { recovered: false, reason: 'unknown' }, missed: [] }
-  if (since === undefined) return { status: { pos: positionText(page.top) }, missed: [] }
-  const reason = refusal ?? page.gap ?? limitOf(session, channel, page.entries, resolved.route.recover!, context.hub.isHooked(resolved))
-  if (reason !== null) return { status: { pos: positionText(page.top), recovered: false, reason }, missed: [] }
-  return { status: { pos: since, recovered: true, count: page.entries.length }, missed: page.entries }
+export function recoveryOf (session: Session, channel: string, resolved: ResolvedChannel, isHooked: boolean, request: HistoryRequest, found: Found | null): Recovery {
+  const { since, rewind, refusal, from } = request
+  if (found === null) return { ...none, status: since === undefined ? {} : { recovered: false, reason: 'unknown' } }
+  const { top, missed, newest } = found
+  const answer = (following: Following, outcome: Outcome, isCounted = rewind > 0): Recovery => {
+    const { messages, before } = following
+    return { messages, before, status: { pos: positionText(before ?? top), ...outcome, ...(isCounted ? { count: messages.length } : {}) } }
+  }
+  if (refusal !== null) return answer(none, since === undefined ? {} : { recovered: false, reason: refusal })
+  const offer = new HistoryOffer(session, channel, resolved, isHooked, from)
+  const position = since === undefined ? null : parsePosition(since)
+  if (resolved.route.recover!.latest) {
+    const entries = missed?.gap === null ? missed.entries : newest
+    // The newest message may be expired.
+    const isKept = entries.at(-1)?.position.offset === top.offset
+    const following = offer.last(isKept ? entries : [], missed === null ? rewind : 1, missed?.gap === null ? position : null)
+    if (missed === null) return answer(following, {})
+    const hasNewest = missed.gap === null && position!.offset === top.offset
+    if (hasNewest || following.messages.length !== 0) return answer(following, { recovered: true }, true)
+    return answer(none, { recovered: false, reason: latestGap(offer, isKept ? entries : [], missed.gap) })
+  }
+  if (missed === null) return answer(offer.last(newest, rewind, null), {})
+  if (missed.gap !== null) {
+    // A client has nothing of what follows a position that is unknown.
+    const entries = missed.gap === 'unknown' ? newest : newest.filter((entry) => entry.position.offset > position!.offset)
+    return answer(offer.last(entries, rewind, null), { recovered: false, reason: missed.gap })
+  }
+  const { entries } = missed
+  if (!offer.allows(entries)) return answer(offer.last(entries, entries.length, position), { recovered: false, reason: 'refused' }, true)
+  if (!offer.fits(entries)) return answer(offer.last(entries, rewind, position), { recovered: false, reason: 'limit' })
+  return { messages: entries, before: position, status: { pos: since!, recovered: true, count: entries.length } }
 }
 
-/** Returns `'limit'` when the messages exceed the limits of the channel or the room of the connection. */
-function limitOf (session: Session, channel: string, entries: readonly BrokerHistoryEntry[], { bytes }: NonNullable<ChannelRoute['recover']>, hooked: boolean): ScHistoryGap | null {
-  if (entries.length === 0) return null
-  const { connection, subscriptions, host: { options: { maxBufferedBytes } } } = session
-  const total = bytesOf(entries)
-  if (total > bytes) return 'limit'
-  if (hooked && !subscriptions.mayWait(entries.length)) return 'limit'
-  // What waits for hooks counts more than what waits to be sent.
-  const needed = answerBytes + (hooked ? entries.reduce((sum, { data }) => sum + deliveryBytes(data.length), deliveryBytes(0)) : total + entries.length * (envelopeBytes + channel.length * 3))
-  // An empty backlog has room for one message of any size, but not for several.
-  if (maxBufferedBytes !== 0 && needed > maxBufferedBytes && (entries.length > 1 || hooked)) return 'limit'
-  return connection.hasRoom(needed) ? null : 'limit'
-}
-
-/** The bytes of messages that clients missed. Those that come back at the same time missed the same list of messages. */
-const sizes = new WeakMap<readonly BrokerHistoryEntry[], number>()
-
-function bytesOf (entries: readonly BrokerHistoryEntry[]): number {
-  let bytes = sizes.get(entries)
-  if (bytes === undefined) sizes.set(entries, bytes = entries.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0))
-  return bytes
+/** Why a client does not get the newest message, the last of `entries`, if it is kept. */
+function latestGap (offer: HistoryOffer, entries: readonly BrokerHistoryEntry[], gap: ScHistoryGap | null): ScHistoryGap {
+  if (entries.length === 0) return gap === null || gap === 'limit' ? 'trimmed' : gap
+  return offer.allows(entries.slice(-1)) ? 'limit' : 'refused'
 }

@@ -1,13 +1,12 @@
-import type { BrokerHistoryEntry, BrokerHistoryPage } from '../../types/broker.js'
-import type { ScHistoryGap } from '../../types/history.js'
 import type { CallId, EventPacket } from '../../types/protocol.js'
 import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
+import type { HistoryRights } from '../broker/history-from.js'
 import { companionBase } from '../contracts/presence.js'
-import { scError, typeName } from '../errors.js'
+import { scError } from '../errors.js'
+import type { Found } from '../exchange/preparation.js'
 import { decide, runHooks } from '../lifecycle/run.js'
-import { parsePosition } from '../broker/position.js'
 import { memorySize } from '../memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { Session } from '../socket/session.js'
@@ -15,7 +14,9 @@ import { messageOf } from '../untrusted.js'
 import type { BrokerWait } from './broker-waits.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './error-answers.js'
-import { recoveryOf, refusalOf } from './recovery.js'
+import { rightsOf } from './history-rights.js'
+import { type HistoryRequest, type Recovery, newestWanted, recoveryOf, refusalOf } from './recovery.js'
+import { badRewind, notBoolean, notText } from './subscribe-options.js'
 
 /** Maximum bytes of memory for the `data` of all guarded subscriptions of a socket. */
 const maxSubscriptionData = 32_768
@@ -26,12 +27,14 @@ interface Joining {
   readonly options: SubscriptionOptions
   /** The position of the last message that the client has. */
   readonly since: string | undefined
-  /** The reason why the client does not get the messages that it missed; null if nothing prevents it. */
-  refusal: ScHistoryGap | null
-  /** Whether a hook or the policy keeps what was published before from the client. */
-  isNewcomer: boolean
-  /** The messages that the client missed; null if there are none to read, or they cannot be read. */
-  page: BrokerHistoryPage | null
+  /** The number of last messages that the client wants, not checked. */
+  readonly rewind: unknown
+  /** What the client may have of the history of a channel with `recover`. */
+  rights: HistoryRights
+  /** What it asks for of that history; null on other channels. */
+  request: HistoryRequest | null
+  /** What was found in it; null if nothing can be read. */
+  found: Found | null
   /** The turn of the session's subscriptions when the hooks were called. */
   turn: number
 }
@@ -39,7 +42,7 @@ interface Joining {
 /** `#subscribe`: `subscribe` hooks → subscribe policy of the channel → broker → events → ack. */
 export const handleSubscribe: PacketHandler = (context, session, packet, expired) => {
   // A bare channel name is turned into the same form, so that it passes the same checks.
-  const { channel, waitForAuth, data, batch, since } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions> & { since?: unknown }
+  const { channel, waitForAuth, data, batch, since, rewind } = (typeof packet.data === 'object' && packet.data !== null ? packet.data : { channel: packet.data }) as Partial<SubscriptionOptions> & { since?: unknown, rewind?: unknown }
   if (session.state !== 'open') {
     refuseInvalid(context, session, packet.cid, scError('SC_ERR_EVENT_NOT_ALLOWED', [packet.event]))
     return
@@ -58,19 +61,8 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, refusal: null, isNewcomer: false, page: null, turn: 0 }
+  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, rewind, rights: null, request: null, found: null, turn: 0 }
   session.queue.run(channel, () => subscribe(context, session, packet, joining, expired), packet.data)
-}
-
-/** These options are stored with the subscription, so only a boolean is allowed: a larger value would take memory. */
-function notBoolean (name: string, value: unknown): Error | undefined {
-  if (value === undefined || value === null || typeof value === 'boolean') return
-  return scError('SC_ERR_SUBSCRIBE_OPTION', [name, 'a boolean', typeName(value)])
-}
-
-function notText (name: string, value: unknown): Error | undefined {
-  if (value === undefined || value === null || typeof value === 'string') return
-  return scError('SC_ERR_SUBSCRIBE_OPTION', [name, 'a string', typeName(value)])
 }
 
 function subscribe (context: HandlerContext, session: Session, packet: EventPacket, joining: Joining, expired: Error | undefined): void | Promise<void> {
@@ -83,7 +75,7 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
   }
   const resolved = context.contracts.channel(channel)
   const refusal = limitReached(context, session, channel) ?? dataTooLarge(session, options, resolved) ?? resolved.error ??
-    (resolved.route.clientSubscribe ? undefined : scError('SC_ERR_CHANNEL_REFUSED', ['subscribe to', channel]))
+    (resolved.route.clientSubscribe ? badRewind(joining.rewind, resolved) : scError('SC_ERR_CHANNEL_REFUSED', ['subscribe to', channel]))
   if (refusal !== undefined) {
     refuseInvalid(context, session, packet.cid, refusal)
     return
@@ -101,11 +93,26 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
         return
       }
     }
-    joining.isNewcomer = request.recover === false
-    if (resolved.route.recover !== null && joining.since !== undefined) joining.refusal = refusalOf(session, request.recover !== false)
+    if (resolved.route.recover !== null) {
+      try {
+        joining.rights = rightsOf(request, null)
+      } catch (err) {
+        blocked(err)
+        return
+      }
+      joining.request = historyRequest(session, joining, resolved.route.recover.rewind)
+    }
     return join(context, session, joining)
   }
-  return decide(() => authorizeSubscription(context, resolved, request), passed, (thrown) => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) })
+  const blocked = (thrown: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) }
+  return decide(() => authorizeSubscription(context, resolved, request), passed, blocked)
+}
+
+/** What a client asks for of the history. Takes one of its recoveries if something has to be read. @param declared the channel's `rewind` */
+function historyRequest (session: Session, { since, rewind, rights }: Joining, declared: number): HistoryRequest {
+  const wanted = rewind as number | null | undefined ?? declared
+  const isReading = since !== undefined || wanted !== 0
+  return { since, rewind: wanted, refusal: isReading ? refusalOf(session, rights !== 'none') : null, from: rights === 'none' ? null : rights }
 }
 
 /** Returns an error at the channel limit. A channel that the socket is already subscribed to does not count again. */
@@ -174,9 +181,9 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
 
 /** Asks the hub to join the channel. @param waited the wait for the broker; null at the first attempt */
 function ask (context: HandlerContext, session: Session, joining: Joining, waited: BrokerWait | null): void | Promise<void> {
-  const { cid, options: { channel }, since, refusal } = joining
+  const { cid, options: { channel }, request } = joining
   const resolved = context.contracts.channel(channel)
-  const prepare = context.exchange.preparation(channel, resolved, refusal === null ? since : undefined, (page) => { joining.page = page })
+  const prepare = request === null ? null : context.exchange.preparation(channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
   let isAsking = false
   let hasEntered = false
   const joined = context.hub.join(channel, resolved, session, () => {
@@ -223,36 +230,39 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   const resolved = context.contracts.channel(channel)
   // Whether the authorization changed since the hooks ran, so that their decision is outdated.
   const changed = session.subscriptions.turn !== joining.turn
-  const recovers = resolved.route.recover !== null
   // Runs before the events: messages that their listeners publish follow the missed ones.
-  const missed = recovers ? acknowledgeRecovery(context, session, joining, resolved) : []
+  const recovery = joining.request === null ? null : acknowledgeRecovery(context, session, joining, joining.request, resolved)
   // The answer found the backlog full, so the socket was closed.
   if (session.state !== 'open') {
     context.hub.leave(channel, session)
     return
   }
-  const kept = isGuarded(options, resolved) ? options : { channel }
-  session.subscriptions.join(recovers && joining.isNewcomer ? { ...kept, historyFrom: joining.page?.top ?? null } : kept)
+  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel }, joining.request === null ? undefined : rightsAtJoin(joining))
   if (changed) context.host.withhold(session)
-  if (missed.length !== 0) {
+  if (recovery !== null && recovery.before !== null) {
     if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)
-    context.hub.replay.all(session, channel, resolved, missed, parsePosition(joining.since!)!)
+    context.hub.replay.all(session, channel, resolved, recovery.messages, recovery.before)
   }
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
-  if (!recovers) acknowledge(session, cid, options)
+  if (recovery === null) acknowledge(session, cid, options)
   if (concernsPresence(resolved)) context.presence.subscribed(session, channel, resolved)
   if (changed) context.host.revalidate(session)
 }
 
-/** Acknowledges a subscription to a channel with `recover`. @returns the messages that the client missed */
-function acknowledgeRecovery (context: HandlerContext, session: Session, joining: Joining, resolved: ResolvedChannel): readonly BrokerHistoryEntry[] {
-  const { cid, options: { channel }, since, refusal, page } = joining
-  const { status, missed } = recoveryOf(context, session, channel, resolved, since, refusal, page)
+/** A client that may have nothing of the history may have what is published from now on. */
+function rightsAtJoin ({ rights, found }: Joining): HistoryRights {
+  return rights === 'none' && found !== null ? found.top : rights
+}
+
+/** Acknowledges a subscription to a channel with `recover`. */
+function acknowledgeRecovery (context: HandlerContext, session: Session, { cid, options: { channel }, found }: Joining, request: HistoryRequest, resolved: ResolvedChannel): Recovery {
+  const recovery = recoveryOf(session, channel, resolved, context.hub.isHooked(resolved), request, found)
+  const { status, messages } = recovery
   if (cid !== undefined) session.outbound.ack(cid, status)
-  if (status.recovered === true) context.monitor.recovered(session, channel, missed.length)
+  if (status.recovered === true) context.monitor.recovered(session, channel, messages.length)
   else if (status.recovered === false) context.monitor.notRecovered(session, channel, status.reason!)
-  return missed
+  return recovery
 }
 
 function acknowledge (session: Session, cid: CallId | undefined, options: SubscriptionOptions): void {

@@ -1,6 +1,6 @@
-import type { BrokerPosition } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
+import type { HistoryRights } from '../broker/history-from.js'
 import type { Subscriber } from '../exchange/deliver.js'
 import { memorySize } from '../memory-size.js'
 import type { MessagePlace, MessageSeries, SharedMessage } from '../transport/shared-message.js'
@@ -26,8 +26,8 @@ export interface Subscribed extends Subscriber {
 export interface KeptSubscription extends SubscriptionOptions {
   /** Bytes counted for `data`. */
   readonly dataBytes?: number
-  /** On a channel with `recover`: the client must not read messages up to this position, or any for `null`. */
-  readonly historyFrom?: BrokerPosition | null
+  /** What the client may have of the history of a channel with `recover`; absent on other channels. */
+  rights?: HistoryRights
 }
 
 /** Maximum of publications that wait for hooks of one recipient. */
@@ -64,17 +64,17 @@ export class Subscriptions {
   has (channel: string): boolean { return this.#kept !== null && this.#kept.has(channel) }
   get (channel: string): KeptSubscription | undefined { return this.#kept?.get(channel) }
 
-  join (subscription: SubscriptionOptions & Pick<KeptSubscription, 'historyFrom'>): void {
-    const { channel, data } = subscription
+  /** @param rights what the client may have of the history of a channel with `recover`; absent on other channels */
+  join (options: SubscriptionOptions, rights?: HistoryRights): void {
+    const { channel, data } = options
+    const dataBytes = data === undefined ? 0 : memorySize(data)
     this.#kept ??= new Map()
-    if (data === undefined) {
-      this.#kept.set(channel, subscription)
-      return
-    }
-    const dataBytes = memorySize(data)
-    this.#kept.set(channel, { ...subscription, dataBytes })
-    this.#countData(dataBytes)
+    this.#kept.set(channel, dataBytes === 0 && rights === undefined ? options : { ...options, ...(rights === undefined ? {} : { rights }), ...(dataBytes === 0 ? {} : { dataBytes }) })
+    if (dataBytes !== 0) this.#countData(dataBytes)
   }
+
+  /** What the client may have of the history of a channel that it is subscribed to. All that is read for it keeps to this. */
+  rightsOf (channel: string): HistoryRights { return this.#kept?.get(channel)?.rights ?? null }
 
   /** Removes the socket from a channel and emits the events. */
   leave (channel: string): void {

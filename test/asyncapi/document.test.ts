@@ -82,6 +82,7 @@ async function rich (app: FastifyInstance): Promise<void> {
     message: Type.Object({ from: Type.String(), text: Type.String() }),
     examples: [{ from: 'ada', text: 'hi' }]
   })
+  app.scChannel('price/:id', { history: {}, recover: 'latest' })
   app.scChannel('news', { clientPublish: false, message: { $ref: 'person#' } })
   app.scChannel('inbox/:user', { clientSubscribe: false })
   app.scChannel('logs/:level-:day/*', { message: Type.String() })
@@ -154,7 +155,8 @@ t.test('a rich application', async (t) => {
   t.test('channels', async (t) => {
     const room = ref(document.operations['publish.room.id'].channel)
     t.match(room, { address: 'room/{id}', title: 'room/:id', 'x-sc-kind': 'channel', summary: 'A room' })
-    t.same([room['x-sc-history'], room['x-sc-recover']], [{ size: 5, ttl: 300_000 }, { limit: 300, bytes: 262_144 }])
+    t.same([room['x-sc-history'], room['x-sc-recover']], [{ size: 5, ttl: 300_000 }, { limit: 300, bytes: 262_144, rewind: 0 }])
+    t.equal(ref(document.operations['publish.price.id'].channel)['x-sc-recover'], 'latest')
     t.same(room['x-sc-presence'], { pattern: 'room/:id#presence', members: 50, leaveDelay: 30_000, interval: 250 })
     t.same(room.parameters, { id: { description: 'Which', enum: ['7', '8'], default: '7' } })
     t.equal(document.operations['publish.room.id'].action, 'receive')

@@ -306,7 +306,12 @@ t.test('declarations that cannot be kept', async (t) => {
   t.throws(declare({ history: true as never }), { message: /expected history to be an object, got boolean/ })
   t.throws(declare({ history, recover: { limit: '5' as never } }), { message: /expected limit of recover .* got string/ })
   t.throws(declare({ history, slowConsumerPolicy: 'resume' }), { code: 'SC_ERR_CONTRACT', message: /slowConsumerPolicy 'resume' expects recover/ })
-  t.throws(declare({ history, recover: 'latest' as never }), { message: /expected recover to be a boolean or an object, got string/ })
+  t.throws(declare({ history, recover: 'newest' as never }), { message: /expected recover to be a boolean, 'latest' or an object, got string/ })
+  t.throws(declare({ recover: 'latest' }), { code: 'SC_ERR_CONTRACT', message: /recover expects history/ })
+  t.throws(declare({ history, recover: 'latest', slowConsumerPolicy: 'resume' }), { code: 'SC_ERR_CONTRACT', message: /slowConsumerPolicy 'resume' expects recover to be true or an object, got 'latest'/ })
+  for (const [rewind, text] of [[-1, '-1'], [1.5, '1.5'], ['1', 'string'], [1_001, '1001']] as const) t.throws(declare({ history, recover: { rewind: rewind as never } }), { message: new RegExp(`expected rewind of recover to be a whole number from 0 to 1000, got ${text}`) })
+  t.throws(declare({ history, recover: { rewind: 301 } }), { message: /expected rewind of recover to be a whole number from 0 to 300, got 301/ })
+  t.throws(declare({ history, recover: { limit: 5, rewind: 6 } }), { message: /expected rewind of recover to be a whole number from 0 to 5, got 6/ })
 
   for (const [broker, contract, text] of [
     [{}, { history }, 'The broker mine does not offer history, which the channel "room" declares'],

@@ -30,6 +30,10 @@ app.scChannel('x', { clientPublish: 'no' })
 app.scChannel('x', { history: { length: 5 } })
 // @ts-expect-error a limit with a wrong value
 app.scChannel('x', { history: {}, recover: { limit: 'all' } })
+// @ts-expect-error a text that is not 'latest'
+app.scChannel('x', { history: {}, recover: 'newest' })
+// @ts-expect-error a number of milliseconds is not a Date
+app.scHook('subscribe', async (request) => { request.historyFrom = Date.now() })
 // @ts-expect-error a misspelt field of presence
 app.scChannel('x', { presence: { keys: () => 'x' } })
 // @ts-expect-error a key that is not text

@@ -122,6 +122,9 @@ app.scChannel('room/:id', {
 })
 app.scChannel('room/:id', { ...channels['room/:id'], publish ({ data }) { exactly<{ from: string, text: string }>()(data) } })
 app.scChannel('news', { clientPublish: false })
+app.scChannel('price/:id', { history: {}, recover: 'latest', subscribe (context) { context.historyFrom = context.params.id === '7' ? new Date() : context.since } })
+app.scChannel('rewound/:id', { history: {}, recover: { limit: 50, rewind: 10 } })
+app.scHook('subscribe', async (request) => { request.historyFrom = new Date(0) })
 app.scChannel('kept/:id', { history: { size: 5, ttl: 60_000 }, recover: { limit: 5 }, subscribe (context) { if (context.since === undefined) context.recover = false } })
 app.scChannel('present/:id', {
   presence: {

@@ -1,0 +1,23 @@
+import type { SubscribeRequest } from '../../types/hooks.js'
+import type { ScServerSocket } from '../../types/server.js'
+import { type HistoryRights, parseHistoryFrom } from '../broker/history-from.js'
+import { typeName } from '../errors.js'
+
+/**
+ * Returns what a client may have of the history of a channel, after hooks and the policy decided about its subscription.
+ * @param before what it might have until now: it stays where they decided nothing
+ * @throws an error for a value of `historyFrom` that is a mistake of the application
+ */
+export function rightsOf (request: SubscribeRequest<ScServerSocket>, before: HistoryRights): HistoryRights {
+  const { recover, historyFrom } = request
+  if (recover === false) return 'none'
+  if (historyFrom === undefined) return recover === true ? null : before
+  const from = parseHistoryFrom(historyFrom)
+  if (from !== null) return from
+  throw new TypeError(`The historyFrom of a subscription to "${request.channel}" must be a valid Date or the text of a position, got ${describe(historyFrom)}`)
+}
+
+function describe (value: unknown): string {
+  if (typeof value === 'string') return 'another text'
+  return value instanceof Date ? 'an invalid Date' : typeName(value)
+}
