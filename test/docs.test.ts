@@ -11,6 +11,7 @@ import { create } from 'socketcluster-client'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import ts from 'typescript'
+import { natsHistoryDefaults } from '../lib/broker/nats/history-options.js'
 import { natsBroker } from '../lib/broker/nats/index.js'
 import { redisBroker } from '../lib/broker/redis/index.js'
 import { remoteDefaults } from '../lib/broker/remote/options.js'
@@ -137,6 +138,8 @@ t.test('options of brokers', async (t) => {
     const all = /expected one of (.*)$/.exec(message)![1]!.split(', ')
     same(t, namesOf('docs/scale-out.md', `Option of \`${make.name}\``), all.filter((name) => !Object.hasOwn(remoteDefaults, name)), make.name)
   }
+  const histories = rowsOf('docs/scale-out.md', 'Option in `history` of `natsBroker`')
+  t.strictSame(Object.fromEntries(histories.map(([name, shown]) => [name!.replaceAll('`', ''), runInNewContext(shown!.replaceAll('`', ''))])), natsHistoryDefaults, 'histories in NATS')
 })
 
 t.test('errors', async (t) => {

@@ -154,7 +154,7 @@ interface BrokerCapabilities {
    * The order in which the publications of one channel arrive on the nodes, including the publishing node.
    * `'channel'`: all nodes receive them in the same order. `'publisher'`: the publications of one node arrive in the order in
    * which that node sent them, but each node may interleave those of several nodes differently. The memory and Redis brokers have
-   * `'channel'`, NATS has `'publisher'`. @default 'publisher'
+   * `'channel'`, NATS has `'publisher'`. Messages of `history.publish` always have the order of the channel. @default 'publisher'
    */
   readonly order?: BrokerOrder
   /**
@@ -164,7 +164,7 @@ interface BrokerCapabilities {
   readonly signs?: boolean
   /**
    * Keeps the messages of channels declared with `history`. Without it such a declaration fails the start. The memory and Redis
-   * brokers have it, NATS does not.
+   * brokers have it, NATS with its option `history`.
    */
   readonly history?: BrokerHistory
   /** Returns the counters since the start, for logs and metrics. */

@@ -59,9 +59,20 @@ export function startRedis (t: Cleanup, args: string[] = [], port?: number): Pro
   return startServer(t, port, (port) => start('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', '/tmp', ...args]))
 }
 
+/** The nats-server in use: the one that NATS_SERVER names, or the one on the PATH. */
+const natsServer = process.env.NATS_SERVER ?? 'nats-server'
+
 /** Starts a real nats-server; `null` if it is not installed. */
 export function startNats (t: Cleanup, args: string[] = [], port?: number): Promise<TestServer | null> {
-  return startServer(t, port, (port) => start('nats-server', ['--addr', '127.0.0.1', '--port', String(port), ...args]))
+  return startServer(t, port, (port) => start(natsServer, ['--addr', '127.0.0.1', '--port', String(port), ...args]))
+}
+
+/** Starts a real nats-server with JetStream and a folder of its own; `null` if it is not installed. */
+export async function startJetStream (t: Cleanup, args: string[] = []): Promise<TestServer | null> {
+  const dir = await mkdtemp(join(tmpdir(), 'sc-jetstream-'))
+  const server = await startNats(t, ['-js', '-sd', dir, ...args])
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  return server
 }
 
 /** Starts a Redis Cluster of masters that serves all slots; `null` if redis-server is not installed. */

@@ -1,24 +1,18 @@
 // Histories in Redis, on several nodes: what clients get when a node, a link or Redis fails.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { keyTag, slotOf } from '../../lib/broker/redis/slots.js'
-import { recovering } from '../../lib/client/index.js'
 import type { ScPluginOptions } from '../../lib/index.js'
 import { hostileChannelNames } from '../../lib/testing/hostile-names.js'
-import { type Client, generations } from '../helpers/app.js'
-import { TcpProxy } from '../helpers/proxy.js'
+import { generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 import { startRedis, startRedisCluster, type TestServer } from '../helpers/servers.js'
 import { atRest, until } from '../helpers/waiting.js'
+import { history, join, numbers, proxyOf, publish, quick, recover } from './several-nodes.js'
 
-const history = { size: 2_000, ttl: 60_000 }
-const recover = { limit: 1_000 }
 const brokerKey = 'a key of brokers that has more than thirty-two bytes'
-/** So that outages are short. */
-const quick = { timeout: 1_000, probeInterval: 500, connectTimeout: 2_000, maxRetryDelay: 100 }
 
 /** Starts a node. */
 function node (t: Test, port: number, options: ScPluginOptions = {}) {
@@ -26,72 +20,6 @@ function node (t: Test, port: number, options: ScPluginOptions = {}) {
     app.scChannel('room/:id', { history, recover })
     app.scChannel('kept', { history })
   })
-}
-
-/** Starts a proxy in front of a port. */
-async function proxyOf (t: Test, port: number): Promise<TcpProxy> {
-  const proxy = await new TcpProxy(port).listen()
-  t.teardown(() => proxy.close())
-  return proxy
-}
-
-interface Seen {
-  readonly client: Client
-  /** The messages, and the recoveries as texts, in order. */
-  readonly events: unknown[]
-  readonly messages: () => unknown[]
-  readonly others: () => unknown[]
-  disconnects: number
-}
-
-/** Connects a client that comes back at once, subscribes it, and notes everything that it is told. */
-async function join (t: Test, connect: (typeof generations)[number][1], port: number, channel = 'room/1'): Promise<Seen> {
-  const client = await connect(t, { port }, { codecEngine: recovering(), autoReconnect: true, autoReconnectOptions: { initialDelay: 10, randomness: 10, maxDelay: 50 } })
-  const events: unknown[] = []
-  const seen: Seen = {
-    client,
-    events,
-    messages: () => events.filter((event) => typeof event === 'number'),
-    others: () => events.filter((event) => typeof event !== 'number'),
-    disconnects: 0
-  }
-  client.on('recovery', ({ recovered, reason }) => events.push(recovered === true ? 'recovered' : `told: ${reason}`))
-  client.on('gap', (data) => events.push(`gap of ${data.channel}`))
-  const { raw } = client
-  if (client.generation === 14) {
-    raw.on('disconnect', () => { seen.disconnects++ })
-    raw.channel(channel).watch((data: unknown) => events.push(data))
-  } else {
-    const count = async (): Promise<void> => {
-      for (;;) {
-        await raw.listener('disconnect').once()
-        seen.disconnects++
-      }
-    }
-    const read = async (): Promise<void> => { for await (const data of raw.channel(channel)) events.push(data) }
-    count()
-    read()
-  }
-  const subscribed = client.nextEvent('subscribe')
-  raw.subscribe(channel)
-  await subscribed
-  return seen
-}
-
-const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
-
-/** Publishes numbers, some in one turn. @returns those that the broker accepted */
-async function publish (sc: { exchange: { publish (channel: string, data: unknown): Promise<void> } }, from: number, to: number, meanwhile: (n: number) => unknown = () => {}): Promise<number[]> {
-  const accepted: number[] = []
-  const all: Array<Promise<unknown>> = []
-  for (let n = from; n <= to; n++) {
-    const published = sc.exchange.publish('room/1', n).then(() => accepted.push(n), () => {})
-    all.push(published)
-    if (n % 5 === 0) await sleep(1)
-    await meanwhile(n)
-  }
-  await Promise.all(all)
-  return accepted.sort((a, b) => a - b)
 }
 
 /** Runs a test with a Redis of its own. */

@@ -4,8 +4,10 @@ import { scError, typeName } from '../../errors.js'
 import { RemoteBroker } from '../remote/broker.js'
 import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote/options.js'
 import { NatsEngine } from './engine.js'
+import { resolveHistoryOptions, type NatsHistoryOptions } from './history-options.js'
 
 export type { RemoteBrokerOptions } from '../remote/options.js'
+export type { NatsHistoryOptions } from './history-options.js'
 
 /** Options of `natsBroker`: the NATS server and how to use it. */
 export interface NatsBrokerOptions extends RemoteBrokerOptions {
@@ -21,13 +23,18 @@ export interface NatsBrokerOptions extends RemoteBrokerOptions {
    * with `maxReconnectAttempts: -1`, or it closes for good after ten attempts.
    */
   connection?: NatsConnection
+  /**
+   * Keeps the messages of channels declared with `history` in JetStream. Needs nats-server 2.9 or later, started with `-js`;
+   * without it, the server does not start. Experimental. @default false
+   */
+  history?: boolean | NatsHistoryOptions
 }
 
-const ownOptions = ['servers', 'nats', 'connection'] as const
+const ownOptions = ['servers', 'nats', 'connection', 'history'] as const
 
 /**
  * Carries publications through NATS 2 as core messages. Needs the package `@nats-io/transport-node` 3, unless `connection` is
- * given.
+ * given without `history`.
  *
  * A publish is acknowledged when the server answers a ping sent after it. Delivery is at most once. The messages of one process
  * arrive everywhere in the order in which they were published. The messages of several processes to one channel may be
@@ -41,6 +48,7 @@ const ownOptions = ['servers', 'nats', 'connection'] as const
 export function natsBroker (options: NatsBrokerOptions = {}): Broker {
   const remote = resolveRemoteOptions('natsBroker', options, ownOptions)
   const { servers, nats, connection } = options
+  const history = resolveHistoryOptions(options.history)
   if (servers !== undefined && !isServers(servers)) {
     throw scError('SC_ERR_OPTIONS', [`natsBroker expects the option servers to be text or an array of texts, got ${typeName(servers)}`])
   }
@@ -49,7 +57,7 @@ export function natsBroker (options: NatsBrokerOptions = {}): Broker {
     if (typeof connection?.subscribe !== 'function') throw scError('SC_ERR_OPTIONS', [`natsBroker expects the option connection to be an open connection of @nats-io/transport-node, got ${typeName(connection)}`])
     if (servers !== undefined || nats !== undefined) throw scError('SC_ERR_OPTIONS', ['natsBroker expects either connection, or servers and nats, got both'])
   }
-  return new RemoteBroker(new NatsEngine({ servers: servers ?? '127.0.0.1:4222', nats, connection }), remote)
+  return new RemoteBroker(new NatsEngine({ servers: servers ?? '127.0.0.1:4222', nats, connection, history }), remote)
 }
 
 function isServers (value: unknown): boolean {

@@ -1,11 +1,16 @@
-import type { NatsConnection, Subscription } from '@nats-io/transport-node'
-import type { EngineSession, OutboundFrame, SessionEvents } from '../remote/engine.js'
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import type { StoredHistory } from '../remote/history/stored.js'
+import type { SessionHistory } from './history.js'
+import { textOf } from './requests.js'
 
 /** A session on one connection to NATS. It never reconnects. */
 export class NatsSession implements EngineSession {
   readonly #connection: NatsConnection
   readonly #events: SessionEvents
   readonly #owned: boolean
+  /** `null` if the broker keeps no histories. */
+  readonly #history: SessionHistory | null
   readonly #subscriptions = new Map<string, Subscription>()
   /** Errors of the topics that the server refused. */
   readonly #refused = new Map<string, Error>()
@@ -14,10 +19,11 @@ export class NatsSession implements EngineSession {
   #pinging = false
   #closed = false
 
-  constructor (connection: NatsConnection, events: SessionEvents, owned: boolean) {
+  constructor (connection: NatsConnection, events: SessionEvents, owned: boolean, history: SessionHistory | null) {
     this.#connection = connection
     this.#events = events
     this.#owned = owned
+    this.#history = history
     this.#watch()
     connection.closed().then((err) => this.#lost(err instanceof Error ? err : new Error('the connection was closed')))
   }
@@ -28,8 +34,7 @@ export class NatsSession implements EngineSession {
       this.#subscriptions.set(topic, this.#connection.subscribe(topic, {
         callback: (err, msg) => {
           if (err !== null) this.#refused.set(topic, err)
-          // `Buffer` decodes short text faster than the client's decoder.
-          else if (!this.#closed) this.#events.message(topic, Buffer.from(msg.data.buffer, msg.data.byteOffset, msg.data.byteLength).toString())
+          else if (!this.#closed) this.#receive(topic, msg)
         }
       }))
     }
@@ -61,6 +66,10 @@ export class NatsSession implements EngineSession {
 
   publish (frames: readonly OutboundFrame[]): void {
     for (const frame of frames) {
+      if (frame.kept !== null) {
+        this.#history!.publish(frame)
+        continue
+      }
       try {
         this.#connection.publish(frame.topic, frame.text)
         this.#unconfirmed.push(frame)
@@ -72,15 +81,25 @@ export class NatsSession implements EngineSession {
     if (!this.#pinging) this.#confirm()
   }
 
+  readHistory (request: StoredRequest): Promise<StoredHistory> {
+    return this.#history!.read(request)
+  }
+
   async close (): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#history?.close()
     if (this.#owned) {
       await this.#connection.close()
       return
     }
     // The loop over the connection's status ends with the next status.
     for (const subscription of this.#subscriptions.values()) subscription.unsubscribe()
+  }
+
+  #receive (topic: string, msg: Msg): void {
+    const text = this.#history === null ? textOf(msg) : this.#history.textOf(topic, msg)
+    if (text !== null) this.#events.message(topic, text)
   }
 
   /** Sends one ping at a time. Its answer confirms every frame sent before it. */

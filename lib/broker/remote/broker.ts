@@ -94,6 +94,7 @@ export class RemoteBroker implements Broker {
     }
     this.#node = node
     this.#sink = sink
+    this.#engine.use?.(node.prefix)
     this.#envelope = new Envelope(node)
     this.#ownTopic = this.#engine.nodeTopic(node.prefix, node.id)
     this.#allTopic = this.#engine.nodeTopic(node.prefix)

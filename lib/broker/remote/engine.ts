@@ -72,6 +72,8 @@ export interface Engine {
   readonly keepsKeys?: boolean
   /** The address of the engine for error messages, without credentials. */
   readonly address: string
+  /** Receives the option `brokerPrefix` before anything else is called. For engines that need it to open a session. */
+  use? (prefix: string): void
   /** Loads the engine's client package. A failure is final. */
   load (): Promise<void>
   /** The topic of a channel. It is unique for each channel and safe for any channel name. */

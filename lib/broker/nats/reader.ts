@@ -1,0 +1,148 @@
+import type { StoredRequest } from '../remote/engine.js'
+import type { StoredHistory } from '../remote/history/stored.js'
+import { append, startFrame, type MakeHeaders } from './appending.js'
+import { newHistory, readKept, type KeptFrame } from './kept-frame.js'
+import { status, statusOf, textOf, type Requests } from './requests.js'
+import { apiError, checked, type HistoryStream } from './stream.js'
+
+/** Maximum bytes of frames in one answer of a read. */
+const maxReadBytes = 8 * 1024 * 1024
+/** Frames that are read at once, by servers that can. */
+const batchSize = 256
+/** Messages that are read in vain rather than to search on. */
+const near = 32
+
+/** Reads the frames of the stream. */
+export class FrameReader {
+  readonly #requests: Requests
+  readonly #stream: HistoryStream
+  readonly #headers: MakeHeaders
+
+  constructor (requests: Requests, stream: HistoryStream, headers: MakeHeaders) {
+    this.#requests = requests
+    this.#stream = stream
+    this.#headers = headers
+  }
+
+  async read ({ topic, since, limit, limits, whole }: StoredRequest): Promise<StoredHistory> {
+    await this.#stream.reserve(limits)
+    const subject = this.#stream.subjectOf(topic)
+    const last = await this.last(subject) ?? await this.#begin(subject)
+    const answer = (frames: KeptFrame[]): StoredHistory => ({ now: Date.now(), top: { epoch: last.epoch, offset: last.last, check: last.check }, frames })
+    let missed = Math.min(limit, last.last)
+    if (since !== null) missed = since.epoch === last.epoch ? last.last - since.offset : 0
+    if (limit === 0 || missed < 1 || (whole && missed > limit)) return answer([])
+    return answer(await this.#frames(subject, last, last.last - missed, since === null ? null : limit))
+  }
+
+  /**
+   * Reads the last frame of a subject; `null` if there is none. The answer comes from the stream's leader, which knows of each
+   * frame that was acknowledged.
+   */
+  last (subject: string): Promise<KeptFrame | null> {
+    return this.#fromLeader({ last_by_subj: subject })
+  }
+
+  /** Begins the history of a subject without frames. */
+  async #begin (subject: string): Promise<KeptFrame> {
+    for (;;) {
+      const start = newHistory()
+      const stored = await append(this.#requests, this.#headers, subject, start, startFrame)
+      if (typeof stored === 'number') return { ...start, seq: stored, first: 1, count: 0, check: '', time: Date.now(), text: '' }
+      if (stored === 'no stream') await this.#stream.ensure()
+      const last = await this.last(subject)
+      if (last !== null) return last
+    }
+  }
+
+  /**
+   * Reads the frames after an offset, and the one of the offset itself.
+   * @param last the last frame
+   * @param limit the number of messages after the offset that are enough; `null` for all up to the last one
+   */
+  async #frames (subject: string, last: KeptFrame, offset: number, limit: number | null): Promise<KeptFrame[]> {
+    if (last.first <= offset) return [last]
+    const first = await this.#startOf(subject, last, offset)
+    const frames = [first]
+    let bytes = first.text.length
+    const isEnough = ({ seq, last: reached }: KeptFrame): boolean => seq === last.seq || (limit !== null && (reached - offset >= limit || bytes > maxReadBytes))
+    while (!isEnough(frames.at(-1)!)) {
+      for (const frame of await this.#after(subject, frames.at(-1)!, last)) {
+        frames.push(frame)
+        bytes += frame.text.length
+      }
+      // The newest messages are wanted, so the oldest ones are left out.
+      if (limit === null) while (bytes > maxReadBytes && frames.length > 1) bytes -= frames.shift()!.text.length
+    }
+    return frames.filter(({ epoch }) => epoch === last.epoch)
+  }
+
+  /**
+   * Finds a frame from which to read what follows an offset: that of the offset or one a little before it, or the first one that
+   * is kept. Only sequences can be looked up, so it searches between two frames.
+   */
+  async #startOf (subject: string, last: KeptFrame, offset: number): Promise<KeptFrame> {
+    let [low] = await this.#direct(subject, 1, 1)
+    if (low === undefined || low.seq >= last.seq) return last
+    let high = { seq: last.seq, first: last.first }
+    for (let round = 0; low.last < offset && high.first - low.last > near && high.seq - low.seq > 1; round++) {
+      // Channels have messages at all times, or at some; one of the two ways is fast.
+      const share = round % 2 === 0 ? (offset - low.last) / (high.first - low.last) : 0.5
+      const guess = Math.min(high.seq - 1, low.seq + 1 + Math.floor((high.seq - low.seq) * share))
+      const [found]: KeptFrame[] = await this.#direct(subject, guess, 1)
+      if (found !== undefined && found.first <= offset && found.epoch === last.epoch) low = found
+      else high = { seq: guess, first: Math.min(high.first, found?.first ?? high.first) }
+    }
+    return low
+  }
+
+  /** Reads frames that follow one, not beyond the last one. */
+  async #after (subject: string, { seq, last: offset }: KeptFrame, last: KeptFrame): Promise<KeptFrame[]> {
+    const frames = (await this.#direct(subject, seq + 1, batchSize)).filter((frame) => frame.seq < last.seq)
+    if (frames.length > 0) return frames
+    if (offset + 1 === last.first) return [last]
+    // A replica may be behind.
+    const next = await this.#fromLeader({ seq: seq + 1, next_by_subj: subject })
+    return next === null || next.seq >= last.seq ? [last] : [next]
+  }
+
+  /** Reads frames from any server that has the stream. Those before version 2.11 return only one. */
+  async #direct (subject: string, seq: number, batch: number): Promise<KeptFrame[]> {
+    const frames: KeptFrame[] = []
+    const request = { seq, next_by_subj: subject, ...batch > 1 && { batch, max_bytes: maxReadBytes } }
+    await new Promise<void>((resolve, reject) => {
+      this.#requests.send(`$JS.API.DIRECT.GET.${this.#stream.name}`, JSON.stringify(request), (answer) => {
+        if (answer instanceof Error) {
+          reject(answer)
+          return false
+        }
+        const code = statusOf(answer)
+        const sequence = answer.headers?.get('Nats-Sequence') ?? ''
+        if (code === 0 && sequence !== '') {
+          const frame = readKept(textOf(answer), Number(sequence))
+          if (frame !== null) frames.push(frame)
+          // Only batches tell how many follow.
+          if (batch > 1 && answer.headers!.has('Nats-Num-Pending')) return true
+        } else if (code !== status.noMessage && code !== status.endOfBatch) {
+          reject(new Error(`the stream "${this.#stream.name}" cannot be read: ${answer.headers?.description || code}`))
+          return false
+        }
+        resolve()
+        return false
+      })
+    })
+    return frames
+  }
+
+  async #fromLeader (request: object): Promise<KeptFrame | null> {
+    const { message, error } = await this.#stream.api('MSG.GET', request)
+    if (message === undefined) {
+      if (error?.err_code === apiError.noStream) await this.#stream.ensure()
+      else if (error?.err_code !== apiError.noMessage) checked({ error })
+      return null
+    }
+    const frame = readKept(Buffer.from(message.data ?? '', 'base64').toString(), message.seq)
+    if (frame === null) throw new Error(`the stream "${this.#stream.name}" has a message that no process of this application wrote`)
+    return frame
+  }
+}

@@ -1,0 +1,360 @@
+// Histories in NATS, on several nodes: what clients get when a node, a link, NATS or its stream fails.
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { connect as connectNats, type Msg, type NatsConnection, type SubscriptionOptions } from '@nats-io/transport-node'
+import t, { type Test } from 'tap'
+import { natsBroker, type NatsBrokerOptions, type NatsHistoryOptions } from '../../lib/broker/nats/index.js'
+import type { ScPluginOptions } from '../../lib/index.js'
+import { generations } from '../helpers/app.js'
+import { RawClient } from '../helpers/raw.js'
+import { serve } from '../helpers/serve.js'
+import { startJetStream, startNats, type TestServer } from '../helpers/servers.js'
+import { until } from '../helpers/waiting.js'
+import { history, join, numbers, proxyOf, publish, quick, recover } from './several-nodes.js'
+
+const small = { maxBytes: 64 * 1024 * 1024 }
+
+/** Starts a node. */
+function node (t: Test, port: number, options: ScPluginOptions = {}, broker: NatsBrokerOptions = {}) {
+  const server = broker.connection === undefined ? { servers: `127.0.0.1:${port}` } : {}
+  return serve(t, { broker: natsBroker({ ...server, history: small, ...quick, ...broker }), inboundRate: 0, brokerPrefix: 'history', gapEvent: 'gap', ...options }, (app) => {
+    app.scChannel('room/:id', { history, recover })
+    app.scChannel('kept', { history })
+  })
+}
+
+/** Runs a test with a JetStream of its own. */
+function withJetStream (name: string, run: (t: Test, nats: TestServer) => Promise<void>): void {
+  t.test(name, async (t) => {
+    const nats = await startJetStream(t)
+    if (nats === null) return t.plan(0, 'nats-server is not installed')
+    await run(t, nats)
+  })
+}
+
+/** Opens a connection for what an operator does. */
+async function operator (t: Test, port: number) {
+  const connection = await connectNats({ servers: `127.0.0.1:${port}`, reconnect: false })
+  t.teardown(() => connection.close())
+  return async (call: string, data: object = {}): Promise<Record<string, any>> => (await connection.request(`$JS.API.STREAM.${call}`, JSON.stringify(data), { timeout: 5_000 })).json()
+}
+
+for (const [generation, connect] of generations) {
+  withJetStream(`client ${generation}: who comes back to another node misses nothing`, async (t, nats) => {
+    const [a, b, publisher] = [await node(t, nats.port), await node(t, nats.port), await node(t, nats.port)]
+    const front = await proxyOf(t, a.port)
+    const seen = await join(t, connect, front.port)
+    await publish(publisher.sc, 1, 600, async (n) => {
+      if (n % 100 !== 50) return
+      await until('the client', () => seen.client.isSubscribed('room/1'))
+      front.target = front.target === a.port ? b.port : a.port
+      front.cut()
+    })
+    await until(() => `600 messages, got ${seen.events.length}`, () => seen.messages().length >= 600)
+    t.strictSame(seen.messages(), numbers(1, 600))
+    t.strictSame([seen.disconnects, seen.others()], [6, Array(6).fill('recovered')])
+  })
+
+  withJetStream(`client ${generation}: a node that loses NATS for a moment delivers what it missed, and no client notices`, async (t, nats) => {
+    const a = await node(t, nats.port)
+    const proxy = await proxyOf(t, nats.port)
+    const b = await node(t, proxy.port)
+    const seen = await Promise.all(Array.from({ length: 5 }, () => join(t, connect, b.port)))
+    const down = (): Promise<void> => until('the loss of the link', () => b.sc.stats().broker.state === 'down')
+    const repaired = (times: number): Promise<void> => until(`repair ${times}`, () => b.sc.stats().broker.historyRepairs! >= times)
+    const accepted = await publish(a.sc, 1, 900, async (n) => {
+      if (n === 150) proxy.cut()
+      if (n === 440) await repaired(1)
+      if (n === 450) {
+        proxy.blackHole()
+        await down()
+      }
+      if (n === 500) proxy.heal()
+      if (n === 640) await repaired(2)
+      if (n === 650) {
+        proxy.block()
+        await down()
+      }
+      if (n === 700) proxy.unblock()
+    })
+    t.strictSame(accepted, numbers(1, 900))
+    for (const one of seen) {
+      await until(() => `900 messages, got ${one.events.length}`, () => one.messages().length >= 900)
+      t.strictSame([one.events, one.disconnects], [numbers(1, 900), 0])
+    }
+    await repaired(3)
+  })
+
+  withJetStream(`client ${generation}: a NATS that comes back empty is told once, with the order kept`, async (t, nats) => {
+    const [a, b] = [await node(t, nats.port), await node(t, nats.port)]
+    const seen = [await join(t, connect, a.port), await join(t, connect, b.port)]
+    await publish(a.sc, 1, 20)
+    for (const one of seen) await until('20 messages', () => one.messages().length === 20)
+    await nats.kill()
+    await until('the loss of NATS', () => [a, b].every(({ sc }) => sc.stats().broker.state === 'down'))
+    await nats.restart()
+    for (const one of seen) {
+      await until('the notice', () => one.others().length === 2)
+      t.strictSame(one.others().sort(), ['gap of room/1', 'told: unknown'])
+    }
+    await publish(b.sc, 21, 40)
+    for (const one of seen) await until('40 messages', () => one.messages().length === 40)
+    // Afterwards they recover as before.
+    for (const one of seen) {
+      const recovered = one.client.nextEvent('subscribe')
+      one.client.raw.transport.socket.terminate()
+      await recovered
+      await until('the recovery', () => one.others().length === 3)
+    }
+    await publish(b.sc, 41, 42)
+    for (const one of seen) {
+      await until('42 messages', () => one.messages().length === 42)
+      t.strictSame([one.messages(), one.others().slice(2)], [numbers(1, 42), ['recovered']])
+    }
+  })
+}
+
+withJetStream('a NATS with files that is killed and comes back has lost nothing that it accepted', async (t, nats) => {
+  const nodes = [await node(t, nats.port, {}, { history: { ...small, storage: 'file' } }), await node(t, nats.port, {}, { history: { ...small, storage: 'file' } })] as const
+  const seen = await Promise.all(nodes.map(({ port }) => join(t, generations[0]![1], port)))
+  const accepted = await publish(nodes[0].sc, 1, 300, async (n) => {
+    if (n !== 100) return
+    await nats.kill()
+    await until('the loss of NATS', () => nodes.every(({ sc }) => sc.stats().broker.state === 'down'))
+    await nats.restart()
+    await until('its return', () => nodes.every(({ sc }) => sc.stats().broker.state === 'up'))
+  })
+  t.ok(accepted.length > 200 && accepted.includes(300))
+  for (const one of seen) {
+    await until('the last message', () => one.messages().includes(300))
+    const got = one.messages() as number[]
+    t.strictSame(accepted.filter((n) => !got.includes(n)), [], 'all that was accepted came')
+    t.strictSame(got, [...new Set(got)].sort((x, y) => x - y), 'once, and in order')
+    t.strictSame([one.others(), one.disconnects], [[], 0])
+  }
+})
+
+withJetStream('a stream that is changed under way: who is there misses nothing, who was away is told', async (t, nats) => {
+  const [a, b] = [await node(t, nats.port), await node(t, nats.port)]
+  const [, connect] = generations[0]!
+  const api = await operator(t, nats.port)
+  const last = async (): Promise<number> => (await api('MSG.GET.history-history', { last_by_subj: 'history.h.room=2F1' })).message.seq
+  for (const [what, act, told] of [
+    ['deleted', () => api('DELETE.history-history'), 'told: unknown'],
+    ['purged', () => api('PURGE.history-history'), 'told: unknown'],
+    ['purged to the last message', () => api('PURGE.history-history', { keep: 1 }), 'told: trimmed']
+  ] as const) {
+    await t.test(what, async (t) => {
+      const [there, away] = [await join(t, connect, b.port), await join(t, connect, b.port)]
+      await publish(a.sc, 1, 10)
+      for (const one of [there, away]) await until('10 messages', () => one.messages().length === 10)
+      Object.assign(away.client.raw.options, { autoReconnect: false })
+      away.client.raw.transport.socket.terminate()
+      await until('its end', () => away.client.state === 'closed')
+      const accepted = await publish(a.sc, 11, 100, async (n) => { if (n === 50) await act() })
+      t.strictSame(accepted, numbers(11, 100))
+      await until('100 messages', () => there.messages().length === 100)
+      t.strictSame([there.events, there.disconnects], [numbers(1, 100), 0])
+      // To another node, which has to read.
+      const c = await node(t, nats.port)
+      away.client.raw.options.port = c.port
+      away.client.reconnect()
+      await until('the answer', () => away.others().length === 1)
+      t.strictSame(away.others(), [told])
+      await publish(a.sc, 101, 110)
+      await until('what follows', () => away.messages().length === 20)
+      t.strictSame(away.messages(), [...numbers(1, 10), ...numbers(101, 110)])
+      await there.client.close()
+      await away.client.close()
+    })
+  }
+  await t.test('the last messages deleted, like a failover that lost them: told to those who had them', async (t) => {
+    const seen = await join(t, connect, b.port)
+    const before = seen.messages().length
+    await publish(a.sc, 1, 10)
+    await until('10 messages', () => seen.messages().length === before + 10)
+    for (let i = 0; i < 3; i++) await api('MSG.DELETE.history-history', { seq: await last() })
+    await publish(a.sc, 11, 12)
+    await until('12 messages', () => seen.messages().length === before + 12)
+    t.strictSame(seen.messages().slice(before), numbers(1, 12))
+    t.strictSame(seen.others().sort(), ['gap of room/1', 'told: unknown'])
+  })
+})
+
+/** Lets a connection lose messages of a topic. */
+function losing (connection: NatsConnection, topic: string, isLost: (count: number) => boolean): NatsConnection {
+  const subscribe = connection.subscribe.bind(connection)
+  let count = 0
+  connection.subscribe = (subject: string, options?: SubscriptionOptions) => {
+    const callback = options?.callback
+    if (subject !== topic || callback === undefined) return subscribe(subject, options)
+    return subscribe(subject, { ...options, callback: (err: Error | null, msg: Msg) => { if (!isLost(++count)) callback(err, msg) } })
+  }
+  return connection
+}
+
+withJetStream('messages that are lost between NATS and a node are read, and no client notices; the connection is the application\'s', async (t, nats) => {
+  const connection = await connectNats({ servers: `127.0.0.1:${nats.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 10 })
+  t.teardown(() => connection.close())
+  const a = await node(t, nats.port)
+  const b = await node(t, nats.port, {}, { connection: losing(connection, 'history.c.room=2F1', (count) => count % 7 === 3) })
+  const seen = await join(t, generations[1]![1], b.port)
+  const before = b.sc.stats().broker.historyReads!
+  for (const n of numbers(1, 101)) await a.sc.exchange.publish('room/1', n)
+  await until(() => `101 messages, got ${seen.events.length}`, () => seen.messages().length === 101)
+  t.strictSame([seen.events, seen.disconnects], [numbers(1, 101), 0])
+  t.ok(b.sc.stats().broker.historyReads! > before, 'they were read')
+})
+
+withJetStream('a connection of the application that is cut and reconnects', async (t, nats) => {
+  const proxy = await proxyOf(t, nats.port)
+  const connection = await connectNats({ servers: `127.0.0.1:${proxy.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 10, inboxPrefix: '_INBOX.own' })
+  t.teardown(() => connection.close())
+  const a = await node(t, nats.port)
+  const b = await node(t, 0, {}, { connection })
+  const seen = await join(t, generations[0]![1], b.port)
+  await publish(a.sc, 1, 300, (n) => { if (n % 100 === 50) proxy.cut() })
+  await until(() => `300 messages, got ${seen.events.length}`, () => seen.messages().length >= 300)
+  t.strictSame([seen.events, seen.disconnects], [numbers(1, 300), 0])
+})
+
+withJetStream('several nodes that publish to one channel at the same time: one order, no message refused', async (t, nats) => {
+  const nodes = await Promise.all(numbers(1, 4).map(() => node(t, nats.port)))
+  const seen = await Promise.all(nodes.map(({ port }) => join(t, generations[0]![1], port)))
+  await Promise.all(nodes.map(async ({ sc }, i) => {
+    for (let n = 0; n < 100; n++) await sc.exchange.publish('room/1', i * 1_000 + n)
+  }))
+  for (const one of seen) {
+    await until('400 messages', () => one.messages().length === 400)
+    t.strictSame(one.events, seen[0]!.events)
+  }
+  for (const i of nodes.keys()) t.strictSame(seen[0]!.messages().filter((n) => Math.floor(Number(n) / 1_000) === i), numbers(i * 1_000, i * 1_000 + 99))
+})
+
+withJetStream('reads from any position of a long history, among other channels', async (t, nats) => {
+  const { sc } = await node(t, nats.port)
+  const { exchange } = sc
+  const positions: string[] = [(await exchange.history('room/1')).position]
+  // At first one by one, later in bursts, with other messages between.
+  for (let n = 1; n <= 1_500;) {
+    const burst = n < 500 ? 1 : 40
+    const all = numbers(n, Math.min(1_500, n + burst - 1))
+    await Promise.all(all.map((m) => exchange.publish('room/1', m)))
+    n += burst
+    if (n % 3 === 0) await Promise.all(numbers(1, n % 30).map((m) => exchange.publish('room/2', m)))
+  }
+  const whole = await exchange.history('room/1', { limit: 2_000 })
+  t.strictSame(whole.messages.map(({ data }) => data), numbers(1, 1_500))
+  positions.push(...whole.messages.map(({ position }) => position))
+  for (const after of [0, 1, 2, 31, 32, 33, 250, 499, 500, 777, 1_100, 1_459, 1_499, 1_500]) {
+    for (const limit of [1, 10, 2_000]) {
+      const { messages, gap } = await exchange.history('room/1', { since: positions[after]!, limit })
+      t.strictSame([messages.map(({ data }) => data), gap], [numbers(after + 1, Math.min(1_500, after + limit)), after + limit < 1_500 ? 'limit' : null], `${limit} after ${after}`)
+    }
+  }
+  const newest = await exchange.history('room/1', { limit: 3 })
+  t.strictSame(newest.messages.map(({ data }) => data), [1_498, 1_499, 1_500])
+})
+
+withJetStream('one read returns at most 8 MiB, the newest messages', async (t, nats) => {
+  const { sc } = await node(t, nats.port)
+  const text = 'x'.repeat(900_000)
+  const { position } = await sc.exchange.history('room/1')
+  for (const n of numbers(1, 12)) await sc.exchange.publish('room/1', { n, text })
+  const read = async (since?: string) => (await sc.exchange.history('room/1', { limit: 20, ...since !== undefined && { since } })).messages.map(({ data }) => (data as { n: number }).n)
+  t.strictSame(await read(), numbers(4, 12))
+  t.strictSame(await read(position), numbers(1, 10))
+  await t.rejects(sc.exchange.publish('room/1', 'x'.repeat(1_100_000)), { name: 'BrokerError' }, 'what the server does not take')
+})
+
+withJetStream('the stream is made for the largest history, whoever needs it, and keeps the wishes of others', async (t, nats) => {
+  const api = await operator(t, nats.port)
+  const config = async () => (await api('INFO.history-history')).config
+  const first = await node(t, nats.port)
+  t.match(await config(), { storage: 'memory', max_msgs_per_subject: 101, max_bytes: small.maxBytes, num_replicas: 1 })
+  await first.sc.exchange.publish('room/1', 1)
+  t.match(await config(), { max_msgs_per_subject: 2_001, max_age: 86_400_000 * 1e6 })
+  const second = await serve(t, { broker: natsBroker({ servers: `127.0.0.1:${nats.port}`, history: { maxBytes: 32 * 1024 * 1024 }, ...quick }), brokerPrefix: 'history' }, (app) => {
+    app.scChannel('rare', { history: { size: 10, ttl: 86_400_000 } })
+  })
+  t.match(await config(), { max_msgs_per_subject: 2_001, max_bytes: 32 * 1024 * 1024 })
+  t.strictSame((await second.sc.exchange.history('rare')).messages, [])
+  t.match(await config(), { max_msgs_per_subject: 2_001, max_age: 2 * 86_400_000 * 1e6 })
+})
+
+withJetStream('signed frames: histories are read only with the key', async (t, nats) => {
+  const brokerKey = 'a key of brokers that has more than thirty-two bytes'
+  const signed = await node(t, nats.port, { brokerKey })
+  for (const n of numbers(1, 3)) await signed.sc.exchange.publish('kept', n)
+  const other = await node(t, nats.port, { brokerKey })
+  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3])
+  const unsigned = await node(t, nats.port)
+  await unsigned.sc.exchange.publish('kept', 4)
+  t.strictSame((await unsigned.sc.exchange.history('kept')).messages.map(({ data }) => data), [4], 'a node without the key')
+  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3], 'a message of a node without the key')
+})
+
+withJetStream('a message of somebody else in the stream: the channel goes on without its history', async (t, nats) => {
+  const { sc, port, warnings } = await node(t, nats.port)
+  const connection = await connectNats({ servers: `127.0.0.1:${nats.port}` })
+  t.teardown(() => connection.close())
+  await connection.request('history.h.room=2F1', 'hello')
+  const raw = await RawClient.connect(t, port)
+  t.match(await raw.call('#subscribe', { channel: 'room/1', since: 'abc.1.def' }), { data: { recovered: false, reason: 'unknown' } })
+  t.match(warnings, [{ name: 'BrokerError', message: /"history-history" has a message that no process of this application wrote/ }])
+  await t.rejects(sc.exchange.publish('room/1', 1), { name: 'BrokerError', message: /no process of this application/ })
+  await (await operator(t, nats.port))('PURGE.history-history', { filter: 'history.h.room=2F1' })
+  await sc.exchange.publish('room/1', 2)
+  t.match(await raw.event('#publish'), { data: { channel: 'room/1', data: 2 } })
+})
+
+/** Boots a server, which must fail, and returns the error. */
+async function bootError (t: Test, port: number, history: true | NatsHistoryOptions = true, options: NatsBrokerOptions = {}): Promise<string> {
+  try {
+    await node(t, port, {}, { history, ...options })
+  } catch (err) {
+    return (err as Error).message
+  }
+  return 'no error'
+}
+
+t.test('a server that cannot keep histories fails the boot, and the error says what to do', async (t) => {
+  const plain = await startNats(t)
+  if (plain === null) return t.plan(0, 'nats-server is not installed')
+  t.match(await bootError(t, plain.port), /histories need JetStream, which this server \(version \d+\.\d+\.\d+\) does not offer: start nats-server with -js, or leave out the option history/)
+  const nats = (await startJetStream(t))!
+  t.match(await bootError(t, nats.port, { maxBytes: 2 ** 52 }), /JetStream answered: insufficient .*resources.*; see the option history of natsBroker/)
+  t.match(await bootError(t, nats.port, { ...small, replicas: 3 }), /JetStream answered: replicas > 1 not supported in non-clustered mode .*; see the option history of natsBroker/)
+  await node(t, nats.port)
+  t.match(await bootError(t, nats.port, { ...small, storage: 'file' }), /the stream "history-history" has the storage 'memory', and the option history.storage of natsBroker is 'file': change the option, or delete the stream/)
+})
+
+t.test('a server that is too old, or that does not answer JetStream requests', async (t) => {
+  for (const [version, error] of [
+    ['2.8.4', /histories need nats-server 2.9 or later, and this one has version 2.8.4: update it, or leave out the option history/],
+    ['2.9.0', /JetStream did not answer within 150 ms; see the options connectTimeout and history of natsBroker/]
+  ] as const) {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.write(`INFO ${JSON.stringify({ server_id: 'x', version, proto: 1, headers: true, max_payload: 1_048_576 })}\r\n`)
+      socket.on('data', (data) => { if (data.includes('PING\r\n')) socket.write('PONG\r\n') })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => new Promise<void>((resolve) => server.close(() => resolve())))
+    t.match(await bootError(t, (server.address() as AddressInfo).port, true, { connectTimeout: 300 }), error)
+  }
+})
+
+t.test('wrong values of the option history', async (t) => {
+  const refused = (history: unknown, message: RegExp) => t.throws(() => natsBroker({ history: history as boolean }), { name: 'InvalidOptionsError', message })
+  refused('yes', /natsBroker expects the option history to be true or an object, got string/)
+  refused(null, /natsBroker expects the option history to be true or an object, got null/)
+  refused({ size: 1 }, /natsBroker has no option "history.size"; expected one of storage, replicas, maxBytes/)
+  refused({ storage: 'disk' }, /history.storage to be 'memory' or 'file', got string disk/)
+  refused({ replicas: 0 }, /history.replicas to be a whole number from 1 to 5, got 0/)
+  refused({ replicas: 6 }, /history.replicas to be a whole number from 1 to 5, got 6/)
+  refused({ maxBytes: 1_000 }, /history.maxBytes to be a whole number from 1048576 to \d+, got 1000/)
+  t.ok(natsBroker({ history: { storage: undefined } as NatsHistoryOptions }).history)
+  t.equal(natsBroker({ history: false }).history, undefined)
+  t.equal(natsBroker().history, undefined)
+})
