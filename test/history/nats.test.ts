@@ -282,6 +282,16 @@ withJetStream('the stream is made for the largest history, whoever needs it, and
   t.match(await config(), { max_msgs_per_subject: 2_001, max_age: 2 * 86_400_000 * 1e6 })
 })
 
+withJetStream('messages that are not kept come in the order of the calls, and have no keys', async (t, nats) => {
+  const { sc, port } = await node(t, nats.port)
+  const seen = await join(t, generations[0]![1], port)
+  await Promise.all(numbers(1, 200).map((n) => sc.exchange.publish('room/1', n, n % 3 === 0 ? { history: false } : {})))
+  await until('200 messages', () => seen.messages().length === 200)
+  t.strictSame(seen.events, numbers(1, 200))
+  t.strictSame((await sc.exchange.history('room/1', { limit: 1_000 })).messages.map(({ data }) => data), numbers(1, 200).filter((n) => n % 3 !== 0))
+  await t.rejects(sc.exchange.publish('room/1', 1, { idempotencyKey: 'k' }), { code: 'SC_ERR_NO_KEYS' })
+})
+
 withJetStream('signed frames: histories are read only with the key', async (t, nats) => {
   const brokerKey = 'a key of brokers that has more than thirty-two bytes'
   const signed = await node(t, nats.port, { brokerKey })

@@ -36,8 +36,13 @@ export class SessionHistory {
     this.#publisher = new FramePublisher(this.#requests, this.#stream, this.#reader, headers)
   }
 
-  publish (frame: OutboundFrame): void {
-    this.#publisher.publish(frame)
+  /**
+   * Takes a frame to keep, or one that must come after such frames of its channel.
+   * @param send sends a frame that is not kept, and settles it
+   * @returns whether it did
+   */
+  take (frame: OutboundFrame, send: (frame: OutboundFrame) => void): boolean {
+    return this.#publisher.take(frame, send)
   }
 
   read (request: StoredRequest): Promise<StoredHistory> {

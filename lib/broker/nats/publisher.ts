@@ -20,7 +20,7 @@ const maxLanes = 10_000
 /** The frames of one channel that this node sends. One is on its way at a time, because the next one must follow it. */
 interface Lane {
   readonly subject: string
-  readonly frames: Array<{ readonly frame: OutboundFrame, readonly since: number }>
+  readonly frames: Array<{ readonly frame: OutboundFrame, readonly since: number, readonly send: (frame: OutboundFrame) => void }>
   /** The last frame of the channel, as far as this node knows; `null` when it has to be read. */
   last: LastFrame | null
 }
@@ -43,10 +43,22 @@ export class FramePublisher {
     this.#headers = headers
   }
 
-  publish (frame: OutboundFrame): void {
+  /**
+   * Takes a frame to keep, or one that must come after such frames of its channel.
+   * @param send sends a frame that is not kept, and settles it
+   * @returns whether it did
+   */
+  take (frame: OutboundFrame, send: (frame: OutboundFrame) => void): boolean {
+    if (frame.kept === null) {
+      const lane = this.#lanes.get(frame.topic)
+      if (lane === undefined || lane.frames.length === 0) return false
+      lane.frames.push({ frame, since: 0, send })
+      return true
+    }
     const lane = this.#lanes.get(frame.topic) ?? this.#begin(frame.topic)
-    lane.frames.push({ frame, since: performance.now() })
+    lane.frames.push({ frame, since: performance.now(), send })
     if (lane.frames.length === 1) this.#work(lane)
+    return true
   }
 
   /** Call when a frame of the stream arrived: the next frame of this node follows it. @param sequence reads its sequence */
@@ -74,8 +86,11 @@ export class FramePublisher {
   async #work (lane: Lane): Promise<void> {
     for (let next = lane.frames[0]; next !== undefined; next = lane.frames[0]) {
       try {
-        await this.#send(lane, next.frame, next.since)
-        next.frame.settle()
+        if (next.frame.kept === null) next.send(next.frame)
+        else {
+          await this.#send(lane, next.frame, next.since)
+          next.frame.settle()
+        }
       } catch (err) {
         lane.last = null
         next.frame.settle(err as Error)

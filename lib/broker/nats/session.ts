@@ -17,6 +17,13 @@ export class NatsSession implements EngineSession {
   /** Frames sent after the pending ping. */
   #unconfirmed: OutboundFrame[] = []
   #pinging = false
+  readonly #sendLater = (frame: OutboundFrame): void => {
+    // A connection of the application is still open.
+    if (this.#closed) return
+    this.#send(frame)
+    if (!this.#pinging) this.#confirm()
+  }
+
   #closed = false
 
   constructor (connection: NatsConnection, events: SessionEvents, owned: boolean, history: SessionHistory | null) {
@@ -66,17 +73,7 @@ export class NatsSession implements EngineSession {
 
   publish (frames: readonly OutboundFrame[]): void {
     for (const frame of frames) {
-      if (frame.kept !== null) {
-        this.#history!.publish(frame)
-        continue
-      }
-      try {
-        this.#connection.publish(frame.topic, frame.text)
-        this.#unconfirmed.push(frame)
-      } catch (err) {
-        // The frame is larger than the server allows, or the connection was just closed.
-        frame.settle(err as Error)
-      }
+      if (this.#history?.take(frame, this.#sendLater) !== true) this.#send(frame)
     }
     if (!this.#pinging) this.#confirm()
   }
@@ -100,6 +97,16 @@ export class NatsSession implements EngineSession {
   #receive (topic: string, msg: Msg): void {
     const text = this.#history === null ? textOf(msg) : this.#history.textOf(topic, msg)
     if (text !== null) this.#events.message(topic, text)
+  }
+
+  #send (frame: OutboundFrame): void {
+    try {
+      this.#connection.publish(frame.topic, frame.text)
+      this.#unconfirmed.push(frame)
+    } catch (err) {
+      // The frame is larger than the server allows, or the connection was just closed.
+      frame.settle(err as Error)
+    }
   }
 
   /** Sends one ping at a time. Its answer confirms every frame sent before it. */

@@ -2,6 +2,7 @@ import type { Msg, MsgHdrs } from '@nats-io/transport-node'
 import t from 'tap'
 import { FramePublisher } from '../../../lib/broker/nats/publisher.js'
 import { readKept, type KeptFrame } from '../../../lib/broker/nats/kept-frame.js'
+import type { OutboundFrame } from '../../../lib/broker/remote/engine.js'
 import type { Requests } from '../../../lib/broker/nats/requests.js'
 import type { HistoryStream } from '../../../lib/broker/nats/stream.js'
 
@@ -29,12 +30,15 @@ function publisher ({ last = null }: { last?: () => KeptFrame | null } | { last?
   const reader = { last: async () => { counts.reads++; return last?.() ?? null } }
   const made = new FramePublisher(requests as Requests, stream as HistoryStream, reader, (_name, value) => value as never as MsgHdrs)
   const settled: Array<string> = []
-  const publish = (text: string, count = 1) => made.publish({ topic: 'p.c.a', text, kept: { limits: { size: 10, ttl: 1_000 }, count, check: 'abc' }, settle: (err) => { settled.push(err === undefined ? text : `${text}: ${err.message}`) } })
+  const plain: string[] = []
+  const frame = (text: string, kept: OutboundFrame['kept']): OutboundFrame => ({ topic: 'p.c.a', text, kept, settle: (err) => { settled.push(err === undefined ? text : `${text}: ${err.message}`) } })
+  const publish = (text: string, count = 1) => made.take(frame(text, { limits: { size: 10, ttl: 1_000 }, count, check: 'abc', keys: null }), () => {})
+  const publishPlain = (text: string) => made.take(frame(text, null), ({ text }) => plain.push(text))
   const next = async (): Promise<Sent> => {
     while (sent.length === 0) await new Promise((resolve) => setImmediate(resolve))
     return sent.shift()!
   }
-  return { made, publish, next, sent, settled, counts }
+  return { made, publish, publishPlain, plain, next, sent, settled, counts }
 }
 
 const taken = { error: { code: 400, err_code: 10_071, description: 'wrong last sequence: 9' } }
@@ -56,6 +60,20 @@ t.test('the frames of a channel go one after the other, each behind the one befo
   two.answer({ seq: 8 })
   await rest()
   t.strictSame([settled, counts.reads], [['one', 'two'], 1])
+})
+
+t.test('a frame that is not kept goes behind those of its channel that are', async (t) => {
+  const { publish, publishPlain, plain, next, settled } = publisher()
+  t.notOk(publishPlain('alone'), 'nothing is on its way')
+  publish('one')
+  t.ok(publishPlain('two'))
+  publish('three')
+  const one = await next()
+  await rest()
+  t.strictSame(plain, [])
+  one.answer({ seq: 1 })
+  t.strictSame(place(await next()), [2, 'three', '1'])
+  t.strictSame([plain, settled], [['two'], ['one']])
 })
 
 t.test('a frame that another node was faster than goes behind that one\'s; what arrived needs no read', async (t) => {
