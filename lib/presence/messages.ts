@@ -14,6 +14,7 @@ const key = Type.String({ minLength: 1, maxLength: maxKeyLength })
 /** The key, the stamp of the data, and the data as JSON. */
 const userSchema = Type.Tuple([key, version, Type.String({ maxLength: maxDataLength })])
 const channel = Type.String({ maxLength: 65_535 })
+const nodeId = Type.String({ pattern: idPattern.source })
 
 /** Maximum number of users in a delta. */
 export const maxDelta = 256
@@ -21,7 +22,7 @@ export const maxDelta = 256
 export const maxAsked = 500
 
 const deltaSchema = Type.Object({
-  n: Type.String({ pattern: idPattern.source }),
+  n: nodeId,
   /** The version before this delta; 0 when there was nobody. */
   p: version,
   v: version,
@@ -44,7 +45,12 @@ const statesSchema = Type.Object({
   /** The version and the users of each channel, in the order of the question. */
   parts: Type.Array(Type.Tuple([version, Type.Array(userSchema)]), { minItems: 1, maxItems: maxAsked }),
   /** Where to continue with the last part; null when it is complete. */
-  after: Type.Union([version, Type.Null()])
+  after: Type.Union([version, Type.Null()]),
+  /**
+   * Users of nodes that are gone, who may come back at another one: the number of the channel in the question, the node, the
+   * milliseconds since it was last heard, and its users.
+   */
+  away: Type.Optional(Type.Array(Type.Tuple([version, nodeId, version, Type.Array(userSchema)])))
 })
 const differencesSchema = Type.Array(version, { maxItems: maxAsked })
 
@@ -63,7 +69,9 @@ const states = Compile(statesSchema)
 const differences = Compile(differencesSchema)
 
 export function isPresenceQuery (value: unknown): value is PresenceQuery { return queries.Check(value) }
-export function isStates (value: unknown): value is States { return states.Check(value) && value.parts.every(([, users]) => users.every(hasJson)) }
+export function isStates (value: unknown): value is States {
+  return states.Check(value) && value.parts.every(([, users]) => users.every(hasJson)) && (value.away ?? []).every(([, , , users]) => users.every(hasJson))
+}
 export function isDifferences (value: unknown): value is number[] { return differences.Check(value) }
 
 /** Parses a delta of another node. Returns `null` for anything invalid. */

@@ -15,6 +15,8 @@ export interface PeersPort {
   /** Whether a node is alive and can be reached. */
   reaches (node: string): boolean
   asked (node: string, channel: string): void
+  /** A node told of the users of another one that is gone. @param silence milliseconds since that was last heard */
+  inherited (channel: string, gone: string, silence: number, users: readonly UserEntry[]): void
   learned (node: string, channel: string, version: number, users: readonly UserEntry[]): void
   unanswered (node: string, channel: string): void
 }
@@ -101,7 +103,9 @@ export class Peers {
         return false
       }
       if (!isStates(answer) || answer.parts.length > left.length) return false
-      const { parts } = answer
+      const { parts, away = [] } = answer
+      // First: who waits for the last answer is shown all of it.
+      for (const [index, gone, silence, entries] of away) if (left[index] !== undefined) this.#port.inherited(left[index], gone, silence, entries)
       for (const [i, [version, entries]] of parts.entries()) {
         // The rest of a channel that did not fit into the answer before.
         if (i !== 0 || after === 0) {

@@ -262,7 +262,8 @@ export class Presence<Session extends PresentSession> {
 
   /** Answers a question of another node; `undefined` if it is not one about presence. */
   answer (query: unknown): unknown {
-    return isPresenceQuery(query) ? answerPresence(query, this.#announcer, (channel) => this.#own.get(channel)) : undefined
+    if (!isPresenceQuery(query)) return undefined
+    return answerPresence(query, { announcer: this.#announcer, own: (channel) => this.#own.get(channel), gone: (channel) => this.#views.get(channel)?.goneNodes ?? [] })
   }
 
   /** Call when the server begins to close: users whose connections end from now on do not leave. */

@@ -10,6 +10,14 @@ export interface RemoteUser {
   readonly stamp: number
 }
 
+/** A node that is gone, and whose users stay for a while. */
+export interface GoneNode {
+  readonly id: string
+  /** Milliseconds since it was last heard. */
+  readonly silence: number
+  readonly users: ReadonlyMap<string, RemoteUser>
+}
+
 /** The users of one channel at one other node. The node itself is the only one who says who they are. */
 export class RemoteNode {
   /** The version of the last delta or answer. */
@@ -17,6 +25,8 @@ export class RemoteNode {
   users = new Map<string, RemoteUser>()
   /** Ends the presence of the users of a node that is gone. */
   leaving: Alarm | null = null
+  /** When a node that is gone was last heard. */
+  heardAt = 0
   /** Deltas that came since the node was asked for its users; `null` when it was not. */
   #waiting: Delta[] | null = null
 
@@ -46,7 +56,7 @@ export class RemoteNode {
     if (waiting === null) return null
     this.#waiting = null
     const before = this.users
-    this.users = new Map(entries.map(([key, stamp, json]) => [key, { stamp, json }]))
+    this.set(entries)
     this.version = version
     for (const delta of waiting) {
       if (delta.v <= this.version) continue
@@ -55,6 +65,11 @@ export class RemoteNode {
       this.#apply(delta)
     }
     return [...new Set([...before.keys(), ...this.users.keys()])]
+  }
+
+  /** Replaces the users. */
+  set (entries: readonly UserEntry[]): void {
+    this.users = new Map(entries.map(([key, stamp, json]) => [key, { stamp, json }]))
   }
 
   /** Call when the node did not answer. */

@@ -5,7 +5,7 @@ import type { Alarm, Alarms } from './alarms.js'
 import { type Changes, countText, diffText, memberOf, stateText } from './client-messages.js'
 import type { Delta, UserEntry } from './messages.js'
 import type { Change, OwnChannel } from './own-channel.js'
-import { RemoteNode } from './remote-node.js'
+import { type GoneNode, RemoteNode } from './remote-node.js'
 
 /** Minimum milliseconds between two messages with the number of users. */
 const countInterval = 1_000
@@ -201,6 +201,7 @@ export class View {
   gone (id: string, silence: number): void {
     const node = this.nodes.get(id)
     if (node === undefined || node.leaving !== null) return
+    node.heardAt = performance.now() - silence
     const leaving: Alarm = node.leaving = this.#port.alarms.in(Math.max(0, this.#limits.leaveDelay - silence), () => {
       this.#port.whenOthersAreKnown(() => {
         // The node may be back, and gone once more.
@@ -209,6 +210,21 @@ export class View {
         this.touch(node.users.keys())
       })
     })
+  }
+
+  /** The nodes that are gone, and whose users did not leave yet. */
+  get goneNodes (): GoneNode[] {
+    const now = performance.now()
+    return [...this.nodes].filter(([, { leaving }]) => leaving !== null).map(([id, { heardAt, users }]) => ({ id, silence: now - heardAt, users }))
+  }
+
+  /** Takes in the users of a node that was gone before it was heard here: they may come back, and were never away then. */
+  inherit (id: string, silence: number, entries: readonly UserEntry[]): void {
+    if (this.nodes.has(id) || silence >= this.#limits.leaveDelay) return
+    const node = this.#node(id)
+    node.set(entries)
+    this.touch(node.users.keys())
+    this.gone(id, silence)
   }
 
   /** Call when a node that was gone is there again. */

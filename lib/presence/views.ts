@@ -3,13 +3,12 @@ import type { ScPresenceLimits } from '../../types/presence.js'
 import type { Alarm, Alarms } from './alarms.js'
 import { type Delta, type PresenceQuery, readDelta } from './messages.js'
 import { Peers } from './peers.js'
+import { PostponedLeaves } from './postponed-leaves.js'
 import { channelOf, topicOf } from './topics.js'
 import { View, type ViewPort } from './view.js'
 
 /** Milliseconds over which questions are spread after the engine was down. */
 const spread = 2_000
-/** Milliseconds after which all nodes have answered when the engine is up again. Nobody leaves before. */
-const grace = 5_000
 /** Milliseconds between two checks whether a change at another node was missed. */
 const checkInterval = 30_000
 /** Milliseconds for which a view is kept that the server read. */
@@ -54,21 +53,22 @@ export class Views {
   readonly #viewPort: ViewPort
   readonly #peers: Peers
   readonly #held = new Map<string, Held>()
-  /** Leaves that wait until it is known who is elsewhere. */
-  readonly #postponed = new Set<() => void>()
+  readonly #postponed: PostponedLeaves
   #known: ReadonlySet<string> = new Set()
-  /** When the others are known again after an outage; `Infinity` during one. */
-  #knownFrom = 0
   #checking: Alarm | null = null
 
   constructor (port: ViewsPort) {
     this.#port = port
     const { alarms, cluster } = port
+    this.#postponed = new PostponedLeaves(port)
     const peers: Peers = this.#peers = new Peers({
       alarms,
       query: (node, body: PresenceQuery) => cluster.query(node, body),
       reaches: (node) => port.link.state === 'up' && this.#others.includes(node),
       asked: (node, channel) => this.#held.get(channel)?.view.asked(node),
+      inherited: (channel, gone, silence, users) => {
+        if (!this.#port.cluster.nodes.includes(gone)) this.#held.get(channel)?.view.inherit(gone, silence, users)
+      },
       learned: (node, channel, version, users) => {
         const held = this.#held.get(channel)
         if (held === undefined) return
@@ -106,12 +106,7 @@ export class Views {
   /** Whether everything is known of a channel. */
   isComplete (channel: string): boolean {
     const held = this.#held.get(channel)
-    return held !== undefined && held.missing.size === 0 && this.#othersAreKnown
-  }
-
-  get #othersAreKnown (): boolean {
-    const { link } = this.#port
-    return !link.broker.shared || (link.state === 'up' && performance.now() >= this.#knownFrom)
+    return held !== undefined && held.missing.size === 0 && this.#postponed.othersAreKnown
   }
 
   // Who holds a view
@@ -247,33 +242,14 @@ export class Views {
   /** Call when the state of the broker changes. */
   brokerState (state: BrokerState): void {
     if (!this.#port.link.broker.shared) return
-    if (state === 'down') {
-      this.#knownFrom = Infinity
-      return
-    }
-    if (this.#knownFrom !== Infinity) {
-      // For the first time: nobody was heard of before.
-      this.#leaveNow()
-      return
-    }
-    const { alarms } = this.#port
-    this.#knownFrom = performance.now() + grace
-    alarms.in(grace + 1, () => this.#leaveNow())
+    if (state === 'down') this.#postponed.down()
     // All nodes come back at the same time.
-    alarms.in(Math.random() * spread, () => this.gap(null))
+    else if (this.#postponed.up()) this.#port.alarms.in(Math.random() * spread, () => this.gap(null))
   }
 
   /** Runs `leave` now, or when the engine is up again and the others were asked. */
   whenOthersAreKnown (leave: () => void): void {
-    if (this.#othersAreKnown) leave()
-    else this.#postponed.add(leave)
-  }
-
-  #leaveNow (): void {
-    if (!this.#othersAreKnown) return
-    const leaves = [...this.#postponed]
-    this.#postponed.clear()
-    for (const leave of leaves) leave()
+    this.#postponed.run(leave)
   }
 
   #askAll (held: Held | undefined): void {

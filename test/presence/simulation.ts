@@ -27,6 +27,7 @@ class Tab implements PresentSession {
 class Follower {
   readonly users = new Map<string, unknown>()
   readonly leaves: string[] = []
+  joins = 0
   readonly mistakes: string[] = []
   started = false
   #version = -1
@@ -39,6 +40,7 @@ class Follower {
     } else {
       if (message.v !== this.#version + 1) this.mistakes.push(`version ${message.v} follows ${this.#version}`)
       for (const { key, data } of message.joins) {
+        this.joins++
         if (this.users.has(key)) this.mistakes.push(`${key} joined twice`)
         this.users.set(key, data)
       }

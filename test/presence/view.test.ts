@@ -6,7 +6,7 @@ import { OwnChannel, type OwnChannelPort } from '../../lib/presence/own-channel.
 import { View } from '../../lib/presence/view.js'
 import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { Clock } from '../helpers/clock.js'
-import { Network } from './simulation.js'
+import { lease, leaveDelay, Network } from './simulation.js'
 
 function setUp (t: Test, limits: { members?: number, interval?: number } = {}) {
   const clock = new Clock(t)
@@ -150,6 +150,51 @@ t.test('a node that did not answer is asked again later, also when nobody is the
   await clock.advance(15_000)
   t.same(await node!.presence.read('room'), { members: [], total: 0, complete: true })
   for (const { presence } of [node!, other!]) presence.stop()
+})
+
+t.test('who begins to look is shown also users of a node that is gone, and they leave at the same time everywhere', async (t) => {
+  const clock = new Clock(t)
+  const network = new Network()
+  for (let i = 0; i < 3; i++) network.start()
+  const [doomed, watching, late] = network.nodes
+  network.watch(watching!)
+  for (const user of ['ada', 'bob']) network.join(doomed!, user, 1)
+  await clock.advance(1_000)
+  network.kill(doomed!)
+  await clock.advance(lease + 1_000)
+  network.watch(late!)
+  await clock.advance(10)
+  await clock.advance(90)
+  t.same([...late!.follower!.users.keys()], ['ada', 'bob'])
+  network.join(late!, 'ada', 1)
+  await clock.advance(leaveDelay - lease - 1_000 - 200)
+  for (const { follower } of [watching!, late!]) t.same([...follower!.users.keys()], ['ada', 'bob'])
+  await clock.advance(500)
+  for (const { follower } of [watching!, late!]) {
+    t.same([...follower!.users.keys()], ['ada'])
+    t.same(follower!.leaves, ['bob'])
+    t.same(follower!.mistakes, [])
+  }
+  t.equal(late!.follower!.joins, 0, 'nobody came who was there')
+  for (const { presence } of [watching!, late!]) presence.stop()
+  t.equal(clock.armed, 0)
+})
+
+t.test('what is told of a node that is gone is ignored by those who know better', async (t) => {
+  const { clock, view } = setUp(t)
+  view.take(delta({ j: [['ada', 1, '']] }))
+  view.inherit('n2', 100, [['bob', 1, '']])
+  t.same([...view.users.keys()], ['ada'], 'a node that is known')
+  view.inherit('n3', 1_000, [['bob', 1, '']])
+  t.same([...view.users.keys()], ['ada'], 'a node that was silent for longer than leaveDelay')
+  view.inherit('n4', 100, [['cem', 1, '']])
+  t.match(view.goneNodes, [{ id: 'n4', silence: 100 }])
+  await clock.advance(500)
+  t.match(view.goneNodes, [{ id: 'n4', silence: 600 }])
+  view.back('n4')
+  t.same(view.goneNodes, [])
+  await clock.advance(1_000)
+  t.same([...view.users.keys()], ['ada', 'cem'])
 })
 
 t.test('late words of a node that is gone do not bring its users back for good', async (t) => {
