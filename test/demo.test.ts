@@ -149,6 +149,71 @@ tap.test('a chat between browsers', { timeout: 110_000 }, async (t) => {
   t.strictSame(problems, [], 'no script failed and no file was missing')
 })
 
+tap.test('a page that was cut off catches up, and its user was never away', { timeout: 110_000 }, async (t) => {
+  const open = await startChromium(t)
+  if (open === null) return t.plan(0, 'chromium is not installed')
+  const { line } = await startDemo(t)
+  const folder = await screenshotFolder(t)
+  const problems: string[] = []
+  const visit = async (name: string, query: string, options: BrowserContextOptions = {}): Promise<Page> => {
+    const page = await (await open(options)).newPage()
+    page.on('pageerror', (err) => problems.push(err.message))
+    await page.goto(`${line[1]!}${query}`)
+    await page.getByLabel('Your name').fill(name)
+    await page.getByRole('button', { name: 'Come in' }).click()
+    await page.getByRole('heading', { name: 'Lobby' }).waitFor()
+    return page
+  }
+  const happened = (page: Page, text: string | RegExp): Promise<void> => page.locator('#recovery').getByText(text).waitFor()
+  const texts = (page: Page): Promise<string[]> => page.locator('.message .text').allTextContents()
+  const ada = await visit('Ada', '?cut=500')
+  const grace = await visit('Grace', '?cut=1', { viewport: { width: 390, height: 780 }, colorScheme: 'dark', hasTouch: true, isMobile: true })
+  for (const page of [ada, grace]) for (const name of ['Ada', 'Grace']) await people(page).filter({ hasText: name }).waitFor()
+
+  // What is said before, while and after the page is cut off comes once, in order; what was missed is marked.
+  await say(ada, 'before')
+  await messages(grace).getByText('before').waitFor()
+  await ada.getByRole('button', { name: 'Cut my connection' }).click()
+  await ada.getByRole('button', { name: /Come back now \(\d+ s\)/ }).waitFor()
+  await happened(ada, 'What is said now, you miss')
+  await ada.locator('#connection').getByText('Cut off').waitFor()
+  const missed = Array.from({ length: 12 }, (_, i) => `missed ${i + 1}`)
+  for (const text of missed) await say(grace, text)
+  t.same(await texts(ada), ['before'])
+  t.equal(await ada.getByRole('button', { name: 'Send' }).isDisabled(), true)
+  t.equal(await people(grace).filter({ hasText: 'Ada' }).count(), 1, 'who is cut off is not away')
+  await shoot(t, ada, folder, 'cut')
+  await ada.getByRole('button', { name: 'Come back now' }).click()
+  await happened(ada, /^12 messages missed, all recovered in \d+ ms$/)
+  await shoot(t, ada, folder, 'recovered')
+  await say(grace, 'after')
+  await messages(ada).getByText('after').waitFor()
+  const all = ['before', ...missed, 'after']
+  t.same(await texts(ada), all)
+  t.same(await texts(grace), all)
+  t.same(await ada.locator('.message.recovered .text').allTextContents(), missed)
+  t.equal(await people(grace).filter({ hasText: 'Ada' }).count(), 1)
+
+  // It comes back by itself too, and a page that missed nothing says so.
+  await grace.getByRole('button', { name: 'Cut my connection' }).click()
+  await happened(grace, 'Nothing was missed')
+  await shoot(t, grace, folder, 'nothing-missed-phone')
+  await say(grace, 'there again')
+  await messages(ada).getByText('there again').waitFor()
+
+  // A newcomer reads what the server remembers; who leaves is gone.
+  const mary = await visit('Mary', '')
+  await messages(mary).getByText('there again').waitFor()
+  t.same(await texts(mary), [...all, 'there again'])
+  await people(ada).filter({ hasText: 'Mary' }).waitFor()
+  await mary.getByRole('button', { name: 'Log out' }).click()
+  await people(ada).filter({ hasText: 'Mary' }).waitFor({ state: 'detached' })
+  await grace.close()
+  await people(ada).filter({ hasText: 'Grace' }).waitFor({ state: 'detached' })
+  t.equal(await people(ada).filter({ hasText: 'Ada' }).count(), 1)
+  t.strictSame(problems, [])
+})
+
 const messages = (page: Page) => page.getByRole('log')
 const people = (page: Page) => page.locator('#people li')
 

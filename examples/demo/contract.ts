@@ -24,7 +24,6 @@ const Notice = Type.Object({ text: Type.String() })
 const RoomNewsSchema = Type.Object({
   message: Type.Optional(MessageSchema),
   typing: Type.Optional(Typing),
-  people: Type.Optional(Type.Array(PersonSchema)),
   notice: Type.Optional(Notice)
 }, { minProperties: 1, maxProperties: 1 })
 export type RoomNews = Static<typeof RoomNewsSchema>
@@ -36,11 +35,6 @@ export const events = defineEvents({
     response: PersonSchema,
     errors: { NameTakenError: Type.Object({}), WrongCodeError: Type.Object({}) },
     examples: [{ name: 'Ada' }]
-  },
-  enter: {
-    summary: 'What a newcomer to a room sees',
-    data: Type.Object({ room: RoomId }),
-    response: Type.Object({ messages: Type.Array(MessageSchema), people: Type.Array(PersonSchema) })
   },
   say: {
     summary: 'Say something in a room you are in',
@@ -63,9 +57,12 @@ export const events = defineEvents({
 
 export const channels = defineChannels({
   'room/:id': {
-    summary: 'Messages, typing and people of a room',
+    summary: 'Messages and typing of a room',
     params: Type.Object({ id: RoomId }),
     message: RoomNewsSchema,
+    // Newcomers read the last messages. Who was cut off gets those that it missed.
+    history: { size: 200, ttl: 3_600_000 },
+    recover: true,
     // Clients speak through the events above, so nobody can sign with another one's name.
     clientPublish: false
   }

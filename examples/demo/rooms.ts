@@ -1,47 +1,11 @@
-// What the server remembers of the rooms, in memory.
-import type { Message, Person } from './contract.js'
+// What the server remembers of the rooms besides their messages: who was kicked out.
 import { rooms } from './room-list.js'
 
-/** How many messages a newcomer sees. */
-const historyLength = 50
 /** Milliseconds until somebody who was kicked out may come back. */
 const banTime = 60_000
 
 export class Room {
-  readonly messages: Message[] = []
-  /** Connections by name: somebody may have several tabs open. */
-  readonly #present = new Map<string, { person: Person, connections: number }>()
   readonly #bannedUntil = new Map<string, number>()
-
-  constructor (readonly title: string) {}
-
-  get people (): Person[] {
-    return Array.from(this.#present.values(), ({ person }) => person).sort((a, b) => a.name.localeCompare(b.name))
-  }
-
-  /** @returns whether this is their first connection */
-  join (person: Person): boolean {
-    const entry = this.#present.get(person.name)
-    if (entry !== undefined) {
-      entry.connections++
-      return false
-    }
-    this.#present.set(person.name, { person, connections: 1 })
-    return true
-  }
-
-  /** @returns whether this was their last connection */
-  leave (name: string): boolean {
-    const entry = this.#present.get(name)
-    if (entry === undefined) return false
-    entry.connections--
-    return entry.connections === 0 && this.#present.delete(name)
-  }
-
-  remember (message: Message): void {
-    this.messages.push(message)
-    if (this.messages.length > historyLength) this.messages.shift()
-  }
 
   ban (name: string): void {
     this.#bannedUntil.set(name, Date.now() + banTime)
@@ -57,5 +21,5 @@ export class Room {
 }
 
 export function createRooms (): Map<string, Room> {
-  return new Map(rooms.map(({ id, title }) => [id, new Room(title)]))
+  return new Map(rooms.map(({ id }) => [id, new Room()]))
 }

@@ -1,9 +1,9 @@
-// A chat with login, rooms, who-is-typing and a kick-out, on one port.
+// A chat with login, rooms, who-is-there, who-is-typing and a kick-out, on one port.
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import Fastify, { type FastifyInstance } from 'fastify'
-import scPlugin, { ScRefusal, type ScServerSocket } from 'fastify-socketcluster'
+import scPlugin, { type ScPublishOptions, ScRefusal, type ScServerSocket } from 'fastify-socketcluster'
 import { channels, events, type Person, type RoomNews } from './contract.js'
 import { createRooms, type Room } from './rooms.js'
 
@@ -58,6 +58,8 @@ async function members (app: FastifyInstance, { rooms }: { rooms: Map<string, Ro
 
   app.scChannel('room/:id', {
     ...channels['room/:id'],
+    // Everybody in the room sees who is there, on `room/<id>#presence`. Who is cut off for half a minute was never away.
+    presence: { data: ({ socket }) => ({ moderator: personOf(socket)?.moderator === true }), leaveDelay: 40_000 },
     async subscribe ({ socket, params: { id } }) {
       const person = personOf(socket)
       if (person === null) throw new Refusal('NotLoggedInError', 'Log in first')
@@ -66,23 +68,16 @@ async function members (app: FastifyInstance, { rooms }: { rooms: Map<string, Ro
     }
   })
 
-  app.scEvent('enter', events.enter, ({ room }, { socket }) => {
-    mustBeIn(socket, room)
-    const { messages, people } = roomOf(room)
-    return { messages, people }
-  })
-
   app.scEvent('say', events.say, async ({ room, text }, { socket }) => {
     mustBeIn(socket, room)
     const message = { id: randomUUID(), from: personOf(socket)!.name, text, at: Date.now() }
-    roomOf(room).remember(message)
     await tell(room, { message })
     return { id: message.id }
   })
 
   app.scEvent('typing', events.typing, async ({ room, on }, { socket }) => {
     mustBeIn(socket, room)
-    await tell(room, { typing: { from: personOf(socket)!.name, on } })
+    await tell(room, { typing: { from: personOf(socket)!.name, on } }, { history: false })
   })
 
   app.scEvent('kick', events.kick, async ({ room, name }, { socket }) => {
@@ -95,27 +90,8 @@ async function members (app: FastifyInstance, { rooms }: { rooms: Map<string, Ro
     return { sockets }
   })
 
-  // Who is there follows from the subscriptions, however they end: by leaving, by a kick-out or by a lost connection.
-  const seats = new WeakMap<ScServerSocket, Map<string, Person>>()
-  app.scServer.on('subscription', (socket, channel) => {
-    const person = personOf(socket)
-    const id = roomId(channel)
-    if (person === null || id === null) return
-    const mine = seats.get(socket) ?? new Map<string, Person>()
-    seats.set(socket, mine.set(id, person))
-    if (roomOf(id).join(person)) return tell(id, { people: roomOf(id).people })
-  })
-  app.scServer.on('unsubscription', (socket, channel) => {
-    const id = roomId(channel)
-    // The token may be gone by now, so the name is the one they came with.
-    const person = id === null ? undefined : seats.get(socket)?.get(id)
-    if (id === null || person === undefined) return
-    seats.get(socket)!.delete(id)
-    if (roomOf(id).leave(person.name)) return tell(id, { people: roomOf(id).people })
-  })
-
-  function tell (id: string, news: RoomNews): Promise<void> {
-    return app.scChannelOf(channels, 'room/:id', { id }).publish(news)
+  function tell (id: string, news: RoomNews, options?: ScPublishOptions): Promise<void> {
+    return app.scChannelOf(channels, 'room/:id', { id }).publish(news, options)
   }
 
   function roomOf (id: string): Room {
@@ -149,10 +125,6 @@ async function addDocumentation (app: FastifyInstance): Promise<void> {
 
 function personOf ({ authToken }: ScServerSocket): Person | null {
   return authToken as Person | null
-}
-
-function roomId (channel: string): string | null {
-  return channel.startsWith('room/') ? channel.slice('room/'.length) : null
 }
 
 function mustBeIn (socket: ScServerSocket, room: string): void {

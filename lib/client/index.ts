@@ -7,6 +7,7 @@ export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel,
 export type { InferChannels, InferEvents } from '../../types/contracts.js'
 export type { ScClientCodec, ScRecoveryEvent } from '../../types/client.js'
 export type { ScHistoryGap, ScHistoryMessage, ScPosition } from '../../types/history.js'
+export type { ScPresenceMember, ScPresenceMessage } from '../../types/presence.js'
 export { defineChannels, defineEvents } from '../contracts/define.js'
 export { recovering } from './recovering.js'
 

@@ -191,7 +191,7 @@ t.test('the contract of the demo', async (t) => {
   })
   const document = app.asyncapi()
   t.same(await diagnose(document), [])
-  t.same(Object.keys(document.operations), ['login', 'enter', 'say', 'typing', 'kick', 'subscribe.room.id'])
+  t.same(Object.keys(document.operations), ['login', 'say', 'typing', 'kick', 'subscribe.room.id'])
 })
 
 t.test('an application that declares nothing, and one that does not listen', async (t) => {

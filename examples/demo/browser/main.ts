@@ -1,18 +1,33 @@
 import { create } from 'socketcluster-client'
-import { type ScClientChannel, typedClient } from 'fastify-socketcluster/client'
+import { recovering, type ScClientChannel, typedClient } from 'fastify-socketcluster/client'
 import type { Contract, Person, RoomNews } from '../contract.js'
 import { rooms } from '../room-list.js'
+import { CatchingUp, Cut } from './outage.js'
+import { watchPeople } from './people.js'
 import * as view from './view.js'
 
 /** Milliseconds for which somebody counts as typing after their last key. */
 const typingTime = 4_000
 
-const socket = create()
+/** How many messages a newcomer to a room sees. */
+const lastMessages = 50
+/** Seconds for which the connection is cut: `?cut=5` for less. */
+const cutTime = Math.min(600, Math.max(1, Number(new URLSearchParams(location.search).get('cut')) || 30))
+
+// With this codec the client gets what it missed while it had no connection.
+const socket = create({ codecEngine: recovering() })
 // Events, answers and messages have the types of the contract from here on.
 const client = typedClient<Contract>(socket)
 
 let me: Person | null = null
-let current: { id: string, channel: ScClientChannel<RoomNews>, stop: () => void } | null = null
+interface Entered {
+  readonly id: string
+  readonly channel: ScClientChannel<RoomNews>
+  readonly stop: () => void
+  /** Whether the last messages were shown, so that only news are missing. */
+  isLoaded: boolean
+}
+let current: Entered | null = null
 const typing = new Map<string, ReturnType<typeof setTimeout>>()
 
 view.elements.loginForm.addEventListener('submit', async (event) => {
@@ -48,13 +63,21 @@ view.elements.say.addEventListener('submit', async (event) => {
   }
 })
 
+const cut = new Cut(socket, cutTime, (secondsLeft) => {
+  if (secondsLeft === null) view.showConnection('off')
+  view.showCut(secondsLeft, cutTime)
+})
+const catchingUp = new CatchingUp(view.showRecovery)
+view.elements.cut.addEventListener('click', () => { cut.isOn ? cut.end() : cut.begin() })
+
 let toldAt = 0
 view.elements.text.addEventListener('input', () => tellTyping(view.elements.text.value !== ''))
 view.elements.text.addEventListener('blur', () => tellTyping(false))
 
 /** Tells the room, though not with every key. */
 function tellTyping (on: boolean): void {
-  if (current === null || (on ? Date.now() - toldAt < typingTime / 2 : toldAt === 0)) return
+  // A message would bring the connection back.
+  if (current === null || cut.isOn || (on ? Date.now() - toldAt < typingTime / 2 : toldAt === 0)) return
   toldAt = on ? Date.now() : 0
   client.transmit('typing', { room: current.id, on })
 }
@@ -65,13 +88,15 @@ async function enter (id: string): Promise<void> {
   view.showRooms(rooms, room.id, enter)
   view.showRoom(room)
   const channel = client.subscribe('room/:id', { id: room.id }, { waitForAuth: true })
-  const entered = { id: room.id, channel, stop: channel.watch(onNews) }
+  const stopNews = channel.watch(onNews)
+  const stopPeople = watchPeople(socket, room.id, (people) => { if (me !== null && channel.state !== 'unsubscribed') view.showPeople(people, me, kick) })
+  const entered: Entered = { id: room.id, channel, stop: () => { stopNews(); stopPeople() }, isLoaded: false }
   current = entered
   try {
     await channel.subscribed()
-    await refresh(entered)
+    await load(entered)
   } catch (err) {
-    if (current === entered) view.showBanner((err as Error).message)
+    if (current === entered && channel.state === 'unsubscribed') view.showBanner((err as Error).message)
   }
 }
 
@@ -84,25 +109,27 @@ function leave (): void {
   for (const name of [...typing.keys()]) stoppedTyping(name)
 }
 
-/** What was said and who is there: on entering, and after the connection was lost. */
-async function refresh (entered: NonNullable<typeof current>): Promise<void> {
-  const { messages, people } = await client.invoke('enter', { room: entered.id })
+/** Shows what was said last. What came meanwhile is in it, and what comes later is not. */
+async function load (entered: Entered): Promise<void> {
+  const { messages } = await entered.channel.history({ limit: lastMessages })
   if (current !== entered || me === null) return
-  view.showMessages(messages, me.name)
-  view.showPeople(people, me, kick)
+  entered.isLoaded = true
+  view.showNews(messages.map(({ data }) => data), me.name)
 }
 
-function onNews ({ message, typing, people, notice }: RoomNews): void {
+function onNews ({ message, typing, notice }: RoomNews): void {
   if (me === null) return
-  if (message !== undefined) {
-    stoppedTyping(message.from)
-    view.addMessage(message, me.name)
-  }
-  if (typing !== undefined && typing.from !== me.name) {
+  if (typing !== undefined) {
+    if (typing.from === me.name) return
     stoppedTyping(typing.from)
     if (typing.on) startedTyping(typing.from)
+    return
   }
-  if (people !== undefined) view.showPeople(people, me, kick)
+  const isMissed = catchingUp.isMissed()
+  if (message !== undefined) {
+    stoppedTyping(message.from)
+    view.addMessage(message, me.name, isMissed)
+  }
   if (notice !== undefined) view.addNotice(notice.text)
 }
 
@@ -140,22 +167,30 @@ function showState (): void {
   if (current === null) enter(rooms[0].id)
 }
 
-view.showConnection(false)
+view.showCut(null, cutTime)
+view.showConnection('off')
 each(socket.listener('connect'), () => {
-  view.showConnection(true)
+  view.showConnection('on')
   showState()
+  cut.end()
+  catchingUp.connected()
+  // The subscription comes back by itself, and with it what was missed.
   const entered = current
-  // After a lost connection the subscription comes back by itself; what was missed is asked for.
-  entered?.channel.subscribed().then(() => refresh(entered)).catch(() => {})
+  if (entered?.isLoaded === false) entered.channel.subscribed().then(() => load(entered)).catch(() => {})
 })
-each(socket.listener('disconnect'), () => view.showConnection(false))
-each(socket.listener('connectAbort'), () => view.showConnection(false))
+each(socket.receiver('recovery'), (recovery) => {
+  if (current === null || recovery.channel !== current.channel.name) return
+  if (!catchingUp.begin(recovery)) load(current).catch(() => {})
+})
+each(socket.listener('disconnect'), () => view.showConnection(cut.isOn ? 'cut' : 'off'))
+each(socket.listener('connectAbort'), () => view.showConnection('off'))
 each(socket.listener('authenticate'), showState)
 each(socket.listener('deauthenticate'), showState)
 each(socket.listener('error'), ({ error }) => console.warn(error))
 each(socket.listener('kickOut'), ({ channel, message }) => {
   if (channel !== current?.channel.name) return
   view.showBanner(message ?? 'You were kicked out of the room')
+  current.stop()
   view.showPeople([], me!, kick)
   for (const name of [...typing.keys()]) stoppedTyping(name)
 })

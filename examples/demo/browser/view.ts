@@ -1,5 +1,5 @@
 // The page: what it shows, and nothing of how that comes here.
-import type { Message, Person } from '../contract.js'
+import type { Message, Person, RoomNews } from '../contract.js'
 
 export const elements = {
   login: byId('login'),
@@ -9,6 +9,7 @@ export const elements = {
   loginError: byId('login-error'),
   chat: byId('chat'),
   logout: byId<HTMLButtonElement>('logout'),
+  cut: byId<HTMLButtonElement>('cut'),
   say: byId<HTMLFormElement>('say'),
   text: byId<HTMLInputElement>('text')
 }
@@ -26,10 +27,27 @@ export function showChat (me: Person): void {
   byId('me').replaceChildren(...nameWithBadge(me))
 }
 
-export function showConnection (connected: boolean): void {
+export function showConnection (state: 'on' | 'off' | 'cut'): void {
   const status = byId('connection')
-  status.textContent = connected ? 'Connected' : 'Connecting …'
-  status.dataset.state = connected ? 'on' : 'off'
+  status.textContent = { on: 'Connected', off: 'Connecting …', cut: 'Cut off' }[state]
+  status.dataset.state = state
+}
+
+/** @param secondsLeft until the connection comes back; `null` while it is not cut */
+export function showCut (secondsLeft: number | null, seconds: number): void {
+  const { cut, text } = elements
+  cut.textContent = secondsLeft === null ? 'Cut my connection' : `Come back now (${secondsLeft} s)`
+  cut.title = `For ${seconds} seconds`
+  byId('chat').classList.toggle('cut', secondsLeft !== null)
+  for (const control of elements.say.querySelectorAll<HTMLInputElement | HTMLButtonElement>('input, button')) control.disabled = secondsLeft !== null
+  text.placeholder = secondsLeft === null ? 'Write a message' : 'You are cut off'
+  if (secondsLeft === null) return
+  showRecovery('What is said now, you miss')
+}
+
+/** A small line about what happened to the connection. */
+export function showRecovery (text: string): void {
+  byId('recovery').textContent = text
 }
 
 export function showDocsLink (): void {
@@ -55,19 +73,24 @@ export function showRoom ({ title, topic }: { title: string, topic: string }): v
   showBanner(null)
 }
 
-export function showMessages (messages: readonly Message[], me: string): void {
+export function showNews (news: readonly RoomNews[], me: string): void {
   byId('messages').replaceChildren()
-  if (messages.length === 0) byId('messages').append(make('li', 'Nobody has said anything yet', { className: 'empty' }))
-  for (const message of messages) addMessage(message, me)
+  if (news.length === 0) byId('messages').append(make('li', 'Nobody has said anything yet', { className: 'empty' }))
+  for (const { message, notice } of news) {
+    if (message !== undefined) addMessage(message, me)
+    if (notice !== undefined) addNotice(notice.text)
+  }
 }
 
-export function addMessage ({ from, text, at }: Message, me: string): void {
+/** @param isMissed whether it was said while the page had no connection */
+export function addMessage ({ from, text, at }: Message, me: string, isMissed = false): void {
   const list = byId('messages')
   list.querySelector('.empty')?.remove()
   const time = make('time', new Date(at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }), { dateTime: new Date(at).toISOString() })
   const previous = list.lastElementChild
   const item = make('li', '', { className: from === me ? 'message mine' : 'message' })
   item.dataset.from = from
+  if (isMissed) item.classList.add('recovered')
   if (previous instanceof HTMLElement && previous.dataset.from === from) item.classList.add('again')
   item.append(
     avatar(from),
