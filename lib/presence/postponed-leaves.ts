@@ -1,8 +1,11 @@
 import type { BrokerState } from '../../types/broker.js'
 import type { Alarms } from './alarms.js'
 
-/** Milliseconds after which all nodes have answered when the engine is up again. Nobody leaves before. */
-const grace = 5_000
+/**
+ * Milliseconds after which all nodes have answered when the engine is up again. Nobody leaves before. Nodes do not come back at the
+ * same time: an attempt to connect that was under way may take 5 seconds to fail, and the next one begins up to 2 seconds later.
+ */
+const grace = 10_000
 
 /** The part of presence that postponed leaves use. */
 export interface PostponedLeavesPort {

@@ -236,9 +236,9 @@ function outage (kind: 'SIGSTOP' | 'black hole', { isLong, users, ...common }: C
         if (kind === 'SIGSTOP') stage.engine.resume()
         else for (const link of links) link.reopen()
         await stage.up()
-        // The others are asked for 5 seconds, and who lost the connection shortly before has the rest of its delay.
-        stage.leavesWithin[1] = performance.now() + 5_000 + slack
-        await stage.leavesTold(slack * 3)
+        // The others are asked for 10 seconds, and who lost the connection shortly before has the rest of its delay.
+        stage.leavesWithin[1] = performance.now() + 10_000 + slack
+        await stage.leavesTold(slack * 4)
       }
     }
   }

@@ -1,19 +1,20 @@
 // The pace of messages, and words of nodes that are gone, with time that the test makes.
 import t, { type Test } from 'tap'
 import type { Delta } from '../../lib/presence/messages.js'
+import type { BrokerState } from '../../types/broker.js'
 import { Alarms } from '../../lib/presence/alarms.js'
 import { OwnChannel, type OwnChannelPort } from '../../lib/presence/own-channel.js'
+import { PostponedLeaves } from '../../lib/presence/postponed-leaves.js'
 import { View } from '../../lib/presence/view.js'
 import { SharedMessage } from '../../lib/transport/shared-message.js'
 import { Clock } from '../helpers/clock.js'
 import { lease, leaveDelay, Network } from './simulation.js'
 
-function setUp (t: Test, limits: { members?: number, interval?: number } = {}) {
-  const clock = new Clock(t)
+function setUp (t: Test, limits: { members?: number, interval?: number } = {}, clock = new Clock(t), whenOthersAreKnown = (leave: () => void): void => leave()) {
   const sent: any[] = []
   const asked: string[] = []
   const alarms = new Alarms((err) => { throw err })
-  const ownPort: OwnChannelPort = { alarms, stamp: () => 1, whenOthersAreKnown: (leave) => leave(), changed: (_own, key) => view.touch([key]) }
+  const ownPort: OwnChannelPort = { alarms, stamp: () => 1, whenOthersAreKnown, changed: (_own, key) => view.touch([key]) }
   const own = new OwnChannel('room', ownPort)
   const view: View = new View('room', { members: 1_000, leaveDelay: 1_000, interval: 250, ...limits }, {
     alarms,
@@ -24,7 +25,7 @@ function setUp (t: Test, limits: { members?: number, interval?: number } = {}) {
     isObserved: () => false,
     tell () {},
     ask: (node) => { asked.push(node) },
-    whenOthersAreKnown: (leave) => leave()
+    whenOthersAreKnown
   })
   const enter = (count: number, from = 0): void => { for (let i = from; i < from + count; i++) own.enter({}, `user ${i}`, '') }
   return { alarms, asked, clock, enter, own, sent, view }
@@ -124,6 +125,31 @@ t.test('a node that is back keeps its users, also when it is gone once more', as
   t.same([...view.users.keys()], ['ada'])
   await clock.advance(400)
   t.match(sent.at(-1), { leaves: ['ada'], total: 0 })
+})
+
+t.test('a node that reaches the engine again 7 seconds after this one keeps its users', async (t) => {
+  const clock = new Clock(t)
+  const alarms = new Alarms((err) => { throw err })
+  const link = { broker: { shared: true }, state: 'up' as BrokerState }
+  const leaves = new PostponedLeaves({ alarms, link })
+  t.equal(leaves.up(), false, 'for the first time')
+  const { view } = setUp(t, {}, clock, (leave) => leaves.run(leave))
+  for (const n of ['n2', 'n3']) view.take(delta({ n, j: [[`user of ${n}`, 1, '']] }))
+  // Heartbeats are missed before the engine is thought to be down.
+  for (const n of ['n2', 'n3']) view.gone(n, 0)
+  link.state = 'down'
+  leaves.down()
+  await clock.advance(60_000)
+  t.equal(view.users.size, 2, 'nobody leaves during an outage')
+  link.state = 'up'
+  t.equal(leaves.up(), true)
+  await clock.advance(7_500)
+  view.back('n2')
+  await clock.advance(2_000)
+  t.equal(view.users.size, 2)
+  await clock.advance(1_000)
+  t.same([...view.users.keys()], ['user of n2'])
+  alarms.stop()
 })
 
 t.test('of data from several nodes the newest count, and the same everywhere when they are equally old', async (t) => {
