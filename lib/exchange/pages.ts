@@ -2,23 +2,19 @@ import type { BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, MaybePromi
 import type { ScHistoryGap } from '../../types/history.js'
 import type { BrokerLink } from '../broker/link.js'
 
-/** How often a read begins again because more was published meanwhile than the last messages of the channel can tell. */
-const maxAttempts = 5
-/** The most messages that are read because they were not delivered yet. */
-const maxAhead = 1_000
-
 /** A part of a history. */
 export interface Page extends Omit<BrokerHistoryPage, 'gap'> {
   readonly gap: ScHistoryGap | null
 }
 
+/** The part of the link to the broker that is used. */
+type PagesLink = Pick<BrokerLink, 'checkUp' | 'followHistory' | 'readHistory'>
+
 /** Uses a page in the turn of the event loop in which it is complete. */
 type UsePage = (page: Page) => MaybePromise<void>
 
-/** What to read: messages after `since`, or the newest ones for `null`. */
 interface Query {
   readonly channel: string
-  readonly since: BrokerPosition | null
   readonly limit: number
   readonly limits: BrokerHistoryLimits
 }
@@ -28,9 +24,9 @@ interface Query {
  * the page is used: what comes later is not in it, and nothing that came before is missing.
  */
 export class Pages {
-  readonly #link: BrokerLink
+  readonly #link: PagesLink
 
-  constructor (link: BrokerLink) {
+  constructor (link: PagesLink) {
     this.#link = link
   }
 
@@ -45,43 +41,29 @@ export class Pages {
    * @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails
    */
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits, use: UsePage): MaybePromise<void> {
-    return this.#read({ channel, since, limit, limits }, use, 1)
+    const query = { channel, limit, limits }
+    if (since === null) return this.#newest(query, null, use)
+    const page = this.#link.followHistory(channel, since, limit, limits)
+    if (page instanceof Promise) return page.then(() => this.read(channel, since, limit, limits, use))
+    if (page.gap === null) return use(page)
+    if (page.gap !== 'limit') return this.#newest(query, page.gap, use)
+    const first = this.#link.readHistory(channel, since, limit, limits)
+    if (first instanceof Promise) return first.then((read) => this.#first(query, read, use))
+    return this.#first(query, first, use)
   }
 
-  /** @param ahead how many more of the newest messages to read, because they were not delivered yet */
-  #read (query: Query, use: UsePage, attempt: number, ahead = 0): MaybePromise<void> {
-    const { channel, since, limit, limits } = query
-    const page = this.#link.followHistory(channel, since, since === null ? 0 : limit, limits)
-    if (page instanceof Promise) return page.then(() => this.#read(query, use, attempt + 1, ahead))
-    if (since !== null && page.gap === null) return use(page)
-    // Only the engine has messages from before.
-    const { gap } = page
-    const older = gap === 'limit' ? this.#link.readHistory(channel, since, limit, limits) : this.#link.readHistory(channel, null, limit + ahead, limits)
-    const goOn = (read: BrokerHistoryPage): MaybePromise<void> => this.#complete(query, gap, read, use, attempt)
-    if (older instanceof Promise) return older.then(goOn)
-    return goOn(older)
+  #newest (query: Query, gap: BrokerHistoryPage['gap'], use: UsePage): MaybePromise<void> {
+    const page = this.#link.followHistory(query.channel, null, query.limit, query.limits)
+    if (page instanceof Promise) return page.then(() => this.#newest(query, gap, use))
+    return use({ ...page, gap })
   }
 
-  /** Makes what was read end with the last message that was delivered. */
-  #complete (query: Query, gap: BrokerHistoryPage['gap'], read: BrokerHistoryPage, use: UsePage, attempt: number): MaybePromise<void> {
-    const { channel, limit, limits } = query
-    let news = this.#link.followHistory(channel, null, 0, limits)
-    if (news instanceof Promise) return news.then(() => this.#complete(query, gap, read, use, attempt))
-    const { top } = news
-    if (gap === 'limit') return use(upTo(top, { ...read, gap: read.gap ?? gap }))
-    const again = (ahead: number): MaybePromise<void> => this.#read(query, use, attempt + 1, ahead)
-    const mayRepeat = attempt < maxAttempts
-    if (top.epoch !== read.top.epoch && mayRepeat) return again(0)
-    if (top.offset > read.top.offset) {
-      news = this.#link.followHistory(channel, read.top, limit, limits)
-      if (news instanceof Promise) return news.then(() => this.#complete(query, gap, read, use, attempt))
-      if (news.gap !== null && mayRepeat) return again(0)
-    }
-    const page = upTo(top, { top, entries: [...read.entries, ...news.entries], gap })
-    // The engine has messages that are on their way to this node.
-    const ahead = read.top.offset - top.offset
-    if (page.entries.length < limit && ahead > 0 && read.entries.length >= limit && mayRepeat) return again(Math.min(ahead, maxAhead))
-    return use({ ...page, entries: page.entries.slice(-limit) })
+  /** @param read the first messages that the engine has, which may be ahead of this node */
+  #first (query: Query, read: BrokerHistoryPage, use: UsePage): MaybePromise<void> {
+    if (read.gap !== null) return this.#newest(query, read.gap, use)
+    const last = this.#link.followHistory(query.channel, null, 0, query.limits)
+    if (last instanceof Promise) return last.then(() => this.#first(query, read, use))
+    return use(upTo(last.top, { ...read, gap: 'limit' }))
   }
 }
 

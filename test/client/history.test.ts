@@ -66,6 +66,27 @@ for (const [generation, connect] of generations) {
     t.equal(room.recovered, null)
   })
 
+  t.test(`client ${generation} asks for the last messages with its subscription`, async (t) => {
+    const { port, sc } = await start(t)
+    for (let n = 1; n <= 4; n++) await sc.exchange.publish('room/7', { n })
+    const { client, typed, recovery } = await open(t, connect, port)
+    const seen: number[] = []
+    const room = typed.subscribe('room/:id', { id: '7' }, { rewind: 3 })
+    room.watch(({ n }) => seen.push(n))
+    await until('the last messages', () => seen.length === 3)
+    t.same(seen, [2, 3, 4])
+    t.equal(room.recovered, null, 'nothing was missed')
+    await cut(client)
+    await sc.exchange.publish('room/7', { n: 5 })
+    client.reconnect()
+    t.match(await recovery(), { recovered: true, count: 1 })
+    await sc.exchange.publish('room/7', { n: 6 })
+    await until('the new message', () => seen.length === 5)
+    t.same(seen, [2, 3, 4, 5, 6], 'what it has does not come again')
+    const other = typed.subscribe('room/:id', { id: '8' }, { rewind: 301 })
+    await t.rejects(other.subscribed(), { name: 'InvalidActionError', message: '#subscribe expects rewind to be an integer from 0 to 300, got 301' })
+  })
+
   t.test(`client ${generation} with a channelPrefix`, async (t) => {
     const { port, sc } = await start(t)
     const { client, typed, recovery } = await open(t, connect, port, { codecEngine: recovering(), channelPrefix: 'room/' })

@@ -210,6 +210,26 @@ t.test('who is kept from what was said before it came reads what is said from th
   t.same(numbers(await member.call('#history', { channel: 'room', since: pos })), [1, 2, 3, 4, 5, 6, 7, 8, 9])
 })
 
+t.test('who may have messages from a time or a position on reads those', async (t) => {
+  let from: Date | string
+  const served = await start(t, { history, recover: true, subscribe: (context) => { if (context.socket.authToken === null) context.historyFrom = from } })
+  const member = await join(t, served, { authToken: signed({ sub: 'ann' }) })
+  const { data: { pos: begin } } = await member.call('#history', { channel: 'room' })
+  await publish(served, 1, 3)
+  const { data: { pos } } = await member.call('#history', { channel: 'room' })
+  const { messages } = (await member.call('#history', { channel: 'room' })).data
+  await until('a later time', () => Date.now() > messages.at(-1).time)
+  const time = new Date()
+  await publish(served, 4, 6)
+  for (from of [pos, time]) {
+    const guest = await join(t, served)
+    t.same(numbers(await guest.call('#history', { channel: 'room' })), [4, 5, 6])
+    const after = await guest.call('#history', { channel: 'room', since: begin, limit: 2 })
+    t.same([numbers(after), after.data.gap], [[5, 6], 'refused'])
+    t.same((await guest.call('#history', { channel: 'room', since: pos })).data.gap, null)
+  }
+})
+
 t.test('publishOut hooks and the deliver policy decide with the rights of now', async (t) => {
   for (const isSlow of [false, true]) {
     const served = await start(t, {
@@ -415,14 +435,23 @@ t.test('while the broker is down a read fails at once', async (t) => {
 
 t.test('a broker that fails is an error, and the socket stays', async (t) => {
   const broker = memoryBroker()
-  let read: any = (): never => { throw new Error('secret') }
-  Object.assign(broker, { history: { ...broker.history, read: (...args: any[]) => read(...args) } })
+  const fails = { read: null as unknown, follow: null as unknown }
+  const failing = (name: 'read' | 'follow') => (...args: any[]) => typeof fails[name] === 'function' ? fails[name]() : (history as any)[name](...args)
+  const { history } = broker
+  Object.assign(broker, { history: { ...history, read: failing('read'), follow: failing('follow') } })
   const served = await start(t, undefined, { broker })
   const client = await join(t, served)
+  const { data: { pos } } = await client.call('#history', { channel: 'room' })
+  await publish(served, 1, 3)
   const failed = { error: { name: 'BrokerError', message: 'The broker failed' } }
-  t.match(await client.call('#history', { channel: 'room' }), failed)
-  read = async () => { throw new Error('secret') }
-  t.match(await client.call('#history', { channel: 'room' }), failed)
+  for (const name of ['read', 'follow'] as const) {
+    for (const fail of [() => { throw new Error('secret') }, async () => { throw new Error('secret') }]) {
+      fails[name] = fail
+      t.match(await client.call('#history', { channel: 'room', since: pos, limit: 2 }), failed)
+    }
+    fails[name] = null
+  }
+  t.same(numbers(await client.call('#history', { channel: 'room', since: pos, limit: 2 })), [1, 2])
 })
 
 t.test('over Redis, with messages that come while it is read', async (t) => {
