@@ -2,7 +2,8 @@ import type { AnyListener } from '../types/user-data.js'
 import { checkFunction, checkText } from './arguments.js'
 import { promiseOf } from './promises.js'
 import { memorySize } from './memory-size.js'
-import { type Stream, type StreamKeeper, StreamSet } from './streams.js'
+import { StreamSet } from './stream-set.js'
+import type { Stream, StreamKeeper } from './streams.js'
 import { isInstance, read } from './untrusted.js'
 
 /** Measures waiting values for loops that do not belong to a socket. */

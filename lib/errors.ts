@@ -79,6 +79,7 @@ export const errorTable = {
   SC_ERR_HISTORY_RATE: { name: 'RateLimitError', message: 'Too many reads of histories; try again in %s ms' },
   SC_ERR_HISTORY_ROOM: { name: 'ResourceLimitError', message: 'The backlog of the socket has no room for the history of "%s"; read less at once, or see the option maxBufferedBytes' },
   SC_ERR_HISTORY_TIMEOUT: { name: 'TimeoutError', message: 'The hooks of "%s" took longer than %s ms for what was read; read less at once, or see the option hookTimeout' },
+  SC_ERR_NO_FOLLOW: { name: 'InvalidActionError', message: 'The broker %s does not deliver channels completely: the exchange cannot subscribe to "%s" with since' },
   SC_ERR_NO_PRESENCE: { name: 'InvalidActionError', message: 'The channel "%s" does not tell who is in it; declare it by scChannel with presence' },
   SC_ERR_COMPANION: { name: 'InvalidActionError', message: 'Nobody may publish to "%s": it tells who is in a channel' },
   SC_ERR_NOT_PRESENT: { name: 'InvalidActionError', message: 'The socket is not present in the channel "%s"' },

@@ -37,6 +37,8 @@ export class Stream<T> implements ScStream<T> {
   readonly #keeper: StreamKeeper
   readonly #nextId: () => number
   #closed = false
+  /** Called when no value waits for a loop any more. */
+  #idle: Array<() => void> | null = null
 
   /** @param name the name in errors @param nextId returns the ids of the stream's loops */
   constructor (readonly name: string, keeper: StreamKeeper, nextId: () => number = () => 1) {
@@ -92,10 +94,26 @@ export class Stream<T> implements ScStream<T> {
     return most
   }
 
+  /** Returns a promise that resolves when no value waits for a loop; nothing if none waits now. */
+  idle (): Promise<void> | undefined {
+    if (this.getBackpressure() === 0) return undefined
+    return new Promise((resolve) => { (this.#idle ??= []).push(resolve) })
+  }
+
+  #onRead (): void {
+    if (this.#idle === null || this.getBackpressure() !== 0) return
+    const waiting = this.#idle
+    this.#idle = null
+    for (const resolve of waiting) resolve()
+  }
+
   [Symbol.asyncIterator] (): AsyncIterator<T, undefined> {
-    const consumer = new Consumer<T>(this.#nextId(), this.name, this.#keeper, () => {
-      this.#consumers.delete(consumer)
-      this.#closing?.delete(consumer)
+    const consumer = new Consumer<T>(this.#nextId(), this.name, this.#keeper, (isOver) => {
+      if (isOver) {
+        this.#consumers.delete(consumer)
+        this.#closing?.delete(consumer)
+      }
+      this.#onRead()
     })
     if (this.#closed) consumer.stop(false)
     else this.#consumers.add(consumer)
@@ -128,10 +146,11 @@ export class Stream<T> implements ScStream<T> {
 }
 
 /** One loop over a stream. */
-class Consumer<T> implements AsyncIterator<T, undefined> {
+export class Consumer<T> implements AsyncIterator<T, undefined> {
   readonly #name: string
   readonly #keeper: StreamKeeper
-  readonly #onEnd: () => void
+  /** Called when no value waits. @param isOver whether the loop has ended */
+  readonly #onRead: (isOver: boolean) => void
   #queue: T[] = []
   /** The bytes of each queued value. */
   #sizes: number[] = []
@@ -142,10 +161,10 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   #waiting: Array<(result: IteratorResult<T, undefined>) => void> = []
   #ended = false
 
-  constructor (readonly id: number, name: string, keeper: StreamKeeper, onEnd: () => void) {
+  constructor (readonly id: number, name: string, keeper: StreamKeeper, onRead: (isOver: boolean) => void) {
     this.#name = name
     this.#keeper = keeper
-    this.#onEnd = onEnd
+    this.#onRead = onRead
   }
 
   get backpressure (): number {
@@ -193,7 +212,7 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
   }
 
   #endIfRead (): void {
-    if (this.#ended && this.#queue.length === 0) this.#onEnd()
+    if (this.#ended && this.#queue.length === 0) this.#onRead(true)
   }
 
   #drop (): void {
@@ -208,8 +227,10 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
     if (this.#queue.length !== 0) {
       const { value, bytes } = this.#shift()
       this.#busyBytes = bytes
-      if (this.#queue.length === 0) this.#behind = false
-      this.#endIfRead()
+      if (this.#queue.length === 0) {
+        this.#behind = false
+        this.#onRead(this.#ended)
+      }
       return Promise.resolve({ done: false, value })
     }
     if (this.#ended) return Promise.resolve({ done: true, value: undefined })
@@ -220,79 +241,5 @@ class Consumer<T> implements AsyncIterator<T, undefined> {
     this.#done()
     this.stop(true)
     return Promise.resolve({ done: true, value: undefined })
-  }
-}
-
-/**
- * The streams of one kind by name, with SocketCluster's statistics of them. `Values` maps names to the values of their streams.
- */
-export class StreamSet<Values extends object> {
-  readonly #streams = new Map<string, Stream<unknown>>()
-  readonly #keeper: StreamKeeper
-  #lastId = 0
-  readonly #nextId = (): number => ++this.#lastId
-
-  constructor (keeper: StreamKeeper) {
-    this.#keeper = keeper
-  }
-
-  /** Returns the stream of a name, creating it on first use. */
-  of<Name extends keyof Values & string> (name: Name): Stream<Values[Name]> {
-    let stream = this.#streams.get(name)
-    if (stream === undefined) this.#streams.set(name, stream = new Stream(name, this.#keeper, this.#nextId))
-    return stream as Stream<Values[Name]>
-  }
-
-  /** Returns the stream of a name if a loop is reading it. */
-  active<Name extends keyof Values & string> (name: Name): Stream<Values[Name]> | undefined {
-    const stream = this.#streams.get(name)
-    return stream?.active === true ? stream as Stream<Values[Name]> : undefined
-  }
-
-  /** Ends all loops, and closes the streams for loops that start later. */
-  end (kill: boolean): void {
-    for (const stream of this.#streams.values()) {
-      if (kill) stream.stop(true)
-      stream.close()
-    }
-  }
-
-  /** Ends the current loops over one stream, or over all streams without `name`. */
-  stop (kill: boolean, name?: string): void {
-    if (name !== undefined) this.#streams.get(name)?.stop(kill)
-    else for (const stream of this.#streams.values()) stream.stop(kill)
-  }
-
-  killConsumer (id: unknown): void { this.#consumer(id)?.stop(true) }
-  consumerBackpressure (id: unknown): number { return this.#consumer(id)?.backpressure ?? 0 }
-  consumerStats (id: unknown): ConsumerStats | undefined { return this.consumerStatsList().find((stats) => stats.id === id) }
-
-  #consumer (id: unknown): Consumer<unknown> | undefined {
-    for (const stream of this.#streams.values()) {
-      const consumer = stream.consumer(id)
-      if (consumer !== undefined) return consumer
-    }
-    return undefined
-  }
-
-  hasConsumer (id: unknown, name?: string): boolean {
-    return name !== undefined ? this.#streams.get(name)?.consumer(id) !== undefined : this.#consumer(id) !== undefined
-  }
-
-  consumerCount (name?: string): number {
-    return this.consumerStatsList(name).length
-  }
-
-  consumerStatsList (name?: string): ConsumerStats[] {
-    if (name !== undefined) return this.#streams.get(name)?.consumerStats() ?? []
-    return [...this.#streams.values()].flatMap((stream) => stream.consumerStats())
-  }
-
-  /** Returns the number of values that wait for the slowest loop over one stream, or over any stream without `name`. */
-  backpressure (name?: string): number {
-    if (name !== undefined) return this.#streams.get(name)?.getBackpressure() ?? 0
-    let most = 0
-    for (const stream of this.#streams.values()) most = Math.max(most, stream.getBackpressure())
-    return most
   }
 }

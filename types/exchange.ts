@@ -1,4 +1,4 @@
-import type { ScHistory, ScHistoryQuery } from './history.js'
+import type { ScHistory, ScHistoryQuery, ScPosition } from './history.js'
 import type { ScPresence } from './presence.js'
 import type { AnyListener, UserData } from './user-data.js'
 
@@ -16,6 +16,8 @@ export interface ExchangeEvents {
   unsubscribe: [channel: string]
   /** A subscription of the server failed. */
   subscribeFail: [err: Error, channel: string]
+  /** A subscription with `since` has all messages, or may lack some. */
+  recovery: [status: ScSubscriptionRecovery]
 }
 
 /** The events of a channel with the arguments of their listeners. */
@@ -31,6 +33,7 @@ export interface ExchangeEventObjects {
   subscribe: { channel: string }
   unsubscribe: { channel: string }
   subscribeFail: { error: Error, channel: string }
+  recovery: ScSubscriptionRecovery
 }
 
 /** The objects that the streams of `channel.listener(event)` yield, by event. */
@@ -41,6 +44,27 @@ export interface ChannelEventObjects extends ExchangeEventObjects {
 
 /** The argument of a stream's `once()`: a timeout in milliseconds, or none. */
 export type OnceTimeout = number | undefined
+
+/** Options of `exchange.subscribe()`. */
+export interface ScSubscribeOptions {
+  /**
+   * The position after which the messages of the channel are delivered: `channel.position` or the position of an earlier process;
+   * `undefined` to begin with new messages. Requires a channel with `history`.
+   */
+  since: ScPosition | undefined
+}
+
+/** Whether a subscription of the server with `since` has all messages of the channel. */
+export interface ScSubscriptionRecovery {
+  readonly channel: string
+  /**
+   * `true`: all messages after `since` were delivered, once each, in order. `false`: messages may be missing between the last
+   * message and the next one.
+   */
+  readonly recovered: boolean
+  /** The reason why messages may be missing. */
+  readonly reason?: 'unknown' | 'trimmed'
+}
 
 /** Options of `exchange.publish()`. */
 export interface ScPublishOptions {
@@ -108,8 +132,16 @@ export interface ScExchange {
   invokePublish (channel: string, data?: unknown, options?: ScPublishOptions): Promise<void>
   /** Publishes a message without waiting for the broker. */
   transmitPublish (channel: string, data?: unknown, options?: ScPublishOptions): void
-  /** Subscribes the server to a channel. The channel's `watch` handlers receive its messages from then on. */
-  subscribe (channel: string): ScChannel
+  /**
+   * Subscribes the server to a channel. The channel's `watch` handlers and loops receive its messages from then on.
+   *
+   * With options, they receive all messages after `since` first, once each, in order, from the next turn of the event loop on. A
+   * message that is missed later, because the connection to the broker was lost or a loop is slow, is delivered from the history. If
+   * messages may be missing, the events `recovery` and `dropOut` tell it before the next message.
+   * Throws an InvalidActionError if the channel has no history, or the broker's history no `follow`, and an InvalidArgumentsError if
+   * the exchange is subscribed already.
+   */
+  subscribe (channel: string, options?: ScSubscribeOptions): ScChannel
   /** Ends the server's subscription to a channel. */
   unsubscribe (channel: string): void
   /** Returns the channel object without subscribing. It is created on first use. */
@@ -146,13 +178,19 @@ export interface ScChannel extends AsyncIterable<UserData> {
   readonly name: string
   /** `'pending'` until the broker confirmed the subscription. */
   readonly state: ScChannelState
+  /**
+   * The position of the last message that all watchers and loops received; a loop receives a message when its body begins.
+   * `undefined` while none is known, and for channels without `history`. Pass it to `exchange.subscribe()` as `since` to continue
+   * after it, also in another process.
+   */
+  readonly position: ScPosition | undefined
   readonly PENDING: 'pending'
   readonly SUBSCRIBED: 'subscribed'
   readonly UNSUBSCRIBED: 'unsubscribed'
   /** Returns `state`. */
   getState (): ScChannelState
-  /** Subscribes the server to the channel. */
-  subscribe (): void
+  /** Subscribes the server to the channel, like `exchange.subscribe`. */
+  subscribe (options?: ScSubscribeOptions): void
   /** Ends the server's subscription. */
   unsubscribe (): void
   /** Whether the server is subscribed, with `includePending` also if the subscription is pending. */

@@ -1,15 +1,19 @@
-import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScPublishOptions, ScStream, ScWatcher } from '../../types/exchange.js'
-import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
+import type { BrokerPosition } from '../../types/broker.js'
+import type { ChannelEventObjects, ChannelEvents, ScChannel, ScChannelState, ScPublishOptions, ScStream, ScSubscribeOptions, ScWatcher } from '../../types/exchange.js'
+import type { ScHistory, ScHistoryQuery, ScPosition } from '../../types/history.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { checkFunction, checkText } from '../arguments.js'
+import { positionText } from '../broker/position.js'
 import { Emitter } from '../emitter.js'
 import { ifRejects } from '../promises.js'
+import type { Consumer, Outlet } from './consumer.js'
 import type { Watcher } from './hub-host.js'
 import type { PublishCallback } from './publisher.js'
+import { ReadPositions } from './read-positions.js'
 
 /** The part of the exchange that a channel object uses. */
 export interface ChannelPort {
-  subscribe (channel: string): unknown
+  subscribe (channel: string, options?: ScSubscribeOptions): unknown
   unsubscribe (channel: string): void
   publish (channel: string, data: unknown, options?: ScPublishOptions | PublishCallback, callback?: PublishCallback): Promise<void>
   history (channel: string, query?: ScHistoryQuery): Promise<ScHistory>
@@ -27,18 +31,23 @@ const eventObjects: { readonly [E in keyof ChannelEvents]: (...args: ChannelEven
   unsubscribe: (channel) => ({ channel }),
   dropOut: (channel) => ({ channel }),
   subscribeFail: (error, channel) => ({ error, channel }),
+  recovery: (status) => status,
   subscribeStateChange: (change) => change
 }
 
 /** A channel object of the server's exchange. */
-export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel, Watcher {
+export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel, Watcher, Outlet {
   declare readonly PENDING: 'pending'
   declare readonly SUBSCRIBED: 'subscribed'
   declare readonly UNSUBSCRIBED: 'unsubscribed'
 
   state: ScChannelState = 'unsubscribed'
   readonly #port: ChannelPort
+  /** The subscription with `since`; null for any other. */
+  consumer: Consumer | null = null
   #watchers: ScWatcher[] = []
+  /** Created with the first position. */
+  #positions: ReadPositions | null = null
 
   constructor (readonly name: string, port: ChannelPort) {
     super()
@@ -46,7 +55,7 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
   }
 
   getState (): ScChannelState { return this.state }
-  subscribe (): void { this.#port.subscribe(this.name) }
+  subscribe (options?: ScSubscribeOptions): void { this.#port.subscribe(this.name, options) }
   unsubscribe (): void { this.#port.unsubscribe(this.name) }
   destroy (): void { this.#port.destroyChannel(this.name) }
 
@@ -81,7 +90,23 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
 
   watchers (): ScWatcher[] { return [...this.#watchers] }
 
-  receive (json: string): void {
+  get position (): ScPosition | undefined {
+    const position = this.#positions === null ? null : this.#positions.get(this.waiting)
+    return position === null ? undefined : positionText(position)
+  }
+
+  get waiting (): number { return this.activeStream('messages')?.getBackpressure() ?? 0 }
+  idle (): Promise<void> | undefined { return this.activeStream('messages')?.idle() }
+  begin (position: BrokerPosition): void { (this.#positions ??= new ReadPositions()).begin(position) }
+
+  receive (json: string, position?: BrokerPosition): void {
+    if (this.consumer === null) this.show(json, position ?? null)
+    else this.consumer.receive(json, position)
+  }
+
+  show (json: string, position: BrokerPosition | null): void {
+    if (position !== null) this.#positions ??= new ReadPositions()
+    this.#positions?.add(position, this.waiting)
     const messages = this.activeStream('messages')
     if (this.#watchers.length === 0 && messages === undefined) return
     // Parsed here, so that changes that a watcher makes to the data are seen by watchers only.
@@ -120,6 +145,12 @@ export class ExchangeChannel extends Emitter<StreamObjects> implements ScChannel
   listener<E extends keyof ChannelEventObjects> (event: E): ScStream<ChannelEventObjects[E]> {
     checkText('listener', 'event', event)
     return this.stream(event)
+  }
+
+  /** Call when the subscription ends. */
+  endConsumer (): void {
+    this.consumer?.stop()
+    this.consumer = null
   }
 
   /** Ends all loops over the streams of this channel. */

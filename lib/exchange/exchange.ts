@@ -1,5 +1,5 @@
-import type { BrokerHistoryLimits, MaybePromise } from '../../types/broker.js'
-import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScPublishOptions, ScStream, ScWatcher } from '../../types/exchange.js'
+import type { BrokerHistoryLimits, BrokerPosition, MaybePromise } from '../../types/broker.js'
+import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScPublishOptions, ScStream, ScSubscribeOptions, ScWatcher } from '../../types/exchange.js'
 import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
 import type { ScPresence } from '../../types/presence.js'
 import type { ResolvedChannel } from '../../types/routes.js'
@@ -13,17 +13,20 @@ import { handled } from '../promises.js'
 import { asError } from '../untrusted.js'
 import { ExchangeChannel, type ChannelPort } from './channel.js'
 import { checkName } from './checks.js'
+import { Consumer } from './consumer.js'
 import type { ExchangeHost } from './exchange-host.js'
 import { checkQuery, historyOf } from './history.js'
 import type { Hub } from './hub.js'
 import type { Preparation } from './hub-host.js'
 import { type Found, type Wanted, preparationOf } from './preparation.js'
 import { Publisher, type PublishCallback } from './publisher.js'
+import { checkSubscribeOptions } from './subscribe-options.js'
 
 const eventObjects: { readonly [E in keyof ExchangeEvents]: (...args: ExchangeEvents[E]) => ExchangeEventObjects[E] } = {
   subscribe: (channel) => ({ channel }),
   unsubscribe: (channel) => ({ channel }),
-  subscribeFail: (error, channel) => ({ error, channel })
+  subscribeFail: (error, channel) => ({ error, channel }),
+  recovery: (status) => status
 }
 
 /** The exchange of the server: publishes and subscribes on the server's behalf. */
@@ -91,28 +94,57 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
    */
   preparation (channel: string, resolved: ResolvedChannel, wanted: Wanted, found: (found: Found | null) => void): Preparation {
     if (resolved.route.recover === null) return null
+    return this.#preparation(channel, resolved, wanted, found)
+  }
+
+  #preparation (channel: string, resolved: ResolvedChannel, wanted: Wanted, found: (found: Found | null) => void): Preparation {
     return preparationOf({ link: this.#link, hub: this.#hub, warn: (err) => this.#host.warn(err) }, channel, resolved, wanted, found)
   }
 
-  subscribe (name: string): ScChannel {
+  subscribe (name: string, options?: ScSubscribeOptions): ScChannel {
     const channel = this.#channel(name)
+    if (options !== undefined) channel.consumer = this.#consumer(channel, checkSubscribeOptions(options, channel.state))
     if (channel.state !== 'unsubscribed') return channel
     channel.moveTo('pending')
     this.#watch(channel)
     return channel
   }
 
+  #consumer (channel: ExchangeChannel, since: string | undefined): Consumer {
+    const { name } = channel
+    const { broker } = this.#link
+    const { history } = this.#host.resolve(name).route
+    if (history === null) throw scError('SC_ERR_NO_HISTORY', [name])
+    if (broker.history?.follow === undefined) throw scError('SC_ERR_NO_FOLLOW', [broker.name, name])
+    return new Consumer(channel, {
+      link: this.#link,
+      run: (work) => follow(this, work, () => {}, (err) => { throw err }),
+      warn: (err) => this.#host.warn(err),
+      tell: (status) => {
+        channel.announce('recovery', status)
+        this.fire('recovery', [status], eventObjects.recovery)
+        if (!status.recovered) channel.announce('dropOut', name)
+      }
+    }, history, since)
+  }
+
   #watch (channel: ExchangeChannel): void {
-    const resolved = this.#host.resolve(channel.name)
-    const watched = this.#hub.watch(channel.name, resolved, channel, this.preparation(channel.name, resolved, { newest: 0 }, () => {}))
+    const { name, consumer } = channel
+    const resolved = this.#host.resolve(name)
+    const wanted: Wanted = { newest: 0 }
+    const preparation = consumer === null
+      ? this.preparation(name, resolved, wanted, () => {})
+      : this.#preparation(name, resolved, wanted, (found) => consumer.begin(found === null ? null : found.top))
+    const watched = this.#hub.watch(name, resolved, channel, preparation)
     if (watched === undefined) this.#subscribed(channel)
     else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))
   }
 
-  /** Call when the broker is up again: retries the pending subscriptions. */
+  /** Call when the broker is up again: retries the pending subscriptions, and what could not be read. */
   retryPending (): void {
     for (const channel of this.#channels.values()) {
       if (channel.state === 'pending') this.#watch(channel)
+      else channel.consumer?.resume()
     }
   }
 
@@ -123,6 +155,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
       this.#hub.unwatch(channel.name, channel)
       return
     }
+    channel.consumer?.resume()
     channel.moveTo('subscribed')
     channel.announce('subscribe', channel.name)
     this.fire('subscribe', [channel.name], eventObjects.subscribe)
@@ -131,6 +164,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   #subscribeFailed (channel: ExchangeChannel, err: Error): void {
     // While the broker is down or not started, the channel stays pending.
     if (channel.state !== 'pending' || this.#link.state === 'down') return
+    channel.endConsumer()
     channel.moveTo('unsubscribed')
     channel.announce('subscribeFail', err, channel.name)
     this.fire('subscribeFail', [err, channel.name], eventObjects.subscribeFail)
@@ -141,6 +175,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     const channel = this.#channels.get(name)
     if (channel === undefined) return
     const wasSubscribed = channel.state === 'subscribed'
+    channel.endConsumer()
     channel.moveTo('unsubscribed')
     if (!wasSubscribed) return
     this.#hub.unwatch(name, channel)
@@ -185,13 +220,19 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     return this.stream(event)
   }
 
-  /** Emits `dropOut` on one channel object, or on all for `null`: messages may have been lost. */
-  dropOut (name: string | null): void {
+  /**
+   * Emits `dropOut` on one channel object, or on all for `null`: messages may have been lost.
+   * @param position the position before the next message, for a channel that the broker delivers completely
+   */
+  dropOut (name: string | null, position?: BrokerPosition): void {
     if (name !== null) {
-      this.#channels.get(name)?.announce('dropOut', name)
+      const channel = this.#channels.get(name)
+      if (channel?.consumer != null && position !== undefined) channel.consumer.lost(position)
+      else channel?.announce('dropOut', name)
       return
     }
     for (const channel of this.#channels.values()) {
+      if (channel.consumer !== null) continue
       // The broker delivers channels with `recover` completely, or reports each one that it cannot.
       if (this.#host.resolve(channel.name).route.recover === null) channel.announce('dropOut', channel.name)
     }
@@ -201,6 +242,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   end (): void {
     for (const channel of this.#channels.values()) {
       this.#hub.unwatch(channel.name, channel)
+      channel.endConsumer()
       channel.end()
     }
     this.closeStreams()

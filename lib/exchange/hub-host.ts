@@ -1,4 +1,4 @@
-import type { MaybePromise } from '../../types/broker.js'
+import type { BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { CodecEngine } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
@@ -10,8 +10,8 @@ export type Preparation = (() => MaybePromise<void>) | null
 
 /** The server's own subscriber of a channel. */
 export interface Watcher {
-  /** @param json the message as JSON text; empty for `undefined` */
-  receive (json: string): void
+  /** @param json the message as JSON text; empty for `undefined` @param position present if the history keeps the message */
+  receive (json: string, position?: BrokerPosition): void
 }
 
 /** The part of the server that the hub uses. */

@@ -84,7 +84,7 @@ export class Hub implements ReplayDesk {
     try {
       if (entry.members.size !== 0) this.#fanOut(entry, json, position)
     } finally {
-      entry.watcher?.receive(json)
+      entry.watcher?.receive(json, position)
     }
   }
 
@@ -108,7 +108,8 @@ export class Hub implements ReplayDesk {
   /** Tells the members of a channel with `recover` that messages may be missing before the next one. */
   announceLoss (channel: string, position: BrokerPosition): void {
     const entry = this.#entries.get(channel)
-    if (entry === undefined) return
+    // The exchange alone may want all messages of a channel.
+    if (entry === undefined || entry.resolved.route.recover === null) return
     entry.last = position
     for (const member of entry.members) this.#host.lost(member, channel)
     this.#announce(entry.members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })

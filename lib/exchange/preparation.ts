@@ -29,11 +29,12 @@ export interface PreparationPort {
 }
 
 /**
- * Returns what has to be done before a subscriber is added to a channel: with `recover`, to read what it missed.
+ * Returns what has to be done before a subscriber is added to a channel with `history`: to read what it missed, and from then on to
+ * get all messages.
  * @param found called with what was found, `null` if nothing can be read, in the turn in which the subscriber is added
  */
 export function preparationOf ({ link, hub, warn }: PreparationPort, channel: string, { route: { history, recover } }: ResolvedChannel, { since, newest }: Wanted, found: (found: Found | null) => void): Preparation {
-  if (history === null || recover === null) return null
+  if (history === null) return null
   const position = since === undefined ? null : parsePosition(since)
   /** What the broker answered to a position after which it cannot return all messages. It is not asked again. */
   let missed: Found['missed'] = since === undefined || position !== null ? null : { entries: [], gap: 'unknown' }
@@ -50,7 +51,7 @@ export function preparationOf ({ link, hub, warn }: PreparationPort, channel: st
   }
   const read = (): MaybePromise<void> => {
     if (position !== null && missed === null) {
-      const page = link.followHistory(channel, position, recover.limit, history)
+      const page = link.followHistory(channel, position, recover?.limit ?? 0, history)
       if (page instanceof Promise) return page.catch(failed)
       missed = page
       if (page.gap === null || newest === 0) return finish(page.top, [])

@@ -143,7 +143,7 @@ export class ServerCore implements ServerPort {
         if (channel === null || isTopic(channel)) this.presence.gap(channel)
         if (channel !== null && isTopic(channel)) return
         this.events.fire('gap', [channel])
-        this.exchange.dropOut(channel)
+        this.exchange.dropOut(channel, position)
         if (channel !== null && position !== undefined) this.hub.announceLoss(channel, position)
         if (gapEvent !== false) this.hub.announceGap(gapEvent, channel)
       },

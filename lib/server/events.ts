@@ -4,7 +4,7 @@ import type { ServerEventObjects, ServerEvents } from '../../types/server.js'
 import { withHidden } from '../printing.js'
 import { ifRejects, promiseOf } from '../promises.js'
 import { carried, memoryKeeper } from '../emitter.js'
-import { StreamSet } from '../streams.js'
+import { StreamSet } from '../stream-set.js'
 
 /** Converts the arguments of each event to the object that SocketCluster 15 and later pass. */
 const eventObjects: { readonly [E in keyof ServerEvents]: (...args: ServerEvents[E]) => ServerEventObjects[E] } = {

@@ -1,7 +1,7 @@
 import type { ScStream } from '../../types/exchange.js'
 import type { ScConsumerStats, ScProcedureRequest, ScSocketStreams, SocketEventObjects, SocketEvents } from '../../types/server.js'
 import { checkText } from '../arguments.js'
-import type { StreamSet } from '../streams.js'
+import type { StreamSet } from '../stream-set.js'
 
 /** Events that clients transmit, by name. */
 export type ReceiverObjects = Record<string, unknown>

@@ -34,7 +34,7 @@ t.test('what is asked of a channel is asked of its exchange, with its name', asy
   t.equal(channel.invokePublish(2), published)
   t.equal(channel.transmitPublish(3), undefined)
   await channel.history({ limit: 5 })
-  t.strictSame(asked, [['subscribe', 'news'], ['unsubscribe', 'news'], ['destroyChannel', 'news'], ['publish', 'news', 1, callback], ['publish', 'news', 2], ['publish', 'news', 3], ['history', 'news', { limit: 5 }]])
+  t.strictSame(asked, [['subscribe', 'news', undefined], ['unsubscribe', 'news'], ['destroyChannel', 'news'], ['publish', 'news', 1, callback, undefined], ['publish', 'news', 2, undefined], ['publish', 'news', 3, undefined], ['history', 'news', { limit: 5 }]])
 })
 
 t.test('its state, and who is told when that changes', async (t) => {
@@ -116,7 +116,8 @@ t.test('each event is a stream of objects', async (t) => {
     unsubscribe: { channel: 'news' },
     dropOut: { channel: 'news' },
     subscribeFail: { error, channel: 'news' },
-    subscribeStateChange: { channel: 'news', oldState: 'unsubscribed', newState: 'pending' }
+    subscribeStateChange: { channel: 'news', oldState: 'unsubscribed', newState: 'pending' },
+    recovery: { channel: 'news', recovered: false, reason: 'trimmed' }
   }
   const next = Object.keys(expected).map((event) => channel.listener(event as keyof ChannelEventObjects).once())
   channel.announce('subscribe', 'news')
@@ -124,6 +125,7 @@ t.test('each event is a stream of objects', async (t) => {
   channel.announce('dropOut', 'news')
   channel.announce('subscribeFail', error, 'news')
   channel.moveTo('pending')
+  channel.announce('recovery', expected.recovery)
   t.strictSame(await Promise.all(next), Object.values(expected))
   t.throws(() => channel.listener(7 as never), { name: 'InvalidArgumentsError', message: /listener.*event/ })
 })

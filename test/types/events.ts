@@ -62,7 +62,8 @@ equal<keyof ServerEvents, keyof ServerEventObjects>(true)
 export const ofExchange = {
   subscribe: exchange.listener('subscribe'),
   unsubscribe: exchange.listener('unsubscribe'),
-  subscribeFail: exchange.listener('subscribeFail')
+  subscribeFail: exchange.listener('subscribeFail'),
+  recovery: exchange.listener('recovery')
 }
 equal<typeof ofExchange, { [E in keyof ExchangeEvents]: ScStream<ExchangeEventObjects[E]> }>(true)
 equal<keyof ExchangeEvents, keyof ExchangeEventObjects>(true)
@@ -72,7 +73,8 @@ export const ofChannel = {
   unsubscribe: channel.listener('unsubscribe'),
   subscribeFail: channel.listener('subscribeFail'),
   subscribeStateChange: channel.listener('subscribeStateChange'),
-  dropOut: channel.listener('dropOut')
+  dropOut: channel.listener('dropOut'),
+  recovery: channel.listener('recovery')
 }
 equal<typeof ofChannel, { [E in keyof ChannelEvents]: ScStream<ChannelEventObjects[E]> }>(true)
 equal<keyof ChannelEvents, keyof ChannelEventObjects>(true)
