@@ -126,7 +126,7 @@ export function presenceScenarios (pace: Pace): PresenceScenario[] {
   }
 
   /** A node of two that observe, and one that is killed; on it a user who does not come back, so that it is known when the time is over. */
-  const killed = (name: string, then: (stage: PresenceStage, front: { target: number }, tabs: Tab[]) => Promise<void>): PresenceScenario => ({
+  const killed = (name: string, then: (stage: PresenceStage, front: { target: number }, tabs: Tab[]) => Promise<void>, looksThere = false): PresenceScenario => ({
     ...common,
     name,
     async setUp (stage) {
@@ -136,6 +136,7 @@ export function presenceScenarios (pace: Pace): PresenceScenario[] {
       await stage.observingNode()
       await stage.know(3)
       const tabs = await stage.enter(front.port, names(users))
+      if (looksThere) await stage.look(front.port)
       const [gone] = await stage.enter(doomed.port, ['gone'])
       return async () => {
         stage.expected.leaves.add('gone')
@@ -152,7 +153,7 @@ export function presenceScenarios (pace: Pace): PresenceScenario[] {
   return [
     killed(`kill -9 of a node with ${users} users, who come back to others`, async (stage, front) => {
       front.target = stage.nodes[1]!.port
-    }),
+    }, true),
     killed(`kill -9 of a node with ${users} users, nobody comes back`, async (stage, _front, tabs) => {
       for (const { client, user } of tabs) {
         client.raw.options.autoReconnect = false
