@@ -1,12 +1,10 @@
 // `#history`: what clients may read of a channel, and what they are told when they may not.
 import jwt from 'jsonwebtoken'
 import t, { type Test } from 'tap'
-import { redisBroker } from '../../lib/broker/redis/index.js'
 import { memoryBroker, type ScChannelContract, type ScPluginOptions } from '../../lib/index.js'
 import { generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
-import { startRedis } from '../helpers/servers.js'
 import { gate } from '../helpers/slow-broker.js'
 import { until } from '../helpers/waiting.js'
 
@@ -452,36 +450,4 @@ t.test('a broker that fails is an error, and the socket stays', async (t) => {
     fails[name] = null
   }
   t.same(numbers(await client.call('#history', { channel: 'room', since: pos, limit: 2 })), [1, 2])
-})
-
-t.test('over Redis, with messages that come while it is read', async (t) => {
-  const redis = await startRedis(t)
-  if (redis === null) return t.plan(0, 'redis-server is not installed')
-  const served = await start(t, undefined, { broker: redisBroker({ url: `redis://127.0.0.1:${redis.port}` }), brokerPrefix: 'history' })
-  await publish(served, 1, 50)
-  const client = await join(t, served)
-  const { data: { pos, messages } } = await client.call('#history', { channel: 'room', limit: 5 })
-  t.same(messages.map(({ data }: any) => data), [46, 47, 48, 49, 50])
-  for (let round = 0; round < 20; round++) {
-    const from = 51 + round * 10
-    const published = Promise.all(Array.from({ length: 10 }, (_, i) => served.sc.exchange.publish('room', from + i)))
-    const answer = await client.call('#history', { channel: 'room', limit: 3, ...(round % 2 === 0 ? {} : { since: messages[0].pos }) })
-    await published
-    const live = client.inbox.items.splice(0).filter(({ event }) => event === '#publish').map(({ data }) => data.data)
-    while ((live.at(-1) ?? from - 1) < from + 9) live.push(await client.publication('room') as number)
-    t.same(live, Array.from({ length: 10 }, (_, i) => from + i))
-    t.equal(answer.error, undefined)
-    if (round % 2 === 0) t.equal(answer.data.messages.length, 3)
-    else t.same(numbers(answer), [47, 48, 49])
-  }
-  const all: unknown[] = []
-  for (let since = pos, gap = 'limit'; gap === 'limit';) {
-    const answer = await client.call('#history', { channel: 'room', since, limit: 90 })
-    all.push(...numbers(answer))
-    ;({ pos: since, gap } = answer.data)
-  }
-  t.same(all, Array.from({ length: 200 }, (_, i) => 51 + i))
-  await redis.kill()
-  await until('the outage', () => served.sc.stats().broker.state === 'down')
-  t.match(await client.call('#history', { channel: 'room' }), { error: { name: 'BrokerError' } })
 })
