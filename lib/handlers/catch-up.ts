@@ -77,6 +77,11 @@ class CatchUp {
   /** @param page the first messages; nothing when the last ones have to be read again */
   #continue (page: BrokerHistoryPage | undefined): MaybePromise<void> {
     if (page === undefined || this.#isOver || this.#session.subscriptions.isWithheld(this.#channel)) return this.run()
+    if (page.gap === null && page.entries.length === 0) {
+      // Nothing of this part can be read by this process, so another read would return the same.
+      this.#lost('unknown', page)
+      return
+    }
     const delivered = this.#deliver(page, false)
     if (delivered instanceof Promise) return delivered.then((goesOn) => goesOn ? this.run() : undefined)
     if (delivered) return this.run()

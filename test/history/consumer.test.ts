@@ -287,3 +287,54 @@ t.test('Redis that comes back without its data is told, once, and new messages c
   while (events.filter((event) => event === '#publish').length < 5) events.push((await client.inbox.take((packet: any) => packet?.event !== undefined, 'an event')).event)
   t.notOk(events.includes('#recovery'), 'clients of a channel without recover know no positions')
 })
+
+t.test('where messages follow that the server cannot read, because another key signed them, it is told', async (t) => {
+  const redis = await startRedis(t)
+  if (redis === null) return t.plan(0, 'redis-server is not installed')
+  const broker = () => redisBroker({ url: `redis://127.0.0.1:${redis.port}`, ...quick })
+  const keys = ['one key of brokers that has more than thirty-two bytes', 'another key of brokers with more than thirty-two bytes']
+  const [node, other] = [await start(t, { broker: broker(), brokerKey: keys[0] }), await start(t, { broker: broker(), brokerKey: keys[1] })]
+  const { position } = await node.sc.exchange.history('jobs/1')
+  await publish(node, 'jobs/1', 1, 5)
+  await publish(other, 'jobs/1', 6, 2_500)
+  const channel = node.sc.exchange.subscribe('jobs/1', { since: position })
+  const got = note(channel)
+  await until('the notice', () => got.includes('dropOut'))
+  await publish(node, 'jobs/1', 2_501, 2_502)
+  await until('the next messages', () => got.at(-1) === 2_502)
+  t.same(got, [...range(1, 5), 'lost: unknown', 'dropOut', 2_501, 2_502])
+})
+
+t.test('a worker goes on in another process, after the first one ended amid its work', async (t) => {
+  const redis = await startRedis(t)
+  if (redis === null) return t.plan(0, 'redis-server is not installed')
+  const node = () => start(t, { broker: redisBroker({ url: `redis://127.0.0.1:${redis.port}`, ...quick }) })
+  const publisher = await node()
+  let stored: ScPosition | undefined
+  const done: unknown[] = []
+  const work = async ({ sc: { exchange } }: Served): Promise<void> => {
+    const channel = exchange.subscribe('jobs/1', { since: stored })
+    for await (const job of channel) {
+      done.push(job)
+      await sleep(job as number % 10 === 0 ? 1 : 0)
+      stored = channel.position
+    }
+  }
+  let published = 0
+  for (let life = 0; life < 4; life++) {
+    const worker = await node()
+    const working = work(worker)
+    await subscribed(worker.sc.exchange.channel('jobs/1'))
+    await publish(publisher, 'jobs/1', published + 1, published += 250)
+    await until('some work', () => done.length > published - 100)
+    await worker.app.close()
+    // What waited in its loop is still done.
+    await working
+    // While nobody works.
+    await publish(publisher, 'jobs/1', published + 1, published += 250)
+  }
+  const last = await node()
+  work(last)
+  await until('the rest', () => done.length >= published)
+  t.same(done, range(1, published))
+})

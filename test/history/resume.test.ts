@@ -151,3 +151,24 @@ t.test('a slow client of a channel in Redis gets everything', async (t) => {
     t.strictSame(events, numbers(1, count))
   }
 })
+
+t.test('a slow client is told where messages follow that the server cannot read, because another key signed them', async (t) => {
+  const redis = await startRedis(t)
+  if (redis === null) return t.plan(0, 'redis-server is not installed')
+  const broker = () => redisBroker({ url: `redis://127.0.0.1:${redis.port}` })
+  const keys = ['one key of brokers that has more than thirty-two bytes', 'another key of brokers with more than thirty-two bytes']
+  const [{ sc, port }, other] = [await start(t, { history, recover: true }, { broker: broker(), brokerKey: keys[0] }), await start(t, { history, recover: true }, { broker: broker(), brokerKey: keys[1] })]
+  const { events, pause, resume } = await join(t, generations[0]![1], port)
+  await publish(sc, 1, 1)
+  await until('the first message', () => events.length === 1)
+  pause()
+  await publish(sc, 2, count)
+  await publish(other.sc, count + 1, count + 1_500)
+  await publish(sc, count + 1_501, count + 1_510)
+  resume()
+  await until('the notice', () => events.includes('told: unknown'), 20_000)
+  t.same(events, [...numbers(1, count), 'told: unknown'])
+  await publish(sc, count + 1_511, count + 1_512)
+  await until('the next messages', () => events.at(-1) === count + 1_512)
+  t.same(events.slice(count + 1), numbers(count + 1_511, count + 1_512))
+})
