@@ -75,6 +75,19 @@ export async function startJetStream (t: Cleanup, args: string[] = []): Promise<
   return server
 }
 
+/** Starts a NATS cluster with JetStream, whose servers are named s0, s1, …; `null` if nats-server is not installed. */
+export async function startJetStreamCluster (t: Cleanup, count: number): Promise<TestServer[] | null> {
+  const routes: number[] = []
+  while (routes.length < count) routes.push(await freePort())
+  const servers: TestServer[] = []
+  for (const [i, route] of routes.entries()) {
+    const server = await startJetStream(t, ['-n', `s${i}`, '--cluster_name', 'test', '--cluster', `nats://127.0.0.1:${route}`, '--routes', routes.map((other) => `nats://127.0.0.1:${other}`).join()])
+    if (server === null) return null
+    servers.push(server)
+  }
+  return servers
+}
+
 /** Starts a Redis Cluster of masters that serves all slots; `null` if redis-server is not installed. */
 export async function startRedisCluster (t: Cleanup, masters: number): Promise<TestServer[] | null> {
   const dir = await mkdtemp(join(tmpdir(), 'sc-cluster-'))

@@ -8,7 +8,7 @@ import type { ScPluginOptions } from '../../lib/index.js'
 import { generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
-import { startJetStream, startNats, type TestServer } from '../helpers/servers.js'
+import { startJetStream, startJetStreamCluster, startNats, type TestServer } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 import { history, join, numbers, proxyOf, publish, quick, recover } from './several-nodes.js'
 
@@ -16,7 +16,7 @@ const small = { maxBytes: 64 * 1024 * 1024 }
 
 /** Starts a node. */
 function node (t: Test, port: number, options: ScPluginOptions = {}, broker: NatsBrokerOptions = {}) {
-  const server = broker.connection === undefined ? { servers: `127.0.0.1:${port}` } : {}
+  const server = broker.connection === undefined && broker.servers === undefined ? { servers: `127.0.0.1:${port}` } : {}
   return serve(t, { broker: natsBroker({ ...server, history: small, ...quick, ...broker }), inboundRate: 0, brokerPrefix: 'history', gapEvent: 'gap', ...options }, (app) => {
     app.scChannel('room/:id', { history, recover })
     app.scChannel('kept', { history })
@@ -204,6 +204,33 @@ withJetStream('messages that are lost between NATS and a node are read, and no c
   await until(() => `101 messages, got ${seen.events.length}`, () => seen.messages().length === 101)
   t.strictSame([seen.events, seen.disconnects], [numbers(1, 101), 0])
   t.ok(b.sc.stats().broker.historyReads! > before, 'they were read')
+})
+
+t.test('a NATS cluster that loses the leader of the stream has lost nothing that it accepted', async (t) => {
+  const cluster = await startJetStreamCluster(t, 3)
+  if (cluster === null) return t.plan(0, 'nats-server is not installed')
+  const servers = cluster.map(({ port }) => `127.0.0.1:${port}`)
+  const start = () => node(t, 0, {}, { servers, history: { ...small, replicas: 3 } })
+  // The servers elect a leader of the cluster first.
+  const nodes: Array<Awaited<ReturnType<typeof start>>> = []
+  await until('the cluster', () => start().then((one) => nodes.push(one) > 0, () => false))
+  nodes.push(await start(), await start())
+  const connection = await connectNats({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 })
+  t.teardown(() => connection.close())
+  const info = async (): Promise<any> => (await connection.request('$JS.API.STREAM.INFO.history-history', '', { timeout: 5_000 })).json()
+  const seen = await Promise.all(nodes.map(({ port }) => join(t, generations[0]![1], port)))
+  const accepted = await publish(nodes[0]!.sc, 1, 300, async (n) => {
+    if (n === 150) await cluster[Number((await info()).cluster.leader.slice(1))]!.kill()
+  })
+  t.ok(accepted.length >= 149, 'those before the loss')
+  await until('the next leader', () => nodes[0]!.sc.exchange.publish('room/1', 301).then(() => true, () => false))
+  for (const one of seen) {
+    await until('the last message', () => one.messages().includes(301))
+    const got = one.messages() as number[]
+    t.strictSame(accepted.filter((n) => !got.includes(n)), [], 'all that was accepted came')
+    t.strictSame(got, [...new Set(got)].sort((x, y) => x - y), 'once, and in order')
+    t.strictSame([one.others(), one.disconnects], [[], 0])
+  }
 })
 
 withJetStream('a connection of the application that is cut and reconnects', async (t, nats) => {

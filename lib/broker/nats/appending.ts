@@ -18,11 +18,14 @@ export type MakeHeaders = (name: string, value: string) => MsgHdrs
 
 /**
  * Appends a frame directly after another one.
- * @returns its sequence; `'taken'` if it would not follow that one, and `'no stream'` if there is none. @throws Error of JetStream
+ * @returns it as the last frame; `'taken'` if it would not follow that one, and `'no stream'` if there is none. @throws Error of JetStream
  */
-export async function append (requests: Requests, headers: MakeHeaders, subject: string, last: LastFrame, { count, check, text }: NewFrame): Promise<number | 'taken' | 'no stream'> {
-  const answer = await requests.ask(subject, keptText(last, count, check, text), headers('Nats-Expected-Last-Subject-Sequence', String(last.seq)))
+export async function append (requests: Requests, headers: MakeHeaders, subject: string, last: LastFrame, { count, check, text }: NewFrame): Promise<LastFrame | 'taken' | 'no stream'> {
+  // The clocks of processes differ, but a message is never older than the one before it.
+  const time = Math.max(Date.now(), last.time)
+  const answer = await requests.ask(subject, keptText(last, count, check, time, text), headers('Nats-Expected-Last-Subject-Sequence', String(last.seq)))
   if (statusOf(answer) === status.noResponders) return 'no stream'
   const stored = JSON.parse(textOf(answer)) as ApiAnswer & { seq: number }
-  return stored.error?.err_code === apiError.wrongLastSequence ? 'taken' : checked(stored).seq
+  if (stored.error?.err_code === apiError.wrongLastSequence) return 'taken'
+  return { seq: checked(stored).seq, epoch: last.epoch, last: last.last + count, time }
 }

@@ -22,19 +22,19 @@ export interface KeptFrame extends StoredFrame {
 }
 
 /** The last frame of a channel, as the next one needs it. */
-export type LastFrame = Pick<KeptFrame, 'seq' | 'epoch' | 'last'>
+export type LastFrame = Pick<KeptFrame, 'seq' | 'epoch' | 'last' | 'time'>
 
 const noCheck = '-'
 const number = /^(\d{1,2}) /
 
 /** Returns the last frame of a channel without any: the start of a new history. */
 export function newHistory (): LastFrame {
-  return { seq: 0, epoch: randomBytes(6).toString('base64url'), last: 0 }
+  return { seq: 0, epoch: randomBytes(6).toString('base64url'), last: 0, time: 0 }
 }
 
 /** @param last the frame before it. @param frame the frame, with `count` messages; empty without any */
-export function keptText ({ epoch, last }: LastFrame, count: number, check: string, frame: string): string {
-  return `${count} sc2 ${epoch} ${last + 1} ${count === 0 ? noCheck : check} ${Date.now()} ${frame}`
+export function keptText ({ epoch, last }: LastFrame, count: number, check: string, time: number, frame: string): string {
+  return `${count} sc2 ${epoch} ${last + 1} ${count === 0 ? noCheck : check} ${time} ${frame}`
 }
 
 /** Reads a frame; `null` for a text of another form. */

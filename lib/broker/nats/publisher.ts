@@ -66,7 +66,10 @@ export class FramePublisher {
     const lane = this.#lanes.get(topic)
     if (lane === undefined) return
     const arrived = readKept(text, sequence())
-    if (arrived !== null && lane.last !== null && arrived.seq > lane.last.seq) lane.last = arrived
+    if (arrived === null || lane.last === null) return
+    // A stream that was deleted begins with low sequences again.
+    if (arrived.epoch !== lane.last.epoch) lane.last = null
+    else if (arrived.seq > lane.last.seq) lane.last = arrived
   }
 
   #begin (topic: string): Lane {
@@ -114,7 +117,7 @@ export class FramePublisher {
         continue
       }
       if (stored !== 'taken') {
-        if (lane.last === null || lane.last.seq < stored) lane.last = { seq: stored, epoch: last.epoch, last: last.last + count }
+        if (lane.last === null || lane.last.seq < stored.seq) lane.last = stored
         return
       }
       // Unless a newer frame arrived meanwhile.

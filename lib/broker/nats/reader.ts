@@ -9,6 +9,8 @@ import { apiError, checked, type HistoryStream } from './stream.js'
 const maxReadBytes = 8 * 1024 * 1024
 /** Frames that are read at once, by servers that can. */
 const batchSize = 256
+/** Attempts to begin a history. */
+const maxStarts = 3
 /** Messages that are read in vain rather than to search on. */
 const near = 32
 
@@ -45,14 +47,14 @@ export class FrameReader {
 
   /** Begins the history of a subject without frames. */
   async #begin (subject: string): Promise<KeptFrame> {
-    for (;;) {
-      const start = newHistory()
-      const stored = await append(this.#requests, this.#headers, subject, start, startFrame)
-      if (typeof stored === 'number') return { ...start, seq: stored, first: 1, count: 0, check: '', time: Date.now(), text: '' }
+    for (let attempt = 0; attempt < maxStarts; attempt++) {
+      const stored = await append(this.#requests, this.#headers, subject, newHistory(), startFrame)
+      if (typeof stored === 'object') return { ...stored, ...startFrame, first: 1 }
       if (stored === 'no stream') await this.#stream.ensure()
       const last = await this.last(subject)
       if (last !== null) return last
     }
+    throw new Error(`the stream "${this.#stream.name}" has no leader: nobody keeps the history`)
   }
 
   /**

@@ -95,6 +95,30 @@ t.test('a frame that another node was faster than goes behind that one\'s; what 
   t.strictSame([place(await next()), counts.reads], [[9, 'two', '12'], 2])
 })
 
+t.test('what arrives of a new history makes the next frame read where it belongs', async (t) => {
+  let last: KeptFrame | null = null
+  const { made, publish, next, counts } = publisher({ last: () => last })
+  publish('one')
+  ;(await next()).answer({ seq: 20 })
+  await rest()
+  // The stream was deleted, and sequences begin again.
+  last = readKept('1 sc2 another 1 xyz 1 f', 2)
+  made.arrived('p.c.a', '1 sc2 another 1 xyz 1 f', () => 2)
+  publish('two')
+  t.strictSame([place(await next()), counts.reads], [[2, 'two', '2'], 2])
+})
+
+t.test('a frame is never older than the one before it, whatever the clocks of the processes say', async (t) => {
+  const ahead = Date.now() + 60_000
+  const { publish, next } = publisher({ last: () => readKept(`1 sc2 theirs 1 xyz ${ahead} f`, 9) })
+  publish('one')
+  publish('two')
+  const one = await next()
+  t.equal(readKept(one.text, 0)!.time, ahead)
+  one.answer({ seq: 10 })
+  t.equal(readKept((await next()).text, 0)!.time, ahead)
+})
+
 t.test('a frame that finds no place within a second is refused, and the next one goes on', async (t) => {
   const { publish, next, settled } = publisher()
   const from = performance.now()
