@@ -1,6 +1,9 @@
 // Histories in NATS, on several nodes: what clients get when a node, a link, NATS or its stream fails.
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
 import { connect as connectNats, type Msg, type NatsConnection, type SubscriptionOptions } from '@nats-io/transport-node'
 import t, { type Test } from 'tap'
 import { natsBroker, type NatsBrokerOptions, type NatsHistoryOptions } from '../../lib/broker/nats/index.js'
@@ -366,10 +369,28 @@ t.test('a server that cannot keep histories fails the boot, and the error says w
   t.match(await bootError(t, nats.port, { ...small, storage: 'file' }), /the stream "history-history" has the storage 'memory', and the option history.storage of natsBroker is 'file': change the option, or delete the stream/)
 })
 
+t.test('the rights that docs/history-and-recovery.md names are enough, and without one of them the boot says so', async (t) => {
+  const page = await readFile(new URL('../../docs/history-and-recovery.md', import.meta.url), 'utf8')
+  const [, ...rights] = /needs to publish to `(.*)` and `(.*)`, and to subscribe `(.*)` and `(.*)`\./.exec(page)!.map((text) => text.replace('<prefix>', 'history'))
+  const dir = await mkdtemp(joinPath(tmpdir(), 'sc-rights-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  const file = joinPath(dir, 'nats.conf')
+  const user = (name: string, publish: string[], subscribe: string[]) => `{ user: ${name}, password: pw, permissions: { publish: ${JSON.stringify(publish)}, subscribe: ${JSON.stringify(subscribe)} } }`
+  const [prefix, api, received, inbox] = rights as [string, string, string, string]
+  await writeFile(file, `authorization { users: [${[user('all', [prefix, api], [received, inbox]), user('noapi', [prefix], [received, inbox]), user('noinbox', [prefix, api], [received])].join()}] }`)
+  const nats = await startJetStream(t, ['-c', file])
+  if (nats === null) return t.plan(0, 'nats-server is not installed')
+  const { sc } = await node(t, nats.port, {}, { nats: { user: 'all', pass: 'pw' } })
+  for (const n of numbers(1, 40)) await sc.exchange.publish('room/1', n)
+  t.equal((await sc.exchange.history('room/1')).messages.length, 40)
+  t.match(await bootError(t, nats.port, small, { nats: { user: 'noapi', pass: 'pw' }, connectTimeout: 600 }), /the user may not publish to \$JS.API.>/)
+  t.match(await bootError(t, nats.port, small, { nats: { user: 'noinbox', pass: 'pw' } }), /Permissions Violation for Subscription to "_INBOX/i)
+})
+
 t.test('a server that is too old, or that does not answer JetStream requests', async (t) => {
   for (const [version, error] of [
     ['2.8.4', /histories need nats-server 2.9 or later, and this one has version 2.8.4: update it, or leave out the option history/],
-    ['2.9.0', /JetStream did not answer within 150 ms; see the options connectTimeout and history of natsBroker/]
+    ['2.9.0', /JetStream did not answer within 150 ms: .*; see the options connectTimeout and history of natsBroker/]
   ] as const) {
     const server = createServer((socket) => {
       socket.on('error', () => {})

@@ -84,7 +84,7 @@ export async function openHistory (connection: NatsConnection, setup: HistorySet
   let history: SessionHistory | undefined
   try {
     await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`JetStream did not answer within ${timeout} ms; see the options connectTimeout and history of natsBroker`)), timeout)
+      timer = setTimeout(() => reject(new Error(`JetStream did not answer within ${timeout} ms: it has no leader, or the user may not publish to $JS.API.>; see the options connectTimeout and history of natsBroker`)), timeout)
       history = new SessionHistory(connection, setup, reject)
       history.ensure().then(resolve, reject)
     })
