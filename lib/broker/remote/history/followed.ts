@@ -7,6 +7,9 @@ import type { Arrival } from './arrival.js'
 const maxKeptFrames = 1_000
 const maxKeptLength = 4 * 1024 * 1024
 
+/** Maximum reads of the newest messages until fewer are enough. */
+const maxMissedReads = 5
+
 /** The lowest position that somebody waits for, and the highest number of messages after it. */
 interface Wanted {
   readonly since: BrokerPosition | null
@@ -41,6 +44,8 @@ export class Followed {
   #unanswered: Unanswered | null = null
   /** The number of newest messages that the engine was asked for in this turn. */
   #newestAsked = 0
+  /** The number of reads of the newest messages in a row that did not touch what is here. */
+  #missedReads = 0
   #wanted: Wanted = { since: null, limit: 0 }
   /** The highest number of newest messages that somebody waits for. */
   #newestWanted = 0
@@ -91,13 +96,15 @@ export class Followed {
     setImmediate(() => { this.#unanswered = null })
   }
 
-  /** Notes that the engine was asked in this turn for the newest messages. @param isFirst whether it was the first read of the channel */
-  askedNewest (page: StoredPage, limit: number, isFirst: boolean): void {
+  /** Notes that the engine was asked in this turn for the newest messages. */
+  askedNewest ({ isWhole, floor, top }: StoredPage, limit: number): void {
     const { tail } = this
     if (tail === null) return
-    if (page.isWhole && page.floor.offset >= tail.floor.offset) tail.isWhole = true
-    // Frames that arrived during the first read need not follow it: then who waits asks again.
-    if (isFirst && page.top.offset < tail.floor.offset) return
+    if (isWhole && floor.offset >= tail.floor.offset) tail.isWhole = true
+    // Frames on their way: what was read and what is here do not touch each other yet, and who waits asks again.
+    const isApart = top.epoch === tail.top.epoch && (top.offset < tail.floor.offset || floor.offset > tail.top.offset)
+    if (isApart && ++this.#missedReads < maxMissedReads) return
+    this.#missedReads = 0
     this.#newestAsked = Math.max(limit, this.#newestAsked)
     setImmediate(() => { this.#newestAsked = 0 })
   }

@@ -136,8 +136,7 @@ export class RemoteHistory implements BrokerHistory {
   /** Reads for everybody who waits for the channel at this moment. */
   #startRead (followed: Followed): Promise<void> {
     const { since, limit } = followed.takeWanted()
-    const isFirst = followed.tail === null
-    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, limit, page, isFirst) })
+    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, limit, page) })
   }
 
   #repair (followed: Followed): void {
@@ -167,7 +166,7 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   /** Adds what was read because somebody asked for it. */
-  #complete (followed: Followed, since: BrokerPosition | null, limit: number, page: StoredPage, isFirst: boolean): void {
+  #complete (followed: Followed, since: BrokerPosition | null, limit: number, page: StoredPage): void {
     if (followed.tail === null) {
       const delivered = followed.takeKept()
       // Too many arrived meanwhile: who waits asks again.
@@ -189,7 +188,7 @@ export class RemoteHistory implements BrokerHistory {
       }
     }
     const { tail } = followed
-    if (since === null && limit !== 0) followed.askedNewest(page, limit, isFirst)
+    if (since === null && limit !== 0) followed.askedNewest(page, limit)
     // The engine returns nothing when there are more messages than the limit.
     if (since !== null && tail !== null && page.top.offset - since.offset <= limit) {
       if (page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true

@@ -252,7 +252,8 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
           counts.newest += page.entries.length
           const { offset } = page.top
           const offsets = page.entries.map(({ position }) => position.offset)
-          const count = isHarmless ? Math.min(limit, offset) : offsets.length
+          // Frames on their way may keep a node from joining what it reads to what it has.
+          const count = isHarmless && node.incoming.length === 0 ? Math.min(limit, offset) : offsets.length
           const expected = Array.from({ length: count }, (_, i) => offset - count + 1 + i)
           if (JSON.stringify(offsets) !== JSON.stringify(expected)) throw new Error(`the newest ${limit} are ${offsets.join()} instead of ${expected.join()}`)
           return
@@ -327,7 +328,10 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
           }
           case 'follow': {
             const position = command.back >= 20 ? null : node.delivered.at(-1 - command.back)?.position ?? known[0] ?? null
-            follows.push(follow(position, command.limit))
+            const followed = follow(position, command.limit)
+            // Its failure is reported at the end.
+            followed.catch(() => {})
+            follows.push(followed)
             break
           }
         }
