@@ -25,7 +25,7 @@ export class Messages {
   }
 
   /** Encodes a message of a history, or returns the one that was encoded for another subscriber. */
-  entry (channel: string, entry: BrokerHistoryEntry, previous: BrokerPosition): SharedMessage {
+  entry (channel: string, entry: BrokerHistoryEntry, previous: BrokerPosition | null): SharedMessage {
     return this.#kept.get(entry, this.#host.codec, () => this.publication(channel, entry.data, { position: entry.position, previous }))
   }
 

@@ -44,14 +44,14 @@ export class Replay {
   }
 
   /** Delivers one message, past those that wait for hooks. */
-  one (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition): void | Promise<void> {
+  one (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition | null): void | Promise<void> {
     const delivery = this.#deliveryOf(channel, resolved, entry, previous)
     if (delivery === null) return
     if (this.#desk.isHooked(resolved)) return deliverNow(this.#desk, subscriber, delivery)
     this.#desk.count(subscriber.deliver(delivery.message, channel, delivery.policy))
   }
 
-  #deliveryOf (channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition): Delivery | null {
+  #deliveryOf (channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition | null): Delivery | null {
     try {
       return { channel, json: entry.data, resolved, policy: this.#desk.policyOf(resolved), message: this.#messages.entry(channel, entry, previous) }
     } catch (err) {

@@ -1,7 +1,8 @@
-import type { BrokerHistoryEntry, BrokerHistoryPage, MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { ScHistoryGap } from '../../types/history.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import { follow } from '../barrier.js'
+import { allowedOf } from '../broker/history-from.js'
 import { positionText } from '../broker/position.js'
 import type { Lag } from '../socket/lagging-channels.js'
 import type { Session } from '../socket/session.js'
@@ -91,6 +92,7 @@ class CatchUp {
   #read (): BrokerHistoryPage | Promise<BrokerHistoryPage | void> {
     const { hub } = this.#context
     const { position, wasWithheld } = this.#lag
+    if (this.#resolved.route.recover!.latest) return hub.allAfter(this.#channel, this.#resolved, null, 1)
     if (position === null) throw new Error('The position of the last message is not known')
     const { limit } = this.#resolved.route.recover!
     const page = hub.allAfter(this.#channel, this.#resolved, position, wasWithheld ? limit : maxPart)
@@ -104,6 +106,7 @@ class CatchUp {
    * @returns whether to go on reading; with slow hooks, a promise for it
    */
   #deliver (page: BrokerHistoryPage, isFresh: boolean): boolean | Promise<boolean> {
+    if (this.#resolved.route.recover!.latest) return this.#deliverLatest(page)
     if (page.gap !== null) {
       this.#lost(page.gap, page)
       return false
@@ -111,7 +114,11 @@ class CatchUp {
     const lag = this.#lag
     const { entries, top } = page
     const isLast = isFresh && (entries.length === 0 || entries.at(-1)!.position.offset === top.offset)
-    let at = 0
+    let at = entries.length - this.#allowed(entries).length
+    if (at !== 0) {
+      lag.position = entries[at - 1]!.position
+      this.#tell('refused', lag.position)
+    }
     const step = (): boolean | Promise<boolean> => {
       while (at < entries.length) {
         if (this.#isOver) return false
@@ -129,9 +136,35 @@ class CatchUp {
     return false
   }
 
+  /** Delivers the newest message, unless the socket has it. */
+  #deliverLatest ({ top, entries }: BrokerHistoryPage): boolean | Promise<boolean> {
+    const { subscriptions } = this.#session
+    const lag = this.#lag
+    if (lag.position?.epoch === top.epoch && lag.position.offset === top.offset) {
+      subscriptions.endLag(this.#channel)
+      return false
+    }
+    const newest = entries.filter(({ position }) => position.offset === top.offset)
+    const [entry] = this.#allowed(newest)
+    if (entry === undefined) {
+      this.#lost(newest.length === 0 ? 'trimmed' : 'refused', { top })
+      return false
+    }
+    const running = this.#deliverOne(entry)
+    // Meanwhile a newer one may have been published.
+    if (running !== undefined) return running.then(() => lag.position === entry.position)
+    if (lag.position === entry.position) subscriptions.endLag(this.#channel)
+    return false
+  }
+
+  /** Returns those of consecutive messages that the client may have. */
+  #allowed (entries: readonly BrokerHistoryEntry[]): readonly BrokerHistoryEntry[] {
+    return allowedOf(entries, this.#session.subscriptions.rightsOf(this.#channel))
+  }
+
   /** Delivers a message. It counts as delivered when the position of the lag stays; without room for it, the position is set back. */
   #deliverOne (entry: BrokerHistoryEntry): MaybePromise<void> {
-    const previous = this.#lag.position!
+    const previous = this.#lag.position
     this.#lag.position = entry.position
     return this.#context.hub.replay.one(this.#session, this.#channel, this.#resolved, entry, previous)
   }
@@ -146,9 +179,14 @@ class CatchUp {
   }
 
   /** Goes on with new publications, and tells the client that messages may be missing. */
-  #lost (reason: ScHistoryGap, page: BrokerHistoryPage | null): void {
+  #lost (reason: ScHistoryGap, page: Pick<BrokerHistoryPage, 'top'> | null): void {
     this.#session.subscriptions.endLag(this.#channel)
+    this.#tell(reason, page === null ? null : page.top)
+  }
+
+  /** Tells the client that messages may be missing, up to a position. */
+  #tell (reason: ScHistoryGap, position: BrokerPosition | null): void {
     this.#context.monitor.lost(this.#session.socket, this.#channel, reason)
-    this.#session.outbound.event('#recovery', { channel: this.#channel, ...(page === null ? {} : { pos: positionText(page.top) }), recovered: false, reason })
+    this.#session.outbound.event('#recovery', { channel: this.#channel, ...(position === null ? {} : { pos: positionText(position) }), recovered: false, reason })
   }
 }

@@ -5,6 +5,7 @@ import { slices } from '../slices.js'
 import type { Session } from '../socket/session.js'
 import { read } from '../untrusted.js'
 import type { HandlerContext } from './context.js'
+import { rightsAfterCheck } from './history-rights.js'
 import { authorizeSubscription, concernsPresence, isGuarded, subscribeRequest } from './subscribe.js'
 
 /**
@@ -48,8 +49,17 @@ function recheck (context: HandlerContext, session: Session, channel: string, tu
    */
   const counts = (): boolean => session.subscriptions.turn === turn && session.subscriptions.get(channel) === options
   const lost = (thrown: unknown): void => { if (counts()) lose(context, session, channel, resolved, thrown) }
+  const request = subscribeRequest(session, options, resolved, undefined, true)
   const allowed = (): void => {
     if (!counts()) return
+    if (options.rights !== undefined) {
+      try {
+        options.rights = rightsAfterCheck(request, options.rights, session.subscriptions.isSuspended(channel), context.hub.lastOf(channel))
+      } catch (err) {
+        lost(err)
+        return
+      }
+    }
     session.subscriptions.resume(channel, context.hub.policyOf(resolved))
     if (concernsPresence(resolved)) context.presence.resumed(session, channel, resolved)
   }
@@ -57,7 +67,7 @@ function recheck (context: HandlerContext, session: Session, channel: string, tu
     lost(scError('SC_ERR_CHANNEL_AUTH', [channel]))
     return
   }
-  return decide(() => authorizeSubscription(context, resolved, subscribeRequest(session, options, resolved, undefined, true)), allowed, lost)
+  return decide(() => authorizeSubscription(context, resolved, request), allowed, lost)
 }
 
 function lose (context: HandlerContext, session: Session, channel: string, resolved: ResolvedChannel, thrown: unknown): void {

@@ -129,7 +129,7 @@ export class Subscriptions {
       const { channel } = options
       guarded.push(channel)
       // Messages that are no longer allowed must not be sent.
-      if (this.#withheld?.has(channel) !== true) (this.#withheld ??= new WithheldChannels(this.#owner.connection)).keep(channel)
+      if (this.#withheld?.has(channel) !== true) this.lag(channel, (this.#withheld ??= new WithheldChannels(this.#owner.connection)).keep(channel))
     }
     return guarded
   }
@@ -143,6 +143,9 @@ export class Subscriptions {
     if (this.#lagging?.get(channel) !== undefined) this.#owner.catchUp(channel)
   }
 
+  /** Whether messages of a channel are dropped until a later check allows it again. */
+  isSuspended (channel: string): boolean { return this.#withheld !== null && this.#withheld.isSuspended(channel) }
+
   /** Drops messages of a channel until a later check allows it again. */
   suspend (channel: string): void {
     (this.#withheld ??= new WithheldChannels(this.#owner.connection)).suspend(channel)
@@ -152,11 +155,9 @@ export class Subscriptions {
 
   /** Delivers or withholds a publication. @returns false when it was dropped, null when it is delivered later */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null {
-    if (policy === 'resume') {
-      if (message.place !== null) return this.#deliverOrLag(message, message.place, channel)
-      // The history does not have this message, and it must not overtake those that are delivered later.
-      if (this.#lagging !== null && this.#lagging.get(channel) !== undefined) return false
-    }
+    if (message.place !== null && (policy === 'resume' || this.#lagging !== null || this.#withheld !== null)) return this.#deliverOrLag(message, message.place, channel, policy)
+    // The history does not have this message, and it must not overtake those that are delivered later.
+    if (this.#lagging !== null && this.#lagging.get(channel) !== undefined) return false
     if (this.#withheld !== null && this.#withheld.has(channel)) {
       const kept = this.#withheld.add(channel, message, policy)
       if (kept === null) this.#owner.overrun(message, channel, policy)
@@ -171,12 +172,16 @@ export class Subscriptions {
     return connection.hasRoom(series.bytes) && connection.publish(series, channel, 'resume')
   }
 
-  #deliverOrLag (message: SharedMessage, place: MessagePlace, channel: string): true | null {
+  /** Withheld messages of a channel with a history are read again when the channel is not withheld any more, with any policy. */
+  #deliverOrLag (message: SharedMessage, place: MessagePlace, channel: string, policy: SlowConsumerPolicy): boolean | null {
     if (this.#lagging !== null && this.#lagging.covers(channel, place)) {
       this.#owner.catchUp(channel)
       return null
     }
-    if (!this.isWithheld(channel) && this.#owner.connection.publish(message, channel, 'resume')) return true
+    if (!this.isWithheld(channel)) {
+      if (this.#owner.connection.publish(message, channel, policy)) return true
+      if (policy !== 'resume') return false
+    }
     this.lag(channel, place)
     return null
   }

@@ -1,5 +1,5 @@
 import type { SlowConsumerPolicy } from '../../types/options.js'
-import type { SharedMessage } from '../transport/shared-message.js'
+import type { MessagePlace, SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 
 /** Maximum of messages kept per channel while a check decides whether the socket may still receive them. */
@@ -20,12 +20,20 @@ export class WithheldChannels {
   get isEmpty (): boolean { return this.#channels.size === 0 }
   has (channel: string): boolean { return this.#channels.has(channel) }
 
-  /** Keeps messages of a channel from now on, with those already kept and the latest one that waits for room in the backlog. */
-  keep (channel: string): void {
-    if (Array.isArray(this.#channels.get(channel))) return
+  /** Whether a channel is suspended. */
+  isSuspended (channel: string): boolean { return this.#channels.get(channel) === null }
+
+  /**
+   * Keeps messages of a channel from now on, with those already kept and the latest one that waits for room in the backlog.
+   * @returns the place of the latest one, which is not kept when it can be read from the history
+   */
+  keep (channel: string): MessagePlace | null {
+    if (Array.isArray(this.#channels.get(channel))) return null
     const latest = this.#connection.takeLatest(channel)
-    this.#channels.set(channel, latest === undefined ? [] : [latest])
-    if (latest !== undefined) this.#connection.hold(latest.bytes)
+    const isKept = latest !== undefined && latest.place === null
+    this.#channels.set(channel, isKept ? [latest] : [])
+    if (isKept) this.#connection.hold(latest.bytes)
+    return latest?.place ?? null
   }
 
   /** Drops messages of a channel from now on, and those already kept. */
