@@ -1,70 +1,17 @@
 // Clients that subscribe get the last messages first, with memory and with Redis between two nodes.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
-import { redisBroker } from '../../lib/broker/redis/index.js'
+import t from 'tap'
 import { recovering } from '../../lib/client/index.js'
-import type { ScChannelContract, ScPluginOptions } from '../../lib/index.js'
 import { type Client, generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
-import { serve } from '../helpers/serve.js'
 import { startRedis } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
-
-type Contract = ScChannelContract<any, any, any>
-type Node = Awaited<ReturnType<typeof serve>>
-type Nodes = readonly [publisher: Node, other: Node]
+import { engines, numbers, offsetOf, publish, read, send } from './nodes.js'
 
 const history = { size: 100, ttl: 60_000 }
-const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
-
 const redis = await startRedis(t)
-let prefix = 0
 
-/** By engine: starts a node that publishes and one that clients connect to; with memory it is the same one. */
-const engines: Array<[name: string, start: (t: Test, contracts: Record<string, Contract>, options?: ScPluginOptions) => Promise<Nodes>]> = [
-  ['memory', async (t, contracts, options) => {
-    const node = await serve(t, { inboundRate: 0, ...options }, (app) => { for (const [name, contract] of Object.entries(contracts)) app.scChannel(name, contract) })
-    return [node, node]
-  }]
-]
-if (redis !== null) {
-  engines.push(['redis', async (t, contracts, options) => {
-    const brokerPrefix = `rewind${++prefix}`
-    const start = () => serve(t, { inboundRate: 0, brokerPrefix, broker: redisBroker({ url: `redis://127.0.0.1:${redis.port}` }), ...options }, (app) => { for (const [name, contract] of Object.entries(contracts)) app.scChannel(name, contract) })
-    return [await start(), await start()]
-  }])
-}
-
-/** Publishes, and waits until the other node has received it. */
-async function send ([{ sc }, other]: Nodes, channel: string, ...messages: unknown[]): Promise<void> {
-  for (const message of messages) await sc.exchange.publish(channel, message)
-  if (sc === other.sc) return
-  // One link delivers in order.
-  const marker = other.sc.exchange.channel('marker')
-  if (!marker.isSubscribed()) {
-    marker.subscribe()
-    await marker.listener('subscribe').once()
-  }
-  const arrived = marker.once()
-  await sc.exchange.publish('marker')
-  await arrived
-}
-
-const publish = (nodes: Nodes, channel: string, from: number, to: number): Promise<void> => send(nodes, channel, ...numbers(from, to))
-
-/** Subscribes a client without a codec, reads all that follows, and leaves. */
-async function read (client: RawClient, options: object): Promise<{ data: any, got: unknown[], positions: string[] }> {
-  const { data, error } = await client.call('#subscribe', options)
-  if (error !== undefined) throw Object.assign(new Error(error.message), error)
-  await client.barrier()
-  const packets = client.inbox.items.splice(0).filter(({ event }) => event === '#publish')
-  await client.call('#unsubscribe', (options as { channel: string }).channel)
-  return { data, got: packets.map((packet) => packet.data.data), positions: packets.map(({ pos }) => pos) }
-}
-
-const offsetOf = (pos: string): number => Number(pos.split('.')[1])
-
-for (const [engine, start] of engines) {
+for (const [engine, start] of engines(redis)) {
   t.test(engine, async (t) => {
     await t.test('the last messages follow the answer, as many as are declared, asked for and kept', async (t) => {
       const nodes = await start(t, {
@@ -249,7 +196,7 @@ for (const [engine, start] of engines) {
 }
 
 t.test('many who subscribe at the same time need one read', { skip: redis === null }, async (t) => {
-  const nodes = await engines[1]![1](t, { 'room/:id': { history, recover: { rewind: 20 } } })
+  const nodes = await engines(redis)[1]![1](t, { 'room/:id': { history, recover: { rewind: 20 } } })
   await publish(nodes, 'room/1', 1, 50)
   const { sc, port } = nodes[1]
   const clients = await Promise.all(Array.from({ length: 300 }, () => RawClient.connect(t, port)))
