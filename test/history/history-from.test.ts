@@ -222,19 +222,20 @@ t.test('a slow client does not get what it may not have any more', async (t) => 
   const connection = nodes[1].nextSocket()
   const client = await RawClient.connect(t, nodes[1].port)
   const socket = await connection
+  const changed = socket.setAuthToken({ role: 'member' })
+  client.send({ rid: (await client.event('#setAuthToken')).cid })
+  await changed
   await client.call('#subscribe', 'room')
   client.ws.pause()
   let n = 0
   // More than the system takes for a connection that nobody reads.
-  while (n < 1_500) {
+  for (let full = 0; full < 50; full = socket.bufferedAmount > 40_000 ? full + 1 : 0) {
     await sc.exchange.publish('room', { n: ++n, text: 'x'.repeat(10_000) })
     await new Promise(setImmediate)
   }
-  t.equal(sc.stats().slowConsumers, 1)
   const last = n
   await until('a later time', () => Date.now() > (from ??= new Date(Date.now() + 2)).getTime())
-  // Its answer comes when it reads again.
-  const changed = socket.setAuthToken({ role: 'other' })
+  socket.deauthenticate()
   await new Promise(setImmediate)
   await sc.exchange.publish('room', { n: ++n })
   client.ws.resume()
@@ -242,6 +243,4 @@ t.test('a slow client does not get what it may not have any more', async (t) => 
   const told = await client.event('#recovery')
   t.match(told.data, { channel: 'room', recovered: false, reason: 'refused' })
   t.equal(offsetOf(told.data.pos), last)
-  client.send({ rid: (await client.event('#setAuthToken')).cid })
-  await changed
 })
