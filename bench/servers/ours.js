@@ -11,7 +11,7 @@ export const version = versionOf('fastify-socketcluster')
 const text = Type.Object({ n: Type.Integer(), text: Type.String({ maxLength: 100 }) })
 
 /** All limits are on; the rates are raised, because one client of the load stands for many of an application. */
-export async function start ({ tls, deflate, redis, nats, recovery }) {
+export async function start ({ tls, deflate, redis, nats, recovery, presence }) {
   const app = Fastify(tls ? { https: tls } : {})
   await app.register(scPlugin, {
     perMessageDeflate: deflate ? { threshold: 0 } : false,
@@ -36,6 +36,10 @@ export async function start ({ tls, deflate, redis, nats, recovery }) {
     inside.scEvent('declared-async', { data: text, response: text }, async (data) => data)
   })
   if (recovery) app.scChannel('room/:id', { history: { size: 1_000 }, recover: true })
+  if (presence) {
+    app.scChannel('plain/:id', {})
+    app.scChannel('room/:id', { presence: { key: ({ socket }) => socket.request.url.split('user=')[1] ?? null } })
+  }
   await app.listen({ port: 0, host: '127.0.0.1' })
   return {
     port: app.server.address().port,
