@@ -5,6 +5,7 @@ import type { Deadlines } from '../deadlines.js'
 import { type Delivery, type DeliveryDesk, type Recipient, deliverNow } from '../exchange/deliver.js'
 import type { Hub } from '../exchange/hub.js'
 import { toJson } from '../protocol/codec.js'
+import { slices } from '../slices.js'
 import type { Session } from '../socket/session.js'
 import { SharedMessage } from '../transport/shared-message.js'
 import type { HistoryAnswer } from './history-answer.js'
@@ -29,11 +30,22 @@ export class HistoryReader implements Recipient, DeliveryDesk<Recipient> {
   /** Adds what the client may have of the messages to an answer. Never rejects. */
   async read (entries: readonly BrokerHistoryEntry[], answer: HistoryAnswer): Promise<void> {
     for (const entry of entries) {
+      await this.#time()
       this.#json = null
       const running = deliverNow(this, this, this.#deliveryOf(entry))
       if (running !== undefined) await running
       if (!this.receives(this.#channel) || !answer.add(entry, this.#json)) return
     }
+  }
+
+  /** Resolves when there is time for one message: the hooks of many must not delay other sockets. */
+  #time (): Promise<void> {
+    return new Promise((resolve) => {
+      slices.run(this.#session, () => {
+        resolve()
+        return false
+      })
+    })
   }
 
   /** Call when the answer is not needed any more: hooks are not called for further messages. */

@@ -394,6 +394,22 @@ t.test('who reads all the time is told to wait', async (t) => {
   t.ok(refused[0].error.retryAfter > 0 && refused[0].error.retryAfter <= 100)
 })
 
+t.test('many reads through hooks do not hold up other sockets', async (t) => {
+  let runs = 0
+  const deliver = (): void => { runs++; for (const end = performance.now() + 0.2; performance.now() < end;); }
+  const served = await start(t, { history, recover: true, deliver })
+  served.app.scServer.on('connection', (socket) => { socket.on('how far', (_data, res) => { res(null, runs) }) })
+  await publish(served, 1, 300)
+  const [reader, other] = [await join(t, served), await RawClient.connect(t, served.port)]
+  runs = 0
+  for (let cid = 1_000; cid < 1_010; cid++) reader.send({ event: '#history', data: { channel: 'room', limit: 300 }, cid })
+  await until('the first hook', () => runs > 0)
+  const { data } = await other.call('how far')
+  t.ok(data < 200, `${data} of 3,000 hooks ran before the other socket was answered`)
+  t.equal((await reader.answer(1_009)).data.messages.length, 300)
+  t.equal(runs, 3_000)
+})
+
 t.test('who does not read the answers gets no more of them than its backlog holds', async (t) => {
   const served = await start(t, { history, recover: true }, { maxBufferedBytes: 262_144, pingTimeout: 60_000 })
   await publish(served, 1, 20, (n) => `${n}${'x'.repeat(2_000)}`)
