@@ -30,11 +30,12 @@ export class FrameReader {
     await this.#stream.reserve(limits)
     const subject = this.#stream.subjectOf(topic)
     const last = await this.last(subject) ?? await this.#begin(subject)
-    const answer = (frames: KeptFrame[]): StoredHistory => ({ now: Date.now(), top: { epoch: last.epoch, offset: last.last, check: last.check }, frames })
-    let missed = Math.min(limit, last.last)
+    const answer = (frames: KeptFrame[], isPart = false): StoredHistory => ({ now: Date.now(), top: { epoch: last.epoch, offset: last.last, check: last.check }, frames, isPart })
+    let missed = Math.min(limit, limits.size, last.last)
     if (since !== null) missed = since.epoch === last.epoch ? last.last - since.offset : 0
     if (limit === 0 || missed < 1 || (whole && missed > limit)) return answer([])
-    return answer(await this.#frames(subject, last, last.last - missed, since === null ? null : limit))
+    const { frames, isPart } = await this.#frames(subject, last, last.last - missed, since === null ? null : limit)
+    return answer(frames, isPart)
   }
 
   /**
@@ -61,12 +62,14 @@ export class FrameReader {
    * Reads the frames after an offset, and the one of the offset itself.
    * @param last the last frame
    * @param limit the number of messages after the offset that are enough; `null` for all up to the last one
+   * @returns the frames, and whether the oldest ones were left out because all would be too large
    */
-  async #frames (subject: string, last: KeptFrame, offset: number, limit: number | null): Promise<KeptFrame[]> {
-    if (last.first <= offset) return [last]
+  async #frames (subject: string, last: KeptFrame, offset: number, limit: number | null): Promise<{ frames: KeptFrame[], isPart: boolean }> {
+    if (last.first <= offset) return { frames: [last], isPart: false }
     const first = await this.#startOf(subject, last, offset)
     const frames = [first]
     let bytes = first.text.length
+    let isPart = false
     const isEnough = ({ seq, last: reached }: KeptFrame): boolean => seq === last.seq || (limit !== null && (reached - offset >= limit || bytes > maxReadBytes))
     while (!isEnough(frames.at(-1)!)) {
       for (const frame of await this.#after(subject, frames.at(-1)!, last)) {
@@ -74,9 +77,13 @@ export class FrameReader {
         bytes += frame.text.length
       }
       // The newest messages are wanted, so the oldest ones are left out.
-      if (limit === null) while (bytes > maxReadBytes && frames.length > 1) bytes -= frames.shift()!.text.length
+      if (limit !== null) continue
+      while (bytes > maxReadBytes && frames.length > 1) {
+        bytes -= frames.shift()!.text.length
+        isPart = true
+      }
     }
-    return frames.filter(({ epoch }) => epoch === last.epoch)
+    return { frames: frames.filter(({ epoch }) => epoch === last.epoch), isPart }
   }
 
   /**
@@ -84,8 +91,8 @@ export class FrameReader {
    * is kept. Only sequences can be looked up, so it searches between two frames.
    */
   async #startOf (subject: string, last: KeptFrame, offset: number): Promise<KeptFrame> {
-    let [low] = await this.#direct(subject, 1, 1)
-    if (low === undefined || low.seq >= last.seq) return last
+    let low = (await this.#direct(subject, 1, 1))[0] ?? await this.#fromLeader({ seq: 1, next_by_subj: subject })
+    if (low === null || low.seq >= last.seq) return last
     let high = { seq: last.seq, first: last.first }
     for (let round = 0; low.last < offset && high.first - low.last > near && high.seq - low.seq > 1; round++) {
       // Channels have messages at all times, or at some; one of the two ways is fast.
