@@ -141,7 +141,7 @@ withJetStream('a stream that is changed under way: who is there misses nothing, 
   const [a, b] = [await node(t, nats.port), await node(t, nats.port)]
   const [, connect] = generations[0]!
   const api = await operator(t, nats.port)
-  const last = async (): Promise<number> => (await api('MSG.GET.history-history', { last_by_subj: 'history.h.room=2F1' })).message.seq
+  const last = async (): Promise<number | undefined> => (await api('MSG.GET.history-history', { last_by_subj: 'history.h.room=2F1' })).message?.seq
   for (const [what, act, told] of [
     ['deleted', () => api('DELETE.history-history'), 'told: unknown'],
     ['purged', () => api('PURGE.history-history'), 'told: unknown'],
@@ -176,11 +176,14 @@ withJetStream('a stream that is changed under way: who is there misses nothing, 
     const before = seen.messages().length
     await publish(a.sc, 1, 10)
     await until('10 messages', () => seen.messages().length === before + 10)
-    for (let i = 0; i < 3; i++) await api('MSG.DELETE.history-history', { seq: await last() })
+    const newest = (await last())!
+    for (let i = 0; i < 3; i++) await api('MSG.DELETE.history-history', { seq: newest - i })
+    // Version 2.10 then finds no message of the channel at all: a new history begins.
+    const isNew = await last() === undefined
     await publish(a.sc, 11, 12)
     await until('12 messages', () => seen.messages().length === before + 12)
     t.strictSame(seen.messages().slice(before), numbers(1, 12))
-    t.strictSame(seen.others().sort(), ['gap of room/1', 'told: unknown'])
+    t.strictSame(seen.others().sort(), isNew ? [] : ['gap of room/1', 'told: unknown'])
   })
 })
 
