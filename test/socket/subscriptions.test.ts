@@ -17,6 +17,7 @@ function setUp (room = Infinity) {
     hold (bytes: number) { connection.held += bytes },
     release (bytes: number) { connection.held -= bytes },
     hasRoom: (bytes: number) => connection.held + bytes <= room,
+    awaitRoom () {},
     takeLatest (channel: string) { log.push(`take latest ${channel}`); return undefined },
     publish (sent: SharedMessage, channel: string, policy: string) { log.push(`${channel} ${String(sent.data)} ${policy}`); return policy !== 'drop' }
   }
@@ -209,4 +210,17 @@ t.test('when the connection is gone nothing waits, and nothing is held back', as
   t.strictSame(take().filter((line) => line instanceof Error), [])
   subscriptions.resume('a', 'drop')
   t.strictSame(take(), [])
+})
+
+t.test('a message that the history does not keep does not overtake those that are delivered later', async (t) => {
+  const { subscriptions, take } = setUp()
+  const position = { epoch: 'e', offset: 1, check: '' }
+  t.equal(subscriptions.deliver(message('now'), 'a', 'resume'), true)
+  subscriptions.lag('a', { position: { ...position, offset: 2 }, previous: position })
+  take()
+  t.equal(subscriptions.deliver(message('kept by nobody'), 'a', 'resume'), false)
+  t.strictSame(take(), [])
+  t.equal(subscriptions.deliver(message('of another channel'), 'b', 'resume'), true)
+  subscriptions.endLag('a')
+  t.equal(subscriptions.deliver(message('later'), 'a', 'resume'), true)
 })
