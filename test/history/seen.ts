@@ -5,9 +5,10 @@ export type Seen = { what: 'message', n: number } | { what: 'subscribed' | 'left
  * Checks what a client saw of a channel.
  * @param order all messages in the order in which they were published
  * @param isWhole whether messages between two that follow each other may not be missing
+ * @param isRewound whether a client that subscribes after it left gets the last messages again
  * @returns what contradicts the guarantee, or undefined
  */
-export function contradiction (seen: readonly Seen[], order: readonly number[], isWhole: boolean): string | undefined {
+export function contradiction (seen: readonly Seen[], order: readonly number[], isWhole: boolean, isRewound = false): string | undefined {
   let last = -1
   /** Whether every message from the last one on must follow. */
   let chained = false
@@ -25,6 +26,7 @@ export function contradiction (seen: readonly Seen[], order: readonly number[], 
         break
       case 'left':
         chained = false
+        if (isRewound) last = -1
         break
       case 'disconnected':
         connected = false
