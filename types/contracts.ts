@@ -133,7 +133,7 @@ export interface ScChannelShape extends ScDocumentation {
   maxMessageBytes?: number
   /**
    * What happens when a subscriber's backlog is full. `'resume'`, only with `recover`: the subscriber gets the publications later,
-   * from the history. Default: `'resume'` with `recover`, `'latest'` with `recover: 'latest'`, else the option
+   * from the history, already when 32 KiB wait. Default: `'resume'` with `recover`, `'latest'` with `recover: 'latest'`, else the option
    * `slowConsumerPolicy`.
    */
   slowConsumerPolicy?: SlowConsumerPolicy

@@ -12,6 +12,7 @@ import { type Delivery, type Subscriber, deliverThroughHooks } from './deliver.j
 import { Entry } from './entry.js'
 import type { HubHost, Preparation, Watcher } from './hub-host.js'
 import { Messages } from './messages.js'
+import { Parts } from './parts.js'
 import { Replay, type ReplayDesk } from './replay.js'
 
 /** Maximum characters of JSON of publications that wait for their slices. */
@@ -30,12 +31,15 @@ export class Hub implements ReplayDesk {
   readonly #messages: Messages
   /** Delivers messages of histories. */
   readonly replay: Replay
+  /** Reads what subscribers miss that lag far behind. */
+  readonly parts: Parts
 
   constructor (link: BrokerLink, host: HubHost) {
     this.#link = link
     this.#host = host
     this.#messages = new Messages(host)
     this.replay = new Replay(this, this.#messages)
+    this.parts = new Parts(link)
   }
 
   /** Number of channels with members or a watcher in this process, or with joins that wait. */
@@ -127,11 +131,6 @@ export class Hub implements ReplayDesk {
   /** Reads all publications of a held channel after a position, or the newest ones. A promise resolves when the caller should ask again. */
   allAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition | null, limit: number): BrokerHistoryPage | Promise<void> {
     return this.#link.followHistory(channel, since, limit, history!)
-  }
-
-  /** Reads the first publications after a position. */
-  firstAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition, limit: number): MaybePromise<BrokerHistoryPage> {
-    return this.#link.readHistory(channel, since, limit, history!)
   }
 
   #announce (members: Iterable<Subscriber>, event: string, data: object): void {

@@ -10,7 +10,7 @@ import { KeptMessages } from './kept-messages.js'
 export class Messages {
   readonly #host: Pick<HubHost, 'codec' | 'plainJson'>
   readonly #kept = new KeptMessages<BrokerHistoryEntry, SharedMessage>()
-  readonly #series = new KeptMessages<readonly BrokerHistoryEntry[], MessageSeries>()
+  readonly #series = new KeptMessages<object, MessageSeries>()
 
   constructor (host: Pick<HubHost, 'codec' | 'plainJson'>) {
     this.#host = host
@@ -29,9 +29,12 @@ export class Messages {
     return this.#kept.get(entry, this.#host.codec, () => this.publication(channel, entry.data, { position: entry.position, previous }))
   }
 
-  /** Joins messages of a history that follow each other, or returns those that were joined for another subscriber. */
-  series (channel: string, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): MessageSeries {
-    return this.#series.get(entries, this.#host.codec, () => {
+  /**
+   * Joins messages of a history that follow each other, or returns those that were joined for another subscriber.
+   * @param key an object that stands for the same messages each time
+   */
+  series (key: object, channel: string, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): MessageSeries {
+    return this.#series.get(key, this.#host.codec, () => {
       let previous = since
       const messages = entries.map((entry) => {
         const message = this.entry(channel, entry, previous)

@@ -30,6 +30,12 @@ export function catchUp (context: HandlerContext, session: Session, channel: str
   if (running !== undefined) follow(session, running, () => {}, (err) => { throw err })
 }
 
+/** What was read. @property isFresh whether nothing was published meanwhile */
+interface Read {
+  readonly page: BrokerHistoryPage
+  readonly isFresh: boolean
+}
+
 /** One attempt to catch up: it ends when the socket has everything, when its backlog is full, or when the broker cannot be read. */
 class CatchUp {
   readonly #context: HandlerContext
@@ -61,15 +67,15 @@ class CatchUp {
         this.#lag.state = 'idle'
         return
       }
-      let page: BrokerHistoryPage | Promise<unknown>
+      let read: Read | Promise<BrokerHistoryPage | void>
       try {
-        page = this.#read()
+        read = this.#read()
       } catch (err) {
         this.#failed(err)
         return
       }
-      if (page instanceof Promise) return page.then((part) => this.#continue(part as BrokerHistoryPage | undefined), (err: unknown) => this.#failed(err))
-      const delivered = this.#deliver(page, true)
+      if (read instanceof Promise) return read.then((part) => this.#continue(part as BrokerHistoryPage | undefined), (err: unknown) => this.#failed(err))
+      const delivered = this.#deliver(read.page, read.isFresh)
       if (delivered instanceof Promise) return delivered.then((goesOn) => goesOn ? this.run() : undefined)
       if (!delivered) return
     }
@@ -89,15 +95,20 @@ class CatchUp {
   }
 
   /** Reads everything that the socket misses; the first part of it when that is too much at once. */
-  #read (): BrokerHistoryPage | Promise<BrokerHistoryPage | void> {
+  #read (): Read | Promise<BrokerHistoryPage | void> {
     const { hub } = this.#context
     const { position, wasWithheld } = this.#lag
-    if (this.#resolved.route.recover!.latest) return hub.allAfter(this.#channel, this.#resolved, null, 1)
+    if (this.#resolved.route.recover!.latest) {
+      const newest = hub.allAfter(this.#channel, this.#resolved, null, 1)
+      return newest instanceof Promise ? newest : { page: newest, isFresh: true }
+    }
     if (position === null) throw new Error('The position of the last message is not known')
     const { limit } = this.#resolved.route.recover!
     const page = hub.allAfter(this.#channel, this.#resolved, position, wasWithheld ? limit : maxPart)
-    if (page instanceof Promise || page.gap !== 'limit' || wasWithheld) return page
-    return hub.firstAfter(this.#channel, this.#resolved, position, maxPart)
+    if (page instanceof Promise) return page
+    if (page.gap !== 'limit' || wasWithheld) return { page, isFresh: true }
+    const part = hub.parts.after(this.#channel, this.#resolved, position)
+    return part instanceof Promise ? part : { page: part as BrokerHistoryPage, isFresh: false }
   }
 
   /**
@@ -122,6 +133,11 @@ class CatchUp {
     const step = (): boolean | Promise<boolean> => {
       while (at < entries.length) {
         if (this.#isOver) return false
+        const together = this.#deliverTogether(entries, at)
+        if (together !== 0) {
+          at += together
+          continue
+        }
         const entry = entries[at++]!
         const running = this.#deliverOne(entry)
         if (running !== undefined) return running.then(() => lag.position === entry.position && step())
@@ -160,6 +176,19 @@ class CatchUp {
   /** Returns those of consecutive messages that the client may have. */
   #allowed (entries: readonly BrokerHistoryEntry[]): readonly BrokerHistoryEntry[] {
     return allowedOf(entries, this.#session.subscriptions.rightsOf(this.#channel))
+  }
+
+  /** Delivers several messages as one. @returns how many; 0 if the next one has to be delivered alone */
+  #deliverTogether (entries: readonly BrokerHistoryEntry[], at: number): number {
+    const { hub: { replay } } = this.#context
+    const lag = this.#lag
+    const previous = lag.position!
+    const series = replay.seriesAt(entries, at)
+    if (series === null) return 0
+    lag.position = series.at(-1)!.position
+    if (replay.series(this.#session, this.#channel, this.#resolved, series, previous)) return series.length
+    lag.position = previous
+    return 0
   }
 
   /** Delivers a message. It counts as delivered when the position of the lag stays; without room for it, the position is set back. */

@@ -127,7 +127,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
 
   /** Call when a session has no room for a publication, before it is queued. */
   overrun (session: Session, policy: SlowConsumerPolicy): void {
-    if (policy === 'disconnect' && session.state === 'open') this.backlog(session, session.bufferedAmount, policy)
+    if ((policy === 'disconnect' || policy === 'resume') && session.state === 'open') this.backlog(session, session.bufferedAmount, policy)
   }
 
   /** The barrier: handles an error that a socket's code threw into the event loop, and ends the socket. Never throws. */

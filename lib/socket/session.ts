@@ -111,23 +111,20 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   isSubscribed (channel: string): boolean { return this.subscriptions.has(channel) }
 
   /** Delivers a publication. @returns false when it was dropped, null when it is delivered later */
-  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null {
-    return this.subscriptions.deliver(message, channel, policy)
-  }
-
+  deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null { return this.subscriptions.deliver(message, channel, policy) }
   deliverSeries (series: MessageSeries, channel: string): boolean { return this.subscriptions.deliverSeries(series, channel) }
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
     return this.subscriptions.deliverInOrder(channel, json, deliver)
   }
 
   receives (channel: string): boolean { return this.state === 'open' && this.subscriptions.has(channel) }
-
   overrun (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     const isLater = policy === 'resume' && this.subscriptions.lag(channel, message.place)
     if (!isLater) this.host.overrun(this, policy)
     return isLater
   }
 
+  slow (): void { this.host.overrun(this, 'resume') }
   catchUp (channel: string): void { this.host.catchUp(this, channel) }
 
   /** Removes the socket from a channel that it is subscribed to, and notifies the client. */

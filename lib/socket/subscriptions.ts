@@ -17,6 +17,8 @@ export interface Subscribed extends Subscriber {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
     readonly hub: { leave (channel: string, subscriber: Subscriber): void }
   }
+  /** Reports that publications are delivered later, because the client reads too slowly. */
+  slow (): void
   /** Delivers later what a channel lags behind. */
   catchUp (channel: string): void
   fireLocal<E extends keyof SocketEvents> (event: E, ...args: SocketEvents[E]): void
@@ -167,9 +169,8 @@ export class Subscriptions {
   }
 
   deliverSeries (series: MessageSeries, channel: string): boolean {
-    if (this.isWithheld(channel) || this.lagOf(channel) !== undefined) return false
-    const { connection } = this.#owner
-    return connection.hasRoom(series.bytes) && connection.publish(series, channel, 'resume')
+    if (this.isWithheld(channel) || this.#lagging?.covers(channel, series.place!) === true) return false
+    return this.#owner.connection.publish(series, channel, 'resume')
   }
 
   /** Withheld messages of a channel with a history are read again when the channel is not withheld any more, with any policy. */
@@ -211,8 +212,11 @@ export class Subscriptions {
     this.#lagging ??= new LaggingChannels()
     if (this.#lagging.covers(channel, place)) return true
     const isWithheld = this.isWithheld(channel)
+    const isFirst = this.#lagging.isEmpty
     this.#lagging.begin(channel, place.previous, isWithheld)
-    if (!isWithheld) this.#owner.connection.awaitRoom()
+    if (isWithheld) return true
+    this.#owner.connection.awaitRoom()
+    if (isFirst) this.#owner.slow()
     return true
   }
 

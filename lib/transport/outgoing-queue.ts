@@ -5,6 +5,11 @@ import type { Holdings } from './holdings.js'
 
 /** Answers are never dropped, but a client is disconnected when its backlog exceeds the budget by this factor. */
 const hardLimitFactor = 1.5
+/**
+ * The most bytes that wait for a client under the policy `resume`: what follows is in a history. Twice what the stream takes at once,
+ * so that a client that reads again does not wait.
+ */
+const resumeBytes = 32_768
 /** Text with a character outside Latin-1 takes two bytes a character; checking would mean reading the text. */
 const bytesPerCharacter = 2
 
@@ -73,7 +78,7 @@ export abstract class OutgoingQueue implements Flushable {
     const limit = this.#maxBufferedBytes * hardLimitFactor
     // Only the backlog before this message counts: a single answer may have any size. `#counted` is never less than the current
     // backlog, and reading it does not query the stream.
-    if (this.#counted + this.#queuedBytes > limit && this.bufferedBytes > limit && !this.#relieved(hardLimitFactor)) {
+    if (this.#counted + this.#queuedBytes > limit && this.bufferedBytes > limit && !this.#relieved(limit)) {
       this.onBacklog(this.bufferedBytes, 'disconnect')
       if (!this.open) return
     }
@@ -94,9 +99,11 @@ export abstract class OutgoingQueue implements Flushable {
     const { bytes } = message
     const waiting = this.bufferedBytes
     const total = waiting + bytes
+    const limit = policy === 'resume' ? Math.min(resumeBytes, this.#maxBufferedBytes) : this.#maxBufferedBytes
     // A publication larger than the budget is sent when nothing else waits.
-    if (total > this.#maxBufferedBytes && waiting !== 0 && !this.#relieved(1, bytes)) {
-      this.#overBudget(message, channel, policy)
+    if (total > limit && waiting !== 0 && !this.#relieved(limit, bytes)) {
+      // Under `resume` the socket decides whether the client lags behind anew.
+      if (policy !== 'resume') this.#overBudget(message, channel, policy)
       return false
     }
     if (this.#slow && total * 2 < this.#maxBufferedBytes) this.#slow = false
@@ -110,7 +117,7 @@ export abstract class OutgoingQueue implements Flushable {
 
   hasRoom (bytes: number): boolean {
     const waiting = this.bufferedBytes
-    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes || this.#relieved(1, bytes)
+    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes || this.#relieved(this.#maxBufferedBytes, bytes)
   }
 
   hold (bytes: number): void {
@@ -145,11 +152,11 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   /** Flushes now: bytes that the operating system takes at once do not wait. @returns whether there is room now */
-  #relieved (factor: number, bytes = 0): boolean {
+  #relieved (limit: number, bytes = 0): boolean {
     if (this.#single === null || this.backlog !== 0) return false
     this.flush(this.#flusher)
     const waiting = this.bufferedBytes
-    return waiting === 0 || waiting + bytes <= this.#maxBufferedBytes * factor
+    return waiting === 0 || waiting + bytes <= limit
   }
 
   #overBudget (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): void {

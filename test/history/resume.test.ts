@@ -152,6 +152,29 @@ t.test('a slow client of a channel in Redis gets everything', async (t) => {
   }
 })
 
+t.test('clients that are slow at the same time share what is read from Redis', { timeout: 90_000 }, async (t) => {
+  const server = await startRedis(t)
+  if (server === null) return t.plan(0, 'redis-server is not installed')
+  const { port, sc } = await start(t, { history: { size: 100_000 }, recover: true }, { broker: redisBroker({ url: `redis://127.0.0.1:${server.port}` }) })
+  const [, connect] = generations.at(-1)!
+  const clients = await Promise.all([1, 2, 3].map(() => join(t, connect, port)))
+  for (const { pause } of clients) pause()
+  const total = 45_000
+  for (let n = 1; n <= total; n++) {
+    const published = sc.exchange.publish('room', { n, text: text.slice(0, 150) })
+    if (n % 60 === 0) await published
+  }
+  await until('three full backlogs', () => sc.stats().slowConsumers === 3)
+  for (const { resume } of clients) resume()
+  for (const { events } of clients) {
+    await until(() => `all messages, got ${events.length}`, () => events.at(-1) === total)
+    t.strictSame(events, numbers(1, total), 'each once, in order')
+  }
+  t.equal(sc.stats().slowConsumers, 3, 'each was slow once')
+  const reads = sc.stats().broker!.historyReads!
+  t.ok(reads <= total / 1_000 * 2, `${reads} reads`)
+})
+
 t.test('a slow client is told where messages follow that the server cannot read, because another key signed them', async (t) => {
   const redis = await startRedis(t)
   if (redis === null) return t.plan(0, 'redis-server is not installed')

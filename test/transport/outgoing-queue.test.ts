@@ -501,3 +501,17 @@ t.test('who waits for room is told once: when what was written is taken, or when
   t.equal(client.awaited, 0, 'nothing is written to a connection that closes')
   t.equal(client.rooms, 2)
 })
+
+t.test('under resume at most 32 KiB wait, or the budget if it is less, and the socket is not slow by itself', async (t) => {
+  for (const [budget, expected] of [[1_000_000, 32], [10_000, 10]] as const) {
+    const client = new Client(budget)
+    client.stuck = true
+    let taken = 0
+    while (client.publish(message('x'.repeat(1_000)), 'room', 'resume')) {
+      taken++
+      await turn()
+    }
+    t.equal(taken, expected)
+    t.strictSame(client.told, [])
+  }
+})
