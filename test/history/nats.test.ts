@@ -42,6 +42,16 @@ async function operator (t: Test, port: number) {
   return async (call: string, data: object = {}): Promise<Record<string, any>> => (await connection.request(`$JS.API.STREAM.${call}`, JSON.stringify(data), { timeout: 5_000 })).json()
 }
 
+withJetStream('a history that was followed before its first message is read without a warning', async (t, nats) => {
+  const [a, b] = [await node(t, nats.port), await node(t, nats.port)]
+  const client = await RawClient.connect(t, b.port)
+  await client.call('#subscribe', 'room/1')
+  await publish(a.sc, 1, 3)
+  const { messages } = await a.sc.exchange.history('room/1')
+  t.strictSame(messages.map(({ data }) => data), [1, 2, 3])
+  t.strictSame([a, b].map(({ sc }) => sc.stats().broker.framesDropped), [0, 0])
+})
+
 for (const [generation, connect] of generations) {
   withJetStream(`client ${generation}: who comes back to another node misses nothing`, async (t, nats) => {
     const [a, b, publisher] = [await node(t, nats.port), await node(t, nats.port), await node(t, nats.port)]

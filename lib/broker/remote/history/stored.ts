@@ -57,7 +57,8 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
       entries = []
     }
     end = { epoch, offset: last, check }
-    const messages = open(text)
+    // The start of a history has no messages to open.
+    const messages = count === 0 ? null : open(text)
     for (let offset = first; offset <= last; offset++) {
       const position = { epoch, offset, check }
       const data = messages?.[offset - first]
