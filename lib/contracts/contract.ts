@@ -70,11 +70,16 @@ function isPlain (value: object): boolean {
   return prototype === null || prototype === Object.prototype
 }
 
+/** A value for an error: a short text itself, else its type. */
+function shown (value: unknown): string {
+  return typeof value === 'string' && value.length <= 40 ? JSON.stringify(value) : typeName(value)
+}
+
 function checkFields (name: string, contract: object, fields: Readonly<Record<string, Check>>): void {
   for (const [key, value] of Object.entries(contract)) {
     const check = Object.hasOwn(fields, key) ? fields[key] : undefined
     if (check === undefined) throw scError('SC_ERR_CONTRACT', [name, `unknown property "${key}"; expected some of ${Object.keys(fields).join(', ')}`])
-    if (value !== undefined && !check[1](value)) throw scError('SC_ERR_CONTRACT', [name, `expected ${key} to be ${check[0]}, got ${typeName(value)}`])
+    if (value !== undefined && !check[1](value)) throw scError('SC_ERR_CONTRACT', [name, `expected ${key} to be ${check[0]}, got ${shown(value)}`])
   }
 }
 

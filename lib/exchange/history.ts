@@ -9,6 +9,9 @@ const maxLimit = 10_000
 /** Checks a query and sets its defaults. @throws InvalidArgumentsError for an invalid query */
 export function checkQuery (query: ScHistoryQuery): Required<Omit<ScHistoryQuery, 'since'>> & Pick<ScHistoryQuery, 'since'> {
   if (typeof query !== 'object' || query === null) throw scError('SC_ERR_ARGUMENT', ['history', 'an object as query', typeName(query)])
+  for (const name of Object.keys(query)) {
+    if (name !== 'since' && name !== 'limit' && name !== 'reverse') throw scError('SC_ERR_ARGUMENT', ['history', 'the options since, limit and reverse', JSON.stringify(name)])
+  }
   const { since, limit = defaultLimit, reverse = false } = query
   if (since !== undefined && typeof since !== 'string') throw scError('SC_ERR_ARGUMENT', ['history', 'since to be the text of a position', typeName(since)])
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > maxLimit) throw scError('SC_ERR_ARGUMENT', ['history', `a limit from 1 to ${maxLimit}`, typeof limit === 'number' ? limit : typeName(limit)])

@@ -348,7 +348,7 @@ t.test('declarations are checked', async (t) => {
     t.throws(() => channel(app, pattern), { code: 'SC_ERR_CONTRACT' }, String(pattern))
   }
   t.throws(() => channel(app, 'p', { onSubscribe () {} }), { message: /unknown property "onSubscribe"/ })
-  t.throws(() => channel(app, 'p', { clientPublish: 'no' }), { message: /clientPublish to be a boolean, got string/ })
+  t.throws(() => channel(app, 'p', { clientPublish: 'no' }), { message: /clientPublish to be a boolean, got "no"/ })
   t.throws(() => channel(app, 'p', []), { message: /expected a contract, got array/ })
 
   await app.ready()

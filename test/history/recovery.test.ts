@@ -289,7 +289,7 @@ t.test('the history of a channel', async (t) => {
   t.strictSame(await read({ since: 'nonsense' }), [[{ a: 1 }, undefined, 'four'], 'unknown'])
   await t.rejects(exchange.history('other'), { name: 'InvalidActionError', code: 'SC_ERR_NO_HISTORY' })
   await t.rejects(exchange.history(''), { name: 'InvalidActionError' })
-  for (const query of [null, { limit: 0 }, { limit: 1.5 }, { limit: 10_001 }, { since: 5 }, { reverse: 1 }]) {
+  for (const query of [null, { limit: 0 }, { limit: 1.5 }, { limit: 10_001 }, { since: 5 }, { reverse: 1 }, { from: 5 }]) {
     await t.rejects(exchange.history('room', query as never), { name: 'InvalidArgumentsError', code: 'SC_ERR_ARGUMENT' })
   }
 })
@@ -306,7 +306,7 @@ t.test('declarations that cannot be kept', async (t) => {
   t.throws(declare({ history: true as never }), { message: /expected history to be an object, got boolean/ })
   t.throws(declare({ history, recover: { limit: '5' as never } }), { message: /expected limit of recover .* got string/ })
   t.throws(declare({ history, slowConsumerPolicy: 'resume' }), { code: 'SC_ERR_CONTRACT', message: /slowConsumerPolicy 'resume' expects recover/ })
-  t.throws(declare({ history, recover: 'newest' as never }), { message: /expected recover to be a boolean, 'latest' or an object, got string/ })
+  t.throws(declare({ history, recover: 'newest' as never }), { message: /expected recover to be a boolean, 'latest' or an object, got "newest"/ })
   t.throws(declare({ recover: 'latest' }), { code: 'SC_ERR_CONTRACT', message: /recover expects history/ })
   t.throws(declare({ history, recover: 'latest', slowConsumerPolicy: 'resume' }), { code: 'SC_ERR_CONTRACT', message: /slowConsumerPolicy 'resume' expects recover to be true or an object, got 'latest'/ })
   for (const [rewind, text] of [[-1, '-1'], [1.5, '1.5'], ['1', 'string'], [1_001, '1001']] as const) t.throws(declare({ history, recover: { rewind: rewind as never } }), { message: new RegExp(`expected rewind of recover to be a whole number from 0 to 1000, got ${text}`) })

@@ -14,7 +14,7 @@ async function make (t: Test): Promise<FastifyInstance> {
 t.test('mistakes are named when the channel is declared', async (t) => {
   const app = await make(t)
   const mistakes: Array<[presence: unknown, message: string]> = [
-    ['yes', 'Contract of "room": expected presence to be a boolean or an object, got string'],
+    ['yes', 'Contract of "room": expected presence to be a boolean or an object, got "yes"'],
     [{ keys: 1 }, 'Contract of "room": unknown property "keys" of presence; expected some of key, data, watch, update, members, leaveDelay, interval'],
     [{ key: 'sub' }, 'Contract of "room": expected key of presence to be a function, got string'],
     [{ watch: true }, 'Contract of "room": expected watch of presence to be a function, got boolean'],
