@@ -384,8 +384,8 @@ t.test('a server that cannot keep histories fails the boot, and the error says w
   t.match(await bootError(t, nats.port, { ...small, storage: 'file' }), /the stream "history-history" has the storage 'memory', and the option history.storage of natsBroker is 'file': change the option, or delete the stream/)
 })
 
-t.test('the rights that docs/history-and-recovery.md names are enough, and without one of them the boot says so', async (t) => {
-  const page = await readFile(new URL('../../docs/history-and-recovery.md', import.meta.url), 'utf8')
+t.test('the rights that docs/histories-in-redis-and-nats.md names are enough, and without one of them the boot says so', async (t) => {
+  const page = await readFile(new URL('../../docs/histories-in-redis-and-nats.md', import.meta.url), 'utf8')
   const [, ...rights] = /needs to publish to `(.*)` and `(.*)`, and to subscribe `(.*)` and `(.*)`\./.exec(page)!.map((text) => text.replace('<prefix>', 'history'))
   const dir = await mkdtemp(joinPath(tmpdir(), 'sc-rights-'))
   t.teardown(() => rm(dir, { recursive: true, force: true }))
