@@ -99,7 +99,8 @@ export abstract class OutgoingQueue implements Flushable {
     const { bytes } = message
     const waiting = this.bufferedBytes
     const total = waiting + bytes
-    const limit = policy === 'resume' ? Math.min(resumeBytes, this.#maxBufferedBytes) : this.#maxBufferedBytes
+    // What waits for hooks is not on its way, so it is no reason to read this publication again from the history.
+    const limit = policy === 'resume' ? Math.min(this.#heldBytes + Math.max(resumeBytes, bytes), this.#maxBufferedBytes) : this.#maxBufferedBytes
     // A publication larger than the budget is sent when nothing else waits.
     if (total > limit && waiting !== 0 && !this.#relieved(limit, bytes)) {
       // Under `resume` the socket decides whether the client lags behind anew.

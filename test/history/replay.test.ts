@@ -182,3 +182,23 @@ t.test('a member that is removed while a message is delivered does not get it', 
   const got = other.inbox.items.filter(({ event }) => event === '#publish')
   t.equal(got.length, published - 1)
 })
+
+t.test('hooks that take their time run once for each missed message, and the client does not count as slow', async (t) => {
+  const decided: number[] = []
+  const { port, sc } = await start(t, {
+    deliver: async ({ data }: any) => {
+      decided.push(data.n)
+      await turn()
+    }
+  })
+  const since = await positionOf(t, port)
+  const numbers = Array.from({ length: 100 }, (_, i) => i + 1)
+  for (const n of numbers) await sc.exchange.publish('room', { n, text: 'x'.repeat(1_000) })
+  const client = await RawClient.connect(t, port)
+  t.match((await client.call('#subscribe', { channel: 'room', since })).data, { recovered: true, count: 100 })
+  const got: number[] = []
+  while (got.length < numbers.length) got.push((await client.event('#publish')).data.data.n)
+  t.strictSame(got, numbers)
+  t.strictSame(decided, numbers)
+  t.equal(sc.stats().slowConsumers, 0)
+})

@@ -515,3 +515,15 @@ t.test('under resume at most 32 KiB wait, or the budget if it is less, and the s
     t.strictSame(client.told, [])
   }
 })
+
+t.test('under resume, what waits for hooks counts towards the budget, and not towards the 32 KiB', async (t) => {
+  const client = new Client(1_000_000)
+  client.hold(900_000)
+  t.equal(client.publish(message('x'.repeat(40_000)), 'room', 'resume'), true, 'nothing else is on its way')
+  client.stuck = true
+  await turn()
+  t.equal(client.publish(message('x'), 'room', 'resume'), false)
+  const other = new Client(1_000_000)
+  other.hold(990_000)
+  t.equal(other.publish(message('x'.repeat(20_000)), 'room', 'resume'), false)
+})
