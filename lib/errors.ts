@@ -71,7 +71,7 @@ export const errorTable = {
   SC_ERR_CHANNEL_UNDECLARED: { name: 'InvalidActionError', message: 'Channel "%s" is not declared' },
   SC_ERR_CHANNEL_PARAM: { name: 'InvalidActionError', message: 'Expected the parameter "%s" of "%s" not to be empty in the channel name "%s"' },
   SC_ERR_CHANNEL_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Channel "%s" is already declared' },
-  SC_ERR_HISTORY: { name: 'InvalidArgumentsError', message: 'The broker %s does not offer %s, which the channel "%s" declares' },
+  SC_ERR_HISTORY: { name: 'InvalidArgumentsError', message: 'The broker %s does not offer %s, which the channel "%s" declares; memoryBroker and redisBroker do, and natsBroker with its option history' },
   SC_ERR_NO_HISTORY: { name: 'InvalidActionError', message: 'The channel "%s" remembers nothing; declare it by scChannel with history' },
   SC_ERR_NO_KEYS: { name: 'InvalidActionError', message: 'The broker %s does not remember the keys of messages: it cannot publish to "%s" with an idempotencyKey' },
   SC_ERR_HISTORY_SUBSCRIPTION: { name: 'InvalidActionError', message: 'The history of "%s" can only be read while the socket is subscribed to it' },

@@ -72,7 +72,7 @@ export interface ScPublishOptions {
    * Makes the publish safe to repeat, for example after a `BrokerError`, when it is not known whether the message was published. If
    * a message with the same key was published to the channel within the `ttl` of its history, nothing is published, and the promise
    * resolves. 1 to 128 characters. Requires a channel with `history`, and a broker that offers `publishOnce`: the memory and Redis
-   * brokers do.
+   * brokers do. Cannot be combined with `history: false`.
    */
   idempotencyKey?: string
   /**

@@ -314,8 +314,8 @@ t.test('declarations that cannot be kept', async (t) => {
   t.throws(declare({ history, recover: { limit: 5, rewind: 6 } }), { message: /expected rewind of recover to be a whole number from 0 to 5, got 6/ })
 
   for (const [broker, contract, text] of [
-    [{}, { history }, 'The broker mine does not offer history, which the channel "room" declares'],
-    [{ history: {} }, { history, recover: true }, 'The broker mine does not offer recover, which the channel "room" declares']
+    [{}, { history }, 'The broker mine does not offer history, which the channel "room" declares; memoryBroker and redisBroker do, and natsBroker with its option history'],
+    [{ history: {} }, { history, recover: true }, 'The broker mine does not offer recover, which the channel "room" declares; memoryBroker and redisBroker do, and natsBroker with its option history']
   ] as const) {
     const app = Fastify()
     t.teardown(() => app.close())
