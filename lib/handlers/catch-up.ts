@@ -23,7 +23,10 @@ export function catchUp (context: HandlerContext, session: Session, channel: str
   const work = new CatchUp(context, session, channel, lag)
   if (work.isHooked) {
     // After the publications that wait for hooks. They keep the order of the channel until this is done.
-    if (!session.deliverInOrder(channel, '', () => work.run())) lag.state = 'idle'
+    if (session.deliverInOrder(channel, '', () => work.run())) return
+    // Too much waits for hooks: again when some of it is done.
+    lag.state = 'waiting'
+    session.connection.awaitRoom()
     return
   }
   const running = work.run()

@@ -202,3 +202,26 @@ t.test('hooks that take their time run once for each missed message, and the cli
   t.strictSame(decided, numbers)
   t.equal(sc.stats().slowConsumers, 0)
 })
+
+t.test('channels that lag behind because too much waits for hooks get their messages when the hooks are done', async (t) => {
+  const open: Array<() => void> = []
+  const { port, sc } = await serve(t, {}, (app) => {
+    app.scChannel('fast', { history, recover: true, deliver: () => {} })
+    for (const channel of ['slow', 'other']) app.scChannel(channel, { history, recover: true, deliver: () => new Promise<void>((resolve) => open.push(resolve)) })
+  })
+  const client = await RawClient.connect(t, port)
+  for (const channel of ['fast', 'slow', 'other']) await client.call('#subscribe', { channel })
+  for (let n = 1; n <= 1_024; n++) await sc.exchange.publish('slow', n)
+  await sc.exchange.publish('fast', 1)
+  while (sc.stats().slowConsumers === 0) await turn()
+  // The place that becomes free is taken at once.
+  open.shift()!()
+  for (let step = 0; step < 3; step++) await Promise.resolve()
+  await sc.exchange.publish('other', 1)
+  const got = (): string[] => client.inbox.items.filter(({ event }) => event === '#publish').map(({ data }) => data.channel)
+  for (let turns = 0; turns < 5_000 && got().length < 1_026; turns++) {
+    open.shift()?.()
+    await turn()
+  }
+  for (const [channel, count] of [['fast', 1], ['slow', 1_024], ['other', 1]] as const) t.equal(got().filter((name) => name === channel).length, count, channel)
+})
