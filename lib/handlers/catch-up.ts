@@ -46,6 +46,8 @@ class CatchUp {
   readonly #channel: string
   readonly #lag: Lag
   readonly #resolved: ResolvedChannel
+  /** Why messages after a position whose check is not known cannot be returned; null if nothing was asked. */
+  #gap: BrokerHistoryPage['gap'] = null
 
   constructor (context: HandlerContext, session: Session, channel: string, lag: Lag) {
     this.#context = context
@@ -107,11 +109,29 @@ class CatchUp {
     }
     if (position === null) throw new Error('The position of the last message is not known')
     const { limit } = this.#resolved.route.recover!
-    const page = hub.allAfter(this.#channel, this.#resolved, position, wasWithheld ? limit : maxPart)
+    const page = this.#after(position, wasWithheld ? limit : maxPart)
     if (page instanceof Promise) return page
     if (page.gap !== 'limit' || wasWithheld) return { page, isFresh: true }
     const part = hub.parts.after(this.#channel, this.#resolved, position)
     return part instanceof Promise ? part : { page: part as BrokerHistoryPage, isFresh: false }
+  }
+
+  /**
+   * Reads the messages after a position. The check of the position before the oldest message that is kept may not be known: what
+   * follows it are the newest messages, if they begin there.
+   */
+  #after (position: BrokerPosition, limit: number): BrokerHistoryPage | Promise<void> {
+    const { hub } = this.#context
+    if (this.#gap === null || position.check !== '') {
+      const page = hub.allAfter(this.#channel, this.#resolved, position, limit)
+      if (page instanceof Promise || page.gap === null || page.gap === 'limit' || position.check !== '') return page
+      this.#gap = page.gap
+    }
+    const newest = hub.allAfter(this.#channel, this.#resolved, null, limit)
+    if (newest instanceof Promise) return newest
+    const entries = newest.entries.filter(({ position: { epoch, offset } }) => epoch === position.epoch && offset > position.offset)
+    const follows = entries[0]?.position.offset === position.offset + 1
+    return { ...newest, entries, gap: follows ? null : this.#gap }
   }
 
   /**

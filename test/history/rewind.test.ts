@@ -192,6 +192,31 @@ for (const [engine, start] of engines(redis)) {
         await client.close()
       }
     })
+
+    await t.test('a client whose token is replaced while it subscribes gets them all, also where no older one is kept', async (t) => {
+      let decide = (): void => {}
+      const nodes = await start(t, { room: { history: { size: 5 }, recover: { rewind: 20 }, subscribe: () => new Promise<void>((resolve) => { decide = resolve }) } })
+      const { sc, port } = nodes[1]
+      await publish(nodes, 'room', 1, 30)
+      const client = await RawClient.connect(t, port)
+      const [socket] = Object.values(sc.clients)
+      const replaceToken = async (n: number): Promise<void> => {
+        socket!.setAuthToken({ n }).catch(() => {})
+        await client.event('#setAuthToken')
+      }
+      await replaceToken(1)
+      const answer = client.call('#subscribe', { channel: 'room' })
+      await client.barrier()
+      const first = decide
+      await replaceToken(2)
+      first()
+      t.match((await answer).data, { count: 5 })
+      await until('the check of the new subscription', () => decide !== first)
+      decide()
+      for (const n of numbers(26, 30)) t.equal(await client.publication('room'), n)
+      await client.barrier()
+      t.strictSame(client.inbox.items, [])
+    })
   })
 }
 
