@@ -229,7 +229,7 @@ t.test('a slow client does not get what it may not have any more', async (t) => 
   client.ws.pause()
   let n = 0
   // More than the system takes for a connection that nobody reads.
-  for (let full = 0; full < 50; full = socket.bufferedAmount > 40_000 ? full + 1 : 0) {
+  for (let full = 0; full < 50; full = socket.bufferedAmount > 20_000 ? full + 1 : 0) {
     await sc.exchange.publish('room', { n: ++n, text: 'x'.repeat(10_000) })
     await new Promise(setImmediate)
   }
