@@ -61,6 +61,8 @@ export interface DeliveryDesk<To extends Recipient = Subscriber> {
   personalMessage (delivery: Delivery, data: unknown): SharedMessage
   /** Counts a publication as delivered or dropped; `null` counts later. */
   count (delivered: boolean | null): void
+  /** Reports a recipient whose claims changed each time that the hooks ran, so that they decided nothing. */
+  undecided (subscriber: To, delivery: Delivery): void
   /** Reports a recipient that a hook or the policy left out. */
   leftOut (subscriber: To, channel: string, thrown: unknown): void
 }
@@ -123,7 +125,7 @@ function deliver<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, 
   const decided = (message: SharedMessage | null): void | Promise<void> => {
     if (message === null || (subscriber.authToken === authToken && subscriber.receives(channel))) return send(desk, subscriber, delivery, message)
     if (asked < maxAsked) return deliver(desk, subscriber, delivery, asked + 1)
-    desk.count(false)
+    desk.undecided(subscriber, delivery)
   }
   const stopped = (thrown: unknown): null => {
     desk.leftOut(subscriber, channel, thrown)

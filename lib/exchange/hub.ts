@@ -160,6 +160,11 @@ export class Hub implements ReplayDesk {
     else if (delivered === false) this.dropped++
   }
 
+  undecided (subscriber: Subscriber, { message, channel, policy }: Delivery): void {
+    // Of a channel with `recover` no message is left out without a notice: it is read again from the history.
+    if (policy !== 'resume' || !subscriber.overrun(message, channel, policy)) this.count(false)
+  }
+
   get hookDeadlines (): Deadlines { return this.#host.hookDeadlines }
 
   leftOut (subscriber: Subscriber, channel: string, thrown: unknown): void {

@@ -76,5 +76,7 @@ export class HistoryReader implements Recipient, DeliveryDesk<Recipient> {
   get hookDeadlines (): Deadlines { return this.#hub.hookDeadlines }
   personalMessage (_delivery: Delivery, data: unknown): SharedMessage { return new SharedMessage(toJson(data) ?? '') }
   count (): void {}
+  // The whole read begins anew, because the claims changed.
+  undecided (): void {}
   leftOut (_reader: Recipient, channel: string, thrown: unknown): void { this.#hub.leftOut(this.#session, channel, thrown) }
 }

@@ -13,6 +13,7 @@ function setUp (route: Declared = {}, json = '{"n":1}', { hookTimeout = 0, param
   const delivery: Delivery = { channel: 'a', json, resolved: declared(route, params), policy: 'drop', message: new SharedMessage('shared') }
   const counted: Array<boolean | null> = []
   const leftOut: any[] = []
+  const undecided: string[] = []
   const desk: DeliveryDesk = {
     hookDeadlines: new Deadlines(hookTimeout),
     personalMessage: (given, data) => {
@@ -20,6 +21,10 @@ function setUp (route: Declared = {}, json = '{"n":1}', { hookTimeout = 0, param
       return new SharedMessage(`personal ${JSON.stringify(data)}`)
     },
     count: (delivered) => { counted.push(delivered) },
+    undecided: (subscriber, given) => {
+      t.strictSame([subscriber, given], [recipient, delivery])
+      undecided.push(given.channel)
+    },
     leftOut: (subscriber, channel, thrown) => {
       t.strictSame([subscriber, channel], [recipient, 'a'])
       leftOut.push(thrown)
@@ -29,7 +34,7 @@ function setUp (route: Declared = {}, json = '{"n":1}', { hookTimeout = 0, param
     deliverThroughHooks(desk, recipient, delivery)
     await recipient.running
   }
-  return { recipient, delivery, counted, leftOut, deliver }
+  return { recipient, delivery, counted, leftOut, undecided, deliver }
 }
 
 const error = new Error('not for her')
@@ -179,11 +184,11 @@ t.test('who is somebody else by the time the hooks have decided is decided about
   t.strictSame([asked, set.recipient.got, set.counted], [2, ['personal {"name":"bob"}'], [true]])
 })
 
-t.test('three times at most; then it is as if the recipient were too slow', async (t) => {
+t.test('three times at most; then they decided nothing', async (t) => {
   let asked = 0
-  const { deliver, recipient, counted } = setUp({ publishOut: [async () => { asked++; recipient.authToken = {} }] })
+  const { deliver, recipient, counted, undecided } = setUp({ publishOut: [async () => { asked++; recipient.authToken = {} }] })
   await deliver()
-  t.strictSame([asked, recipient.got, counted], [3, [], [false]])
+  t.strictSame([asked, recipient.got, counted, undecided], [3, [], [], ['a']])
 })
 
 t.test('a refusal stands, whoever the recipient is by then', async (t) => {

@@ -225,3 +225,23 @@ t.test('channels that lag behind because too much waits for hooks get their mess
   }
   for (const [channel, count] of [['fast', 1], ['slow', 1_024], ['other', 1]] as const) t.equal(got().filter((name) => name === channel).length, count, channel)
 })
+
+t.test('a message comes later when the token of its recipient changes each time that hooks decide about it', async (t) => {
+  let changes = 0
+  const { port, sc } = await start(t, {
+    async deliver ({ socket, data }) {
+      await turn()
+      if (data !== 2 || changes === 4) return
+      const change = ++changes
+      socket.setAuthToken({ change })
+      while (socket.authToken?.['change'] !== change) await turn()
+    }
+  })
+  const client = await RawClient.connect(t, port)
+  await client.call('#subscribe', { channel: 'room' })
+  for (const n of [1, 2, 3]) await sc.exchange.publish('room', n)
+  for (const data of [1, 2, 3]) t.same((await client.event('#publish')).data.data, data)
+  t.ok(changes >= 4)
+  await client.barrier()
+  t.same(client.inbox.items.filter(({ event }) => event === '#publish' || event === '#recovery'), [])
+})
