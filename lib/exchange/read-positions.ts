@@ -13,9 +13,9 @@ export class ReadPositions {
     this.#positions.push(position ?? this.#positions.at(-1) ?? null)
   }
 
-  /** Call when the next message follows another position than that of the last one. */
+  /** Call when the next message follows another position than that of the last one, which loops may not have read yet. */
   begin (position: BrokerPosition | null): void {
-    this.#positions = [position]
+    this.#positions[Math.max(0, this.#positions.length - 1)] = position
   }
 
   /** The position of the last message that the slowest loop received, or of the last one without loops. */

@@ -14,6 +14,7 @@ t.test('the position is that of the message before those that wait', (t) => {
   t.equal(positions.get(2)!.offset, 4)
   positions.begin(at(9))
   t.equal(positions.get(0)!.offset, 9)
+  t.equal(positions.get(2)!.offset, 4, 'loops that have not read all messages are still before it')
   t.end()
 })
 

@@ -275,6 +275,7 @@ t.test('Redis that comes back without its data is told, once, and new messages c
   const client = await RawClient.connect(t, node.port)
   await client.call('#subscribe', { channel: 'jobs/1' })
   await publish(node, 'jobs/1', 1, 3)
+  await until('the messages', () => got.includes(3))
   await redis.kill()
   await until('the loss', () => node.sc.stats().broker.state === 'down')
   await redis.restart()

@@ -30,7 +30,8 @@ function setUp (room = Infinity) {
     },
     fireLocal (event: string, channel: string) { log.push([event, channel]) },
     fault (err: unknown) { log.push(err) },
-    overrun (_message: unknown, _channel: string, policy: string) { log.push(`overrun ${policy}`) }
+    overrun (_message: unknown, _channel: string, policy: string) { log.push(`overrun ${policy}`) },
+    slow () { log.push('slow') }
   }
   const subscriptions = new Subscriptions(owner as never as Subscribed)
   return { subscriptions, owner, connection, log, take: () => log.splice(0) }
@@ -216,8 +217,9 @@ t.test('a message that the history does not keep does not overtake those that ar
   const { subscriptions, take } = setUp()
   const position = { epoch: 'e', offset: 1, check: '' }
   t.equal(subscriptions.deliver(message('now'), 'a', 'resume'), true)
-  subscriptions.lag('a', { position: { ...position, offset: 2 }, previous: position })
   take()
+  subscriptions.lag('a', { position: { ...position, offset: 2 }, previous: position })
+  t.strictSame(take(), ['slow'])
   t.equal(subscriptions.deliver(message('kept by nobody'), 'a', 'resume'), false)
   t.strictSame(take(), [])
   t.equal(subscriptions.deliver(message('of another channel'), 'b', 'resume'), true)
