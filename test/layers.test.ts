@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** From the lowest to the highest: a file imports from its own layer or from one before it. */
 const layers = [
   ['types'], ['lib/*'], ['lib/protocol'], ['lib/transport'], ['lib/broker'], ['lib/cluster'], ['lib/auth'], ['lib/lifecycle'], ['lib/contracts'], ['lib/exchange'], ['lib/presence'],
-  ['lib/socket'], ['lib/handlers'], ['lib/server'], ['lib/options.ts', 'lib/plugin.ts', 'lib/index.ts'], ['lib/asyncapi', 'lib/client', 'lib/testing']
+  ['lib/socket'], ['lib/handlers'], ['lib/server'], ['lib/http'], ['lib/options.ts', 'lib/plugin.ts', 'lib/index.ts'], ['lib/asyncapi', 'lib/client', 'lib/testing']
 ]
 
 const files = ['lib', 'types'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })

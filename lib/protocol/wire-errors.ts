@@ -159,6 +159,21 @@ export function internalError (id: string): ScError {
   return scError('SC_ERR_INTERNAL', [], { id })
 }
 
+/** Errors that clients only see because of the option `exposeErrors`. */
+const exposed = new WeakSet<object>()
+
+/** Returns the complete form of an error that clients see only in development, because of the option `exposeErrors`. */
+export function exposeError (error: unknown): unknown {
+  const shown = dehydrateError(error)
+  if (typeof shown === 'object' && shown !== null) exposed.add(shown)
+  return shown
+}
+
+/** Whether a client sees an error only because of the option `exposeErrors`. */
+export function isExposed (shown: unknown): boolean {
+  return typeof shown === 'object' && shown !== null && exposed.has(shown)
+}
+
 /** Fields that are never sent: they reveal where an error was made and what caused it. */
 const hidden = new Set(['stack', 'cause', 'domain', 'domainEmitter', 'expose'])
 

@@ -11,7 +11,7 @@ import type { ActionMonitor, Denial, ToldBlock } from '../handlers/context.js'
 import { HookFailure, thrownBy, toBlock } from '../lifecycle/block.js'
 import { type FailureKind, logFailure, logHidden, logsMistakes, writeLine } from '../log.js'
 import { withHidden } from '../printing.js'
-import { type DeclaredErrors, type ErrorOrigin, dehydrateError, internalError, presentError } from '../protocol/wire-errors.js'
+import { type DeclaredErrors, type ErrorOrigin, exposeError, internalError, presentError } from '../protocol/wire-errors.js'
 import type { Session } from '../socket/session.js'
 import { isInstance, readable } from '../untrusted.js'
 import type { Events } from './events.js'
@@ -110,7 +110,7 @@ export class Monitor implements ActionMonitor {
 
   /** Returns the error sent in place of a hidden one. With `exposeErrors`, for development, it is the complete error. */
   #hidden (error: unknown, errorId: string): unknown {
-    return (this.#exposeErrors ? dehydrateError(error) : undefined) ?? internalError(errorId)
+    return (this.#exposeErrors ? exposeError(error) : undefined) ?? internalError(errorId)
   }
 
   rateLimited (session: Session, retryAfter: number): void {
