@@ -73,6 +73,7 @@ export const errorTable = {
   SC_ERR_CHANNEL_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Channel "%s" is already declared' },
   SC_ERR_HISTORY: { name: 'InvalidArgumentsError', message: 'The broker %s does not offer %s, which the channel "%s" declares; memoryBroker and redisBroker do, and natsBroker with its option history' },
   SC_ERR_NO_HISTORY: { name: 'InvalidActionError', message: 'The channel "%s" remembers nothing; declare it by scChannel with history' },
+  SC_ERR_NO_RECOVER: { name: 'InvalidActionError', message: 'Clients may not read the history of "%s"; declare the channel by scChannel with recover' },
   SC_ERR_NO_KEYS: { name: 'InvalidActionError', message: 'The broker %s does not remember the keys of messages: it cannot publish to "%s" with an idempotencyKey' },
   SC_ERR_HISTORY_SUBSCRIPTION: { name: 'InvalidActionError', message: 'The history of "%s" can only be read while the socket is subscribed to it' },
   SC_ERR_HISTORY_WITHHELD: { name: 'InvalidActionError', message: 'The history of "%s" cannot be read while the subscription is suspended or being checked' },
@@ -229,4 +230,13 @@ export function typeName (value: unknown): string {
     // A revoked Proxy.
   }
   return typeof value
+}
+
+/** The longest text that an error shows of a value. */
+const longestShown = 40
+
+/** Returns a wrong value of an option or a contract for an error: a number, a boolean or a short text itself, else the name of its type. */
+export function shown (value: unknown): string {
+  if (typeof value === 'string' && value.length <= longestShown) return JSON.stringify(value)
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeName(value)
 }

@@ -34,6 +34,11 @@ export function isArray (value: unknown): value is unknown[] {
   }
 }
 
+/** Whether a value is an object that may have fields: not `null`, an array or a function. */
+export function isTable (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !isArray(value)
+}
+
 /** Returns the message of a thrown value, or a text that describes it. */
 export function messageOf (thrown: unknown): string {
   if (typeof thrown === 'string') return thrown

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -68,4 +69,13 @@ t.test('docs/architecture.md names every layer, and files that are there', async
   }
   for (const path of found) t.ok(existsSync(join(root, path)), path)
   for (const layer of layers.flat()) if (layer.startsWith('lib/') && !['lib/*', 'lib/asyncapi', 'lib/client', 'lib/testing'].includes(layer)) t.ok(found.has(layer) || found.has(`${layer}/`), `${layer} is there`)
+})
+
+t.test('the root of the repository has what belongs there, and nothing that was left behind', async (t) => {
+  const { stdout, status } = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
+  if (status !== 0) return t.comment('not a repository')
+  const found = new Set(stdout.split('\0').filter((file) => file !== '').map((file) => file.split('/')[0]!))
+  const folders = ['.ci', 'bench', 'docs', 'examples', 'lib', 'test', 'types']
+  const settings = ['.editorconfig', '.gitignore', '.npmrc', '.taprc', 'eslint.config.js', 'package-lock.json', 'package.json', 'tsconfig.browser.json', 'tsconfig.build.json', 'tsconfig.json']
+  t.strictSame([...found].sort(), [...folders, ...settings, 'LICENSE', 'README.md', 'SECURITY.md'].sort())
 })

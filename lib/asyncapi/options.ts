@@ -1,9 +1,10 @@
 import type { ScAsyncApiOptions } from '../../types/asyncapi.js'
-import { scError, typeName } from '../errors.js'
+import { scError, shown } from '../errors.js'
+import { isTable } from '../untrusted.js'
 
+const isObject = (value: unknown): value is Record<string, unknown> => isTable(value)
 type Check = readonly [expected: string, holds: (value: unknown) => boolean]
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isFunction: Check = ['a function', (value) => typeof value === 'function']
 
 const checks: { readonly [Name in keyof Required<ScAsyncApiOptions>]: Check } = {
@@ -27,6 +28,6 @@ export function checkOptions (options: ScAsyncApiOptions): void {
     if (value === undefined || fastifyOptions.has(name)) continue
     const check = Object.hasOwn(checks, name) ? checks[name as keyof typeof checks] : undefined
     if (check === undefined) throw scError('SC_ERR_OPTIONS', [`There is no option "${name}"; expected some of ${Object.keys(checks).join(', ')}`])
-    if (!check[1](value)) throw scError('SC_ERR_OPTIONS', [`Option ${name}: expected ${check[0]}, got ${typeof value === 'string' ? JSON.stringify(value) : typeName(value)}`])
+    if (!check[1](value)) throw scError('SC_ERR_OPTIONS', [`Option ${name}: expected ${check[0]}, got ${shown(value)}`])
   }
 }

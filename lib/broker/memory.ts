@@ -1,6 +1,7 @@
 import type { Broker, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerSink } from '../../types/broker.js'
 import type { MemoryBrokerOptions } from '../../types/options.js'
-import { scError, typeName } from '../errors.js'
+import { scError, shown } from '../errors.js'
+import { isTable } from '../untrusted.js'
 import { MemoryHistory } from './memory-history.js'
 
 const defaultHistoryBytes = 64 * 1024 * 1024
@@ -10,12 +11,13 @@ const defaultHistoryBytes = 64 * 1024 * 1024
  *
  * A publish made while another is being delivered waits for it, so that every subscriber sees one order.
  *
- * @throws InvalidArgumentsError for an option that is unknown or out of range
+ * @throws InvalidOptionsError for an option that is unknown or out of range
  */
 export function memoryBroker (options: MemoryBrokerOptions = {}): Broker {
+  if (!isTable(options)) throw scError('SC_ERR_OPTIONS', [`memoryBroker expects its options to be an object, got ${shown(options)}`])
   for (const [name, value] of Object.entries(options)) {
-    if (name !== 'historyBytes') throw scError('SC_ERR_OPTIONS', [`memoryBroker: unknown option "${name}"; expected historyBytes`])
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) throw scError('SC_ERR_OPTIONS', [`historyBytes: expected a whole number of 0 or more, got ${typeof value === 'number' ? value : typeName(value)}`])
+    if (name !== 'historyBytes') throw scError('SC_ERR_OPTIONS', [`memoryBroker has no option "${name}"; expected historyBytes`])
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) throw scError('SC_ERR_OPTIONS', [`memoryBroker expects the option historyBytes to be a whole number of 0 or more, got ${shown(value)}`])
   }
   return new MemoryBroker(options.historyBytes ?? defaultHistoryBytes)
 }

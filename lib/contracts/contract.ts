@@ -1,6 +1,7 @@
 import type { DeclaredChannel, ScEventContract } from '../../types/contracts.js'
 import type { ScHistoryLimits, ScRecoveryLimits } from '../../types/history.js'
-import { scError, typeName } from '../errors.js'
+import { scError, shown } from '../errors.js'
+import { isTable } from '../untrusted.js'
 import { defaultRecovery } from './declarations.js'
 import { checkPresence } from './presence.js'
 import { checkRanges, type Range } from './ranges.js'
@@ -11,12 +12,12 @@ const isFunction: Check = ['a function', (value) => typeof value === 'function']
 const isText: Check = ['a string', (value) => typeof value === 'string']
 const isBoolean: Check = ['a boolean', (value) => typeof value === 'boolean']
 const isArray: Check = ['an array', Array.isArray]
-const isSchema: Check = ['a schema', (value) => (typeof value === 'object' && value !== null && !Array.isArray(value)) || typeof value === 'function' || typeof value === 'boolean']
+const isSchema: Check = ['a schema', (value) => isTable(value) || typeof value === 'function' || typeof value === 'boolean']
 const isAmount: Check = ['a number of 0 or more', (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value)]
 const isHooks: Check = ['a function or an array of them', (value) => typeof value === 'function' || (Array.isArray(value) && value.every((item) => typeof item === 'function'))]
 const isCompiler: Check = ["a function or 'context'", (value) => typeof value === 'function' || value === 'context']
-const isTable: Check = ['an object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)]
-const isSwitch: Check = ['a boolean or an object', (value) => typeof value === 'boolean' || isTable[1](value)]
+const isObject: Check = ['an object', isTable]
+const isSwitch: Check = ['a boolean or an object', (value) => typeof value === 'boolean' || isTable(value)]
 const isAnything: Check = ['anything', () => true]
 
 const documentation = { summary: isText, description: isText, tags: isArray, hide: isBoolean, deprecated: isBoolean, examples: isArray, config: isAnything }
@@ -25,7 +26,7 @@ const eventFields: Readonly<Record<string, Check>> = {
   ...documentation,
   data: isSchema,
   response: isSchema,
-  errors: isTable,
+  errors: isObject,
   preHandler: isHooks,
   timeout: isAmount,
   lifecycle: ["'own' or 'request'", (value) => value === 'own' || value === 'request'],
@@ -45,7 +46,7 @@ const channelFields: Readonly<Record<string, Check>> = {
   clientPublish: isBoolean,
   maxMessageBytes: isAmount,
   slowConsumerPolicy: ["'disconnect', 'drop', 'latest' or 'resume'", (value) => value === 'disconnect' || value === 'drop' || value === 'latest' || value === 'resume'],
-  history: ['an object', isTable[1]],
+  history: isObject,
   recover: ["a boolean, 'latest' or an object", (value) => value === 'latest' || isSwitch[1](value)],
   presence: isSwitch,
   validatorCompiler: isCompiler,
@@ -70,11 +71,6 @@ function isPlain (value: object): boolean {
   return prototype === null || prototype === Object.prototype
 }
 
-/** A value for an error: a short text itself, else its type. */
-function shown (value: unknown): string {
-  return typeof value === 'string' && value.length <= 40 ? JSON.stringify(value) : typeName(value)
-}
-
 function checkFields (name: string, contract: object, fields: Readonly<Record<string, Check>>): void {
   for (const [key, value] of Object.entries(contract)) {
     const check = Object.hasOwn(fields, key) ? fields[key] : undefined
@@ -88,7 +84,7 @@ export function eventContract (name: string, input: unknown): ScEventContract {
   if (input === undefined || input === null) return {}
   if (typeof input !== 'object') {
     if (typeof input === 'boolean') return { data: input }
-    throw scError('SC_ERR_CONTRACT', [name, `expected a schema or a contract, got ${typeName(input)}`])
+    throw scError('SC_ERR_CONTRACT', [name, `expected a schema or a contract, got ${shown(input)}`])
   }
   if (!isContract(input)) return { data: input }
   checkFields(name, input, eventFields)
@@ -98,7 +94,7 @@ export function eventContract (name: string, input: unknown): ScEventContract {
 /** Returns the argument of `scChannel` as a checked contract. @throws InvalidArgumentsError */
 export function channelContract (pattern: string, input: unknown): DeclaredChannel['contract'] {
   if (input === undefined || input === null) return {}
-  if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${typeName(input)}`])
+  if (typeof input !== 'object' || Array.isArray(input)) throw scError('SC_ERR_CONTRACT', [pattern, `expected a contract, got ${shown(input)}`])
   checkFields(pattern, input, channelFields)
   const { history, presence, recover, slowConsumerPolicy } = input as DeclaredChannel['contract']
   if (history !== undefined) checkRanges(pattern, 'history', history, historyFields)

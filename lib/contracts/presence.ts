@@ -1,7 +1,7 @@
 import type { DeclaredChannel, ScPresenceOptions } from '../../types/contracts.js'
 import type { ScPresenceLimits } from '../../types/presence.js'
 import type { ChannelPolicy, ChannelRoute, PresenceFunction, PresenceRoute } from '../../types/routes.js'
-import { scError, typeName } from '../errors.js'
+import { scError, shown } from '../errors.js'
 import { checkRanges, type Range } from './ranges.js'
 
 /** The end of the names of channels that tell who is in another one. */
@@ -30,7 +30,7 @@ export function checkPresence (pattern: string, presence: boolean | object): voi
     if (value === undefined) continue
     if (Object.hasOwn(limits, name)) numbers[name] = value
     else if (typeof value !== 'function' && !(name === 'update' && typeof value === 'boolean')) {
-      throw scError('SC_ERR_CONTRACT', [pattern, `expected ${name} of presence to be ${name === 'update' ? 'a boolean or a function' : 'a function'}, got ${typeName(value)}`])
+      throw scError('SC_ERR_CONTRACT', [pattern, `expected ${name} of presence to be ${name === 'update' ? 'a boolean or a function' : 'a function'}, got ${shown(value)}`])
     }
   }
   checkRanges(pattern, 'presence', numbers, limits)

@@ -1,4 +1,4 @@
-import { scError, typeName } from '../errors.js'
+import { scError, shown } from '../errors.js'
 
 /** The least and the greatest value of a number in a contract. */
 export type Range = readonly [least: number, most: number]
@@ -11,6 +11,6 @@ export function checkRanges (pattern: string, field: string, values: object, ran
     const [least, most] = range
     if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) continue
     const numbers = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`
-    throw scError('SC_ERR_CONTRACT', [pattern, `expected ${name} of ${field} to be a whole number ${numbers}, got ${typeof value === 'number' ? value : typeName(value)}`])
+    throw scError('SC_ERR_CONTRACT', [pattern, `expected ${name} of ${field} to be a whole number ${numbers}, got ${shown(value)}`])
   }
 }

@@ -114,7 +114,7 @@ class HistoryCall {
     const { channel } = this.#query
     const { subscriptions } = this.#session
     if (this.#resolved.error !== undefined) return this.#resolved.error
-    if (this.#resolved.route.recover === null) return scError('SC_ERR_CHANNEL_REFUSED', ['read the history of', channel])
+    if (this.#resolved.route.recover === null) return scError('SC_ERR_NO_RECOVER', [channel])
     if (this.#subscription === undefined || subscriptions.get(channel) !== this.#subscription) return scError('SC_ERR_HISTORY_SUBSCRIPTION', [channel])
     if (subscriptions.isWithheld(channel)) return scError('SC_ERR_HISTORY_WITHHELD', [channel])
   }

@@ -29,14 +29,12 @@ function update (context: HandlerContext, session: Session, packet: EventPacket,
   if (session.state !== 'open') return
   const resolved = context.contracts.channel(channel)
   const { route: { instance, presence }, params } = resolved
-  const refusal = presence === null || presence.update === false
-    ? scError('SC_ERR_CHANNEL_REFUSED', ['change their presence in', channel])
-    : session.subscriptions.has(channel) ? undefined : scError('SC_ERR_NOT_PRESENT', [channel])
-  if (refusal !== undefined) {
-    refuseInvalid(context, session, packet.cid, refusal)
-    return
-  }
-  const policy = presence!.update
+  const refuse = (error: Error): void => refuseInvalid(context, session, packet.cid, error)
+  if (resolved.error !== undefined) return refuse(resolved.error)
+  if (presence === null) return refuse(scError('SC_ERR_NO_PRESENCE', [channel]))
+  const { update: policy } = presence
+  if (policy === false) return refuse(scError('SC_ERR_CHANNEL_REFUSED', ['change their presence in', channel]))
+  if (!session.subscriptions.has(channel)) return refuse(scError('SC_ERR_NOT_PRESENT', [channel]))
   if (typeof policy === 'boolean') return set(context, session, packet, channel, resolved, data)
   const request: ScChannelContext = { socket: session.socket, channel, params, data }
   const ask = (): void | Promise<void> => {

@@ -80,6 +80,17 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
       })
     },
     {
+      name: 'history: a ttl may be as long as a number can be',
+      run: withHistory(1, async ([node]) => {
+        const own = { size: 100, ttl: Number.MAX_SAFE_INTEGER }
+        await publish(node!, 'a', 1, 3, own)
+        const page = await read(node!, 'a', null, 100, own)
+        assert.deepEqual(texts(page), numbers(1, 3))
+        const rest = await read(node!, 'a', page.entries[0]!.position, 100, own)
+        assert.deepEqual([texts(rest), rest.gap], [numbers(2, 3), null])
+      })
+    },
+    {
       name: 'history: a position that is not one of the channel is unknown',
       run: withHistory(1, async ([node]) => {
         await publish(node!, 'a', 1, 3)

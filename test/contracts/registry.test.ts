@@ -337,7 +337,7 @@ t.test('declarations are checked', async (t) => {
   t.throws(() => event(app, 'wrong', { data: Type.String(), timeout: -1 }), { message: /timeout to be a number of 0 or more/ })
   t.throws(() => event(app, 'wrong', { preHandler: ['x'] }), { message: /preHandler to be a function or an array/ })
   t.throws(() => event(app, 'wrong', { lifecycle: 'other' }), { message: /lifecycle to be 'own' or 'request'/ })
-  t.throws(() => event(app, 'wrong', 'text'), { message: /schema or a contract, got string/ })
+  t.throws(() => event(app, 'wrong', 'text'), { message: /schema or a contract, got "text"/ })
 
   channel(app, 'room/:id')
   t.throws(() => channel(app, 'room/:id'), { code: 'SC_ERR_CHANNEL_DUPLICATE' })

@@ -138,7 +138,7 @@ t.test('only who is subscribed may read, and only where the declaration has reco
   t.match(await read('room'), unsubscribed)
   for (const channel of ['plain', 'remembered', 'undeclared']) {
     await client.call('#subscribe', { channel })
-    t.match(await read(channel), { error: { name: 'InvalidActionError', message: `Clients may not read the history of "${channel}"` } })
+    t.match(await read(channel), { error: { name: 'InvalidActionError', code: 'SC_ERR_NO_RECOVER', message: `Clients may not read the history of "${channel}"; declare the channel by scChannel with recover` } })
   }
   const subscribed = client.call('#subscribe', { channel: 'room' })
   t.same(numbers(await read('room')), [1], 'a read may follow its subscription at once')

@@ -133,8 +133,9 @@ t.test('positions as text', (t) => {
 })
 
 t.test('options of the memory broker', (t) => {
-  t.throws(() => memoryBroker({ bytes: 1 } as never), { code: 'SC_ERR_OPTIONS', message: /unknown option "bytes"; expected historyBytes/ })
-  t.throws(() => memoryBroker({ historyBytes: -1 }), { code: 'SC_ERR_OPTIONS', message: /historyBytes: expected a whole number of 0 or more, got -1/ })
-  t.throws(() => memoryBroker({ historyBytes: '1' as never }), { message: /got string/ })
+  t.throws(() => memoryBroker({ bytes: 1 } as never), { code: 'SC_ERR_OPTIONS', message: /memoryBroker has no option "bytes"; expected historyBytes/ })
+  t.throws(() => memoryBroker({ historyBytes: -1 }), { code: 'SC_ERR_OPTIONS', message: /memoryBroker expects the option historyBytes to be a whole number of 0 or more, got -1/ })
+  t.throws(() => memoryBroker({ historyBytes: '1' as never }), { message: /got "1"/ })
+  t.throws(() => memoryBroker([] as never), { code: 'SC_ERR_OPTIONS', message: /memoryBroker expects its options to be an object, got array/ })
   t.end()
 })

@@ -7,33 +7,30 @@ import { join as joinPath } from 'node:path'
 import { connect as connectNats, type Msg, type NatsConnection, type SubscriptionOptions } from '@nats-io/transport-node'
 import t, { type Test } from 'tap'
 import { natsBroker, type NatsBrokerOptions, type NatsHistoryOptions } from '../../lib/broker/nats/index.js'
-import type { ScPluginOptions } from '../../lib/index.js'
 import { generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 import { startJetStream, startJetStreamCluster, startNats, type TestServer } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
-import { history, join, numbers, proxyOf, publish, quick, recover } from './several-nodes.js'
+import { type HistoryEngine, historyNode, runEngineCases, withEngine } from './engine-cases.js'
+import { join, numbers, proxyOf, publish, quick } from './several-nodes.js'
 
 const small = { maxBytes: 64 * 1024 * 1024 }
 
-/** Starts a node. */
-function node (t: Test, port: number, options: ScPluginOptions = {}, broker: NatsBrokerOptions = {}) {
+const engine: HistoryEngine = {
+  name: 'NATS',
+  start: startJetStream,
+  broker: (port) => natsBroker({ servers: `127.0.0.1:${port}`, history: small, ...quick })
+}
+
+/** Starts a node with other options of the broker. */
+function node (t: Test, port: number, broker: NatsBrokerOptions = {}) {
   const server = broker.connection === undefined && broker.servers === undefined ? { servers: `127.0.0.1:${port}` } : {}
-  return serve(t, { broker: natsBroker({ ...server, history: small, ...quick, ...broker }), inboundRate: 0, brokerPrefix: 'history', gapEvent: 'gap', ...options }, (app) => {
-    app.scChannel('room/:id', { history, recover })
-    app.scChannel('kept', { history })
-  })
+  return historyNode(t, natsBroker({ ...server, history: small, ...quick, ...broker }))
 }
 
 /** Runs a test with a JetStream of its own. */
-function withJetStream (name: string, run: (t: Test, nats: TestServer) => Promise<void>): void {
-  t.test(name, async (t) => {
-    const nats = await startJetStream(t)
-    if (nats === null) return t.plan(0, 'nats-server is not installed')
-    await run(t, nats)
-  })
-}
+const withJetStream = (name: string, run: (t: Test, nats: TestServer) => Promise<void>): void => withEngine(engine, name, run)
 
 /** Opens a connection for what an operator does. */
 async function operator (t: Test, port: number) {
@@ -42,93 +39,10 @@ async function operator (t: Test, port: number) {
   return async (call: string, data: object = {}): Promise<Record<string, any>> => (await connection.request(`$JS.API.STREAM.${call}`, JSON.stringify(data), { timeout: 5_000 })).json()
 }
 
-withJetStream('a history that was followed before its first message is read without a warning', async (t, nats) => {
-  const [a, b] = [await node(t, nats.port), await node(t, nats.port)]
-  const client = await RawClient.connect(t, b.port)
-  await client.call('#subscribe', 'room/1')
-  await publish(a.sc, 1, 3)
-  const { messages } = await a.sc.exchange.history('room/1')
-  t.strictSame(messages.map(({ data }) => data), [1, 2, 3])
-  t.strictSame([a, b].map(({ sc }) => sc.stats().broker.framesDropped), [0, 0])
-})
-
-for (const [generation, connect] of generations) {
-  withJetStream(`client ${generation}: who comes back to another node misses nothing`, async (t, nats) => {
-    const [a, b, publisher] = [await node(t, nats.port), await node(t, nats.port), await node(t, nats.port)]
-    const front = await proxyOf(t, a.port)
-    const seen = await join(t, connect, front.port)
-    await publish(publisher.sc, 1, 600, async (n) => {
-      if (n % 100 !== 50) return
-      await until('the client', () => seen.client.isSubscribed('room/1'))
-      front.target = front.target === a.port ? b.port : a.port
-      front.cut()
-    })
-    await until(() => `600 messages, got ${seen.events.length}`, () => seen.messages().length >= 600)
-    t.strictSame(seen.messages(), numbers(1, 600))
-    t.strictSame([seen.disconnects, seen.others()], [6, Array(6).fill('recovered')])
-  })
-
-  withJetStream(`client ${generation}: a node that loses NATS for a moment delivers what it missed, and no client notices`, async (t, nats) => {
-    const a = await node(t, nats.port)
-    const proxy = await proxyOf(t, nats.port)
-    const b = await node(t, proxy.port)
-    const seen = await Promise.all(Array.from({ length: 5 }, () => join(t, connect, b.port)))
-    const down = (): Promise<void> => until('the loss of the link', () => b.sc.stats().broker.state === 'down')
-    const repaired = (times: number): Promise<void> => until(`repair ${times}`, () => b.sc.stats().broker.historyRepairs! >= times)
-    const accepted = await publish(a.sc, 1, 900, async (n) => {
-      if (n === 150) proxy.cut()
-      if (n === 440) await repaired(1)
-      if (n === 450) {
-        proxy.blackHole()
-        await down()
-      }
-      if (n === 500) proxy.heal()
-      if (n === 640) await repaired(2)
-      if (n === 650) {
-        proxy.block()
-        await down()
-      }
-      if (n === 700) proxy.unblock()
-    })
-    t.strictSame(accepted, numbers(1, 900))
-    for (const one of seen) {
-      await until(() => `900 messages, got ${one.events.length}`, () => one.messages().length >= 900)
-      t.strictSame([one.events, one.disconnects], [numbers(1, 900), 0])
-    }
-    await repaired(3)
-  })
-
-  withJetStream(`client ${generation}: a NATS that comes back empty is told once, with the order kept`, async (t, nats) => {
-    const [a, b] = [await node(t, nats.port), await node(t, nats.port)]
-    const seen = [await join(t, connect, a.port), await join(t, connect, b.port)]
-    await publish(a.sc, 1, 20)
-    for (const one of seen) await until('20 messages', () => one.messages().length === 20)
-    await nats.kill()
-    await until('the loss of NATS', () => [a, b].every(({ sc }) => sc.stats().broker.state === 'down'))
-    await nats.restart()
-    for (const one of seen) {
-      await until('the notice', () => one.others().length === 2)
-      t.strictSame(one.others().sort(), ['gap of room/1', 'told: unknown'])
-    }
-    await publish(b.sc, 21, 40)
-    for (const one of seen) await until('40 messages', () => one.messages().length === 40)
-    // Afterwards they recover as before.
-    for (const one of seen) {
-      const recovered = one.client.nextEvent('subscribe')
-      one.client.raw.transport.socket.terminate()
-      await recovered
-      await until('the recovery', () => one.others().length === 3)
-    }
-    await publish(b.sc, 41, 42)
-    for (const one of seen) {
-      await until('42 messages', () => one.messages().length === 42)
-      t.strictSame([one.messages(), one.others().slice(2)], [numbers(1, 42), ['recovered']])
-    }
-  })
-}
+runEngineCases(engine)
 
 withJetStream('a NATS with files that is killed and comes back has lost nothing that it accepted', async (t, nats) => {
-  const nodes = [await node(t, nats.port, {}, { history: { ...small, storage: 'file' } }), await node(t, nats.port, {}, { history: { ...small, storage: 'file' } })] as const
+  const nodes = [await node(t, nats.port, { history: { ...small, storage: 'file' } }), await node(t, nats.port, { history: { ...small, storage: 'file' } })] as const
   const seen = await Promise.all(nodes.map(({ port }) => join(t, generations[0]![1], port)))
   const accepted = await publish(nodes[0].sc, 1, 300, async (n) => {
     if (n !== 100) return
@@ -213,7 +127,7 @@ withJetStream('messages that are lost between NATS and a node are read, and no c
   const connection = await connectNats({ servers: `127.0.0.1:${nats.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 10 })
   t.teardown(() => connection.close())
   const a = await node(t, nats.port)
-  const b = await node(t, nats.port, {}, { connection: losing(connection, 'history.c.room=2F1', (count) => count % 7 === 3) })
+  const b = await node(t, nats.port, { connection: losing(connection, 'history.c.room=2F1', (count) => count % 7 === 3) })
   const seen = await join(t, generations[1]![1], b.port)
   const before = b.sc.stats().broker.historyReads!
   for (const n of numbers(1, 101)) await a.sc.exchange.publish('room/1', n)
@@ -226,7 +140,7 @@ t.test('a NATS cluster that loses the leader of the stream has lost nothing that
   const cluster = await startJetStreamCluster(t, 3)
   if (cluster === null) return t.plan(0, 'nats-server is not installed')
   const servers = cluster.map(({ port }) => `127.0.0.1:${port}`)
-  const start = () => node(t, 0, {}, { servers, history: { ...small, replicas: 3 } })
+  const start = () => node(t, 0, { servers, history: { ...small, replicas: 3 } })
   // The servers elect a leader of the cluster first.
   const nodes: Array<Awaited<ReturnType<typeof start>>> = []
   await until('the cluster', () => start().then((one) => nodes.push(one) > 0, () => false))
@@ -256,60 +170,11 @@ withJetStream('a connection of the application that is cut and reconnects', asyn
   const connection = await connectNats({ servers: `127.0.0.1:${proxy.port}`, maxReconnectAttempts: -1, reconnectTimeWait: 10, inboxPrefix: '_INBOX.own' })
   t.teardown(() => connection.close())
   const a = await node(t, nats.port)
-  const b = await node(t, 0, {}, { connection })
+  const b = await node(t, 0, { connection })
   const seen = await join(t, generations[0]![1], b.port)
   await publish(a.sc, 1, 300, (n) => { if (n % 100 === 50) proxy.cut() })
   await until(() => `300 messages, got ${seen.events.length}`, () => seen.messages().length >= 300)
   t.strictSame([seen.events, seen.disconnects], [numbers(1, 300), 0])
-})
-
-withJetStream('several nodes that publish to one channel at the same time: one order, no message refused', async (t, nats) => {
-  const nodes = await Promise.all(numbers(1, 4).map(() => node(t, nats.port)))
-  const seen = await Promise.all(nodes.map(({ port }) => join(t, generations[0]![1], port)))
-  await Promise.all(nodes.map(async ({ sc }, i) => {
-    for (let n = 0; n < 100; n++) await sc.exchange.publish('room/1', i * 1_000 + n)
-  }))
-  for (const one of seen) {
-    await until('400 messages', () => one.messages().length === 400)
-    t.strictSame(one.events, seen[0]!.events)
-  }
-  for (const i of nodes.keys()) t.strictSame(seen[0]!.messages().filter((n) => Math.floor(Number(n) / 1_000) === i), numbers(i * 1_000, i * 1_000 + 99))
-})
-
-withJetStream('reads from any position of a long history, among other channels', async (t, nats) => {
-  const { sc } = await node(t, nats.port)
-  const { exchange } = sc
-  const positions: string[] = [(await exchange.history('room/1')).position]
-  // At first one by one, later in bursts, with other messages between.
-  for (let n = 1; n <= 1_500;) {
-    const burst = n < 500 ? 1 : 40
-    const all = numbers(n, Math.min(1_500, n + burst - 1))
-    await Promise.all(all.map((m) => exchange.publish('room/1', m)))
-    n += burst
-    if (n % 3 === 0) await Promise.all(numbers(1, n % 30).map((m) => exchange.publish('room/2', m)))
-  }
-  const whole = await exchange.history('room/1', { limit: 2_000 })
-  t.strictSame(whole.messages.map(({ data }) => data), numbers(1, 1_500))
-  positions.push(...whole.messages.map(({ position }) => position))
-  for (const after of [0, 1, 2, 31, 32, 33, 250, 499, 500, 777, 1_100, 1_459, 1_499, 1_500]) {
-    for (const limit of [1, 10, 2_000]) {
-      const { messages, gap } = await exchange.history('room/1', { since: positions[after]!, limit })
-      t.strictSame([messages.map(({ data }) => data), gap], [numbers(after + 1, Math.min(1_500, after + limit)), after + limit < 1_500 ? 'limit' : null], `${limit} after ${after}`)
-    }
-  }
-  const newest = await exchange.history('room/1', { limit: 3 })
-  t.strictSame(newest.messages.map(({ data }) => data), [1_498, 1_499, 1_500])
-})
-
-withJetStream('one read returns at most 8 MiB, the newest messages', async (t, nats) => {
-  const { sc } = await node(t, nats.port)
-  const text = 'x'.repeat(900_000)
-  const { position } = await sc.exchange.history('room/1')
-  for (const n of numbers(1, 12)) await sc.exchange.publish('room/1', { n, text })
-  const read = async (since?: string) => (await sc.exchange.history('room/1', { limit: 20, ...since !== undefined && { since } })).messages.map(({ data }) => (data as { n: number }).n)
-  t.strictSame(await read(), numbers(4, 12))
-  t.strictSame(await read(position), numbers(1, 10))
-  await t.rejects(sc.exchange.publish('room/1', 'x'.repeat(1_100_000)), { name: 'BrokerError' }, 'what the server does not take')
 })
 
 withJetStream('the stream is made for the largest history, whoever needs it, and keeps the wishes of others', async (t, nats) => {
@@ -325,28 +190,18 @@ withJetStream('the stream is made for the largest history, whoever needs it, and
   t.match(await config(), { max_msgs_per_subject: 2_001, max_bytes: 32 * 1024 * 1024 })
   t.strictSame((await second.sc.exchange.history('rare')).messages, [])
   t.match(await config(), { max_msgs_per_subject: 2_001, max_age: 2 * 86_400_000 * 1e6 })
+  // An operator makes it smaller: whoever connects then makes it as large as it needs.
+  await api('UPDATE.history-history', { ...await config(), max_msgs_per_subject: 1, max_age: 3_600_000 * 1e6 })
+  const third = await node(t, nats.port)
+  t.match(await config(), { max_msgs_per_subject: 101, max_age: 86_400_000 * 1e6 })
+  t.strictSame((await third.sc.exchange.history('room/1')).messages.map(({ data }) => data), [1])
+  t.match(await config(), { max_msgs_per_subject: 2_001, max_age: 86_400_000 * 1e6 })
 })
 
-withJetStream('messages that are not kept come in the order of the calls, and have no keys', async (t, nats) => {
-  const { sc, port } = await node(t, nats.port)
-  const seen = await join(t, generations[0]![1], port)
-  await Promise.all(numbers(1, 200).map((n) => sc.exchange.publish('room/1', n, n % 3 === 0 ? { history: false } : {})))
-  await until('200 messages', () => seen.messages().length === 200)
-  t.strictSame(seen.events, numbers(1, 200))
-  t.strictSame((await sc.exchange.history('room/1', { limit: 1_000 })).messages.map(({ data }) => data), numbers(1, 200).filter((n) => n % 3 !== 0))
+withJetStream('messages have no keys, and one that the server does not take is refused', async (t, nats) => {
+  const { sc } = await node(t, nats.port)
   await t.rejects(sc.exchange.publish('room/1', 1, { idempotencyKey: 'k' }), { code: 'SC_ERR_NO_KEYS' })
-})
-
-withJetStream('signed frames: histories are read only with the key', async (t, nats) => {
-  const brokerKey = 'a key of brokers that has more than thirty-two bytes'
-  const signed = await node(t, nats.port, { brokerKey })
-  for (const n of numbers(1, 3)) await signed.sc.exchange.publish('kept', n)
-  const other = await node(t, nats.port, { brokerKey })
-  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3])
-  const unsigned = await node(t, nats.port)
-  await unsigned.sc.exchange.publish('kept', 4)
-  t.strictSame((await unsigned.sc.exchange.history('kept')).messages.map(({ data }) => data), [4], 'a node without the key')
-  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3], 'a message of a node without the key')
+  await t.rejects(sc.exchange.publish('room/1', 'x'.repeat(1_100_000)), { name: 'BrokerError' })
 })
 
 withJetStream('a message of somebody else in the stream: the channel goes on without its history', async (t, nats) => {
@@ -366,7 +221,7 @@ withJetStream('a message of somebody else in the stream: the channel goes on wit
 /** Boots a server, which must fail, and returns the error. */
 async function bootError (t: Test, port: number, history: true | NatsHistoryOptions = true, options: NatsBrokerOptions = {}): Promise<string> {
   try {
-    await node(t, port, {}, { history, ...options })
+    await node(t, port, { history, ...options })
   } catch (err) {
     return (err as Error).message
   }
@@ -395,7 +250,7 @@ t.test('the rights that docs/histories-in-redis-and-nats.md names are enough, an
   await writeFile(file, `authorization { users: [${[user('all', [prefix, api], [received, inbox]), user('noapi', [prefix], [received, inbox]), user('noinbox', [prefix, api], [received])].join()}] }`)
   const nats = await startJetStream(t, ['-c', file])
   if (nats === null) return t.plan(0, 'nats-server is not installed')
-  const { sc } = await node(t, nats.port, {}, { nats: { user: 'all', pass: 'pw' } })
+  const { sc } = await node(t, nats.port, { nats: { user: 'all', pass: 'pw' } })
   for (const n of numbers(1, 40)) await sc.exchange.publish('room/1', n)
   t.equal((await sc.exchange.history('room/1')).messages.length, 40)
   t.match(await bootError(t, nats.port, small, { nats: { user: 'noapi', pass: 'pw' }, connectTimeout: 600 }), /the user may not publish to \$JS.API.>/)
@@ -420,12 +275,15 @@ t.test('a server that is too old, or that does not answer JetStream requests', a
 
 t.test('wrong values of the option history', async (t) => {
   const refused = (history: unknown, message: RegExp) => t.throws(() => natsBroker({ history: history as boolean }), { name: 'InvalidOptionsError', message })
-  refused('yes', /natsBroker expects the option history to be true or an object, got string/)
-  refused(null, /natsBroker expects the option history to be true or an object, got null/)
+  refused('yes', /natsBroker expects the option history to be a boolean or an object, got "yes"/)
+  refused('3', /natsBroker expects the option history to be a boolean or an object, got "3"/)
+  refused([], /natsBroker expects the option history to be a boolean or an object, got array/)
+  refused(null, /natsBroker expects the option history to be a boolean or an object, got null/)
   refused({ size: 1 }, /natsBroker has no option "history.size"; expected one of storage, replicas, maxBytes/)
-  refused({ storage: 'disk' }, /history.storage to be 'memory' or 'file', got string disk/)
+  refused({ storage: 'disk' }, /history.storage to be 'memory' or 'file', got "disk"/)
   refused({ replicas: 0 }, /history.replicas to be a whole number from 1 to 5, got 0/)
   refused({ replicas: 6 }, /history.replicas to be a whole number from 1 to 5, got 6/)
+  refused({ replicas: '3' }, /history.replicas to be a whole number from 1 to 5, got "3"/)
   refused({ maxBytes: 1_000 }, /history.maxBytes to be a whole number from 1048576 to \d+, got 1000/)
   t.ok(natsBroker({ history: { storage: undefined } as NatsHistoryOptions }).history)
   t.equal(natsBroker({ history: false }).history, undefined)

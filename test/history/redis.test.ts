@@ -3,114 +3,28 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { keyTag, slotOf } from '../../lib/broker/redis/slots.js'
-import type { ScPluginOptions } from '../../lib/index.js'
 import { hostileChannelNames } from '../../lib/testing/hostile-names.js'
 import { generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 import { startRedis, startRedisCluster, type TestServer } from '../helpers/servers.js'
 import { atRest, until } from '../helpers/waiting.js'
+import { type HistoryEngine, historyNode, runEngineCases, withEngine } from './engine-cases.js'
 import { history, join, numbers, proxyOf, publish, quick, recover } from './several-nodes.js'
 
-const brokerKey = 'a key of brokers that has more than thirty-two bytes'
+const engine: HistoryEngine = {
+  name: 'Redis',
+  start: startRedis,
+  broker: (port) => redisBroker({ url: `redis://127.0.0.1:${port}`, ...quick })
+}
 
 /** Starts a node. */
-function node (t: Test, port: number, options: ScPluginOptions = {}) {
-  return serve(t, { broker: redisBroker({ url: `redis://127.0.0.1:${port}`, ...quick }), inboundRate: 0, brokerPrefix: 'history', gapEvent: 'gap', ...options }, (app) => {
-    app.scChannel('room/:id', { history, recover })
-    app.scChannel('kept', { history })
-  })
-}
+const node = (t: Test, port: number) => historyNode(t, engine.broker(port))
 
 /** Runs a test with a Redis of its own. */
-function withRedis (name: string, run: (t: Test, redis: TestServer) => Promise<void>): void {
-  t.test(name, async (t) => {
-    const redis = await startRedis(t)
-    if (redis === null) return t.plan(0, 'redis-server is not installed')
-    await run(t, redis)
-  })
-}
+const withRedis = (name: string, run: (t: Test, redis: TestServer) => Promise<void>): void => withEngine(engine, name, run)
 
-for (const [generation, connect] of generations) {
-  withRedis(`client ${generation}: who comes back to another node misses nothing`, async (t, redis) => {
-    const [a, b, publisher] = [await node(t, redis.port), await node(t, redis.port), await node(t, redis.port)]
-    const front = await proxyOf(t, a.port)
-    const seen = await join(t, connect, front.port)
-    await publish(publisher.sc, 1, 600, async (n) => {
-      if (n % 100 !== 50) return
-      // Back, and in the channel, from the time before.
-      await until('the client', () => seen.client.isSubscribed('room/1'))
-      front.target = front.target === a.port ? b.port : a.port
-      front.cut()
-    })
-    await until(() => `600 messages, got ${seen.events.length}`, () => seen.messages().length >= 600)
-    t.strictSame(seen.messages(), numbers(1, 600))
-    t.strictSame([seen.disconnects, seen.others()], [6, Array(6).fill('recovered')])
-  })
-
-  withRedis(`client ${generation}: a node that loses Redis for a moment delivers what it missed, and no client notices`, async (t, redis) => {
-    const a = await node(t, redis.port)
-    const proxy = await proxyOf(t, redis.port)
-    const b = await node(t, proxy.port)
-    const watched: unknown[] = []
-    b.sc.exchange.watch('room/1', (data: unknown) => { watched.push(data) })
-    b.sc.exchange.subscribe('room/1')
-    const seen = await Promise.all(Array.from({ length: 5 }, () => join(t, connect, b.port)))
-    const down = (): Promise<void> => until('the loss of the link', () => b.sc.stats().broker.state === 'down')
-    const repaired = (times: number): Promise<void> => until(`repair ${times}`, () => b.sc.stats().broker.historyRepairs! >= times)
-    const accepted = await publish(a.sc, 1, 900, async (n) => {
-      if (n === 150) proxy.cut()
-      if (n === 440) await repaired(1)
-      if (n === 450) {
-        proxy.blackHole()
-        await down()
-      }
-      if (n === 500) proxy.heal()
-      if (n === 640) await repaired(2)
-      if (n === 650) {
-        proxy.block()
-        await down()
-      }
-      if (n === 700) proxy.unblock()
-    })
-    t.strictSame(accepted, numbers(1, 900))
-    for (const one of seen) {
-      await until(() => `900 messages, got ${one.events.length}`, () => one.messages().length >= 900)
-      t.strictSame([one.events, one.disconnects], [numbers(1, 900), 0])
-    }
-    t.strictSame(watched, numbers(1, 900), 'the server itself missed nothing either')
-    await repaired(3)
-  })
-
-  withRedis(`client ${generation}: a Redis that comes back empty is told once, with the order kept`, async (t, redis) => {
-    const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
-    const seen = [await join(t, connect, a.port), await join(t, connect, b.port)]
-    await publish(a.sc, 1, 20)
-    for (const one of seen) await until('20 messages', () => one.messages().length === 20)
-    await redis.kill()
-    await until('the loss of Redis', () => [a, b].every(({ sc }) => sc.stats().broker.state === 'down'))
-    await redis.restart()
-    for (const one of seen) {
-      await until('the notice', () => one.others().length === 2)
-      t.strictSame(one.others().sort(), ['gap of room/1', 'told: unknown'])
-    }
-    await publish(b.sc, 21, 40)
-    for (const one of seen) await until('40 messages', () => one.messages().length === 40)
-    // Afterwards they recover as before.
-    for (const one of seen) {
-      const recovered = one.client.nextEvent('subscribe')
-      one.client.raw.transport.socket.terminate()
-      await recovered
-      await until('the recovery', () => one.others().length === 3)
-    }
-    await publish(b.sc, 41, 42)
-    for (const one of seen) {
-      await until('42 messages', () => one.messages().length === 42)
-      t.strictSame([one.messages(), one.others().slice(2)], [numbers(1, 42), ['recovered']])
-    }
-    for (const { sc } of [a, b]) t.match(sc.stats().recovery, { losses: 1, recovered: 1, unknown: 0 })
-  })
-}
+runEngineCases(engine)
 
 withRedis('keys that are deleted under way: who is there misses nothing, who was away is told', async (t, redis) => {
   const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
@@ -197,57 +111,6 @@ withRedis('a failover that lost the last messages is told to those who had them'
   behind.client.reconnect()
   await until('what it missed', () => behind.messages().length === 110)
   t.strictSame([behind.messages(), behind.others()], [[...numbers(1, 50), ...numbers(101, 160)], ['recovered']])
-})
-
-withRedis('2,000 sockets that come back at once cost one read', async (t, redis) => {
-  const [a, b] = [await node(t, redis.port), await node(t, redis.port)]
-  const { exchange } = a.sc
-  const { position } = await exchange.history('room/1')
-  for (const n of numbers(1, 100)) await exchange.publish('room/1', n)
-  const count = 2_000
-  const clients: RawClient[] = []
-  for (let i = 0; i < count; i += 100) clients.push(...await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(t, b.port))))
-  const before = b.sc.stats().broker.historyReads!
-  const answers = await Promise.all(clients.map((client) => client.call('#subscribe', { channel: 'room/1', since: position })))
-  t.ok(answers.every(({ data }) => data.recovered === true && data.count === 100))
-  for (const client of clients) await until('100 messages', () => client.inbox.items.filter(({ event }) => event === '#publish').length === 100)
-  t.equal(b.sc.stats().broker.historyReads! - before, 1)
-  const again = await Promise.all(clients.slice(0, 50).map((client) => client.call('#unsubscribe', 'room/1').then(() => client.call('#subscribe', { channel: 'room/1', since: position }))))
-  t.ok(again.every(({ data }) => data.count === 100))
-  t.equal(b.sc.stats().broker.historyReads! - before, 1, 'whoever comes later needs none')
-})
-
-withRedis('signed frames: histories are read only with the key', async (t, redis) => {
-  const signed = await node(t, redis.port, { brokerKey })
-  for (const n of numbers(1, 3)) await signed.sc.exchange.publish('kept', n)
-  const other = await node(t, redis.port, { brokerKey })
-  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3])
-  const unsigned = await node(t, redis.port)
-  await unsigned.sc.exchange.publish('kept', 4)
-  t.strictSame((await unsigned.sc.exchange.history('kept')).messages.map(({ data }) => data), [4], 'a node without the key')
-  t.strictSame((await other.sc.exchange.history('kept')).messages.map(({ data }) => data), [1, 2, 3], 'a message of a node without the key')
-  t.match(other.warnings, [{ code: 'SC_ERR_BROKER_DROPPED', message: /without a signature/ }])
-})
-
-withRedis('a subscription waits while Redis is down, and then recovers', async (t, redis) => {
-  const proxy = await proxyOf(t, redis.port)
-  const [a, b] = [await node(t, redis.port), await node(t, proxy.port)]
-  const there = await join(t, generations[0]![1], b.port)
-  const back = await join(t, generations[1]![1], b.port)
-  await publish(a.sc, 1, 5)
-  for (const one of [there, back]) await until('5 messages', () => one.messages().length === 5)
-  proxy.block()
-  await until('the loss of Redis', () => b.sc.stats().broker.state === 'down')
-  back.client.raw.transport.socket.terminate()
-  await publish(a.sc, 6, 10)
-  await until('its return', () => b.sc.stats().clients === 2)
-  t.notOk(back.client.isSubscribed('room/1'))
-  proxy.unblock()
-  for (const one of [there, back]) {
-    await until('10 messages', () => one.messages().length === 10)
-    t.strictSame(one.messages(), numbers(1, 10))
-  }
-  t.strictSame([there.others(), back.others()], [[], ['recovered']])
 })
 
 withRedis('a channel whose history Redis cannot read goes on without it', async (t, redis) => {

@@ -16,9 +16,9 @@ t.test('mistakes are named when the channel is declared', async (t) => {
   const mistakes: Array<[presence: unknown, message: string]> = [
     ['yes', 'Contract of "room": expected presence to be a boolean or an object, got "yes"'],
     [{ keys: 1 }, 'Contract of "room": unknown property "keys" of presence; expected some of key, data, watch, update, members, leaveDelay, interval'],
-    [{ key: 'sub' }, 'Contract of "room": expected key of presence to be a function, got string'],
-    [{ watch: true }, 'Contract of "room": expected watch of presence to be a function, got boolean'],
-    [{ update: 'all' }, 'Contract of "room": expected update of presence to be a boolean or a function, got string'],
+    [{ key: 'sub' }, 'Contract of "room": expected key of presence to be a function, got "sub"'],
+    [{ watch: true }, 'Contract of "room": expected watch of presence to be a function, got true'],
+    [{ update: 'all' }, 'Contract of "room": expected update of presence to be a boolean or a function, got "all"'],
     [{ members: -1 }, 'Contract of "room": expected members of presence to be a whole number from 0 to 100000, got -1'],
     [{ leaveDelay: 0.5 }, 'Contract of "room": expected leaveDelay of presence to be a whole number from 0 to 3600000, got 0.5'],
     [{ interval: 9 }, 'Contract of "room": expected interval of presence to be a whole number from 10 to 60000, got 9']

@@ -1,4 +1,5 @@
-import { scError, typeName } from '../../errors.js'
+import { scError, shown } from '../../errors.js'
+import { isTable } from '../../untrusted.js'
 
 /**
  * How NATS keeps histories. Experimental.
@@ -30,15 +31,15 @@ export const natsHistoryDefaults: ResolvedHistoryOptions = { storage: 'memory', 
 export function resolveHistoryOptions (history: boolean | NatsHistoryOptions | undefined): ResolvedHistoryOptions | null {
   if (history === undefined || history === false) return null
   if (history === true) return natsHistoryDefaults
-  if (typeof history !== 'object' || history === null) fail(`history to be true or an object, got ${typeName(history)}`)
+  if (!isTable(history)) fail(`history to be a boolean or an object, got ${shown(history)}`)
   for (const [name, value] of Object.entries(history)) {
     if (!Object.hasOwn(natsHistoryDefaults, name)) throw scError('SC_ERR_OPTIONS', [`natsBroker has no option "history.${name}"; expected one of ${Object.keys(natsHistoryDefaults).join(', ')}`])
     if (value === undefined) continue
     if (name === 'storage') {
-      if (value !== 'memory' && value !== 'file') fail(`history.storage to be 'memory' or 'file', got ${typeName(value)} ${String(value)}`)
+      if (value !== 'memory' && value !== 'file') fail(`history.storage to be 'memory' or 'file', got ${shown(value)}`)
     } else {
       const [least, most] = name === 'replicas' ? [1, 5] : [1024 * 1024, Number.MAX_SAFE_INTEGER]
-      if (!Number.isSafeInteger(value) || value < least || value > most) fail(`history.${name} to be a whole number from ${least} to ${most}, got ${String(value)}`)
+      if (!Number.isSafeInteger(value) || value < least || value > most) fail(`history.${name} to be a whole number from ${least} to ${most}, got ${shown(value)}`)
     }
   }
   const { storage, replicas, maxBytes } = natsHistoryDefaults

@@ -1,6 +1,7 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
 import type { Broker } from '../../../types/broker.js'
 import { scError, typeName } from '../../errors.js'
+import { isTable } from '../../untrusted.js'
 import { RemoteBroker } from '../remote/broker.js'
 import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote/options.js'
 import { NatsEngine } from './engine.js'
@@ -52,7 +53,7 @@ export function natsBroker (options: NatsBrokerOptions = {}): Broker {
   if (servers !== undefined && !isServers(servers)) {
     throw scError('SC_ERR_OPTIONS', [`natsBroker expects the option servers to be text or an array of texts, got ${typeName(servers)}`])
   }
-  if (nats !== undefined && (typeof nats !== 'object' || nats === null)) throw scError('SC_ERR_OPTIONS', [`natsBroker expects the option nats to be an object, got ${typeName(nats)}`])
+  if (nats !== undefined && !isTable(nats)) throw scError('SC_ERR_OPTIONS', [`natsBroker expects the option nats to be an object, got ${typeName(nats)}`])
   if (connection !== undefined) {
     if (typeof connection?.subscribe !== 'function') throw scError('SC_ERR_OPTIONS', [`natsBroker expects the option connection to be an open connection of @nats-io/transport-node, got ${typeName(connection)}`])
     if (servers !== undefined || nats !== undefined) throw scError('SC_ERR_OPTIONS', ['natsBroker expects either connection, or servers and nats, got both'])

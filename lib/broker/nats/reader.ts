@@ -5,7 +5,7 @@ import { newHistory, readKept, type KeptFrame } from './kept-frame.js'
 import { status, statusOf, textOf, type Requests } from './requests.js'
 import { apiError, checked, type HistoryStream } from './stream.js'
 
-/** Maximum bytes of frames in one answer of a read. */
+/** Bytes of frames after which a read stops. */
 const maxReadBytes = 8 * 1024 * 1024
 /** Frames that are read at once, by servers that can. */
 const batchSize = 256
@@ -68,18 +68,18 @@ export class FrameReader {
     if (last.first <= offset) return { frames: [last], isPart: false }
     const first = await this.#startOf(subject, last, offset)
     const frames = [first]
-    let bytes = first.text.length
+    let bytes = bytesOf(first)
     let isPart = false
     const isEnough = ({ seq, last: reached }: KeptFrame): boolean => seq === last.seq || (limit !== null && (reached - offset >= limit || bytes > maxReadBytes))
     while (!isEnough(frames.at(-1)!)) {
       for (const frame of await this.#after(subject, frames.at(-1)!, last)) {
         frames.push(frame)
-        bytes += frame.text.length
+        bytes += bytesOf(frame)
       }
-      // The newest messages are wanted, so the oldest ones are left out.
+      // The newest messages are wanted, so the oldest ones are left out, except the one that exceeds the maximum.
       if (limit !== null) continue
-      while (bytes > maxReadBytes && frames.length > 1) {
-        bytes -= frames.shift()!.text.length
+      while (bytes - bytesOf(frames[0]!) > maxReadBytes) {
+        bytes -= bytesOf(frames.shift()!)
         isPart = true
       }
     }
@@ -154,4 +154,9 @@ export class FrameReader {
     if (frame === null) throw new Error(`the stream "${this.#stream.name}" has a message that no process of this application wrote`)
     return frame
   }
+}
+
+/** The bytes of a frame, as Redis counts them. */
+function bytesOf ({ text }: KeptFrame): number {
+  return Buffer.byteLength(text)
 }

@@ -35,10 +35,15 @@ export const apiError = { noMessage: 10_037, noStream: 10_059, nameInUse: 10_058
  */
 const minAge = 86_400_000
 const ageFactor = 2
+/** 100 years: JetStream counts nanoseconds in 64 bits, which end after 292 years. */
+const maxAge = 36_525 * 86_400_000
 
 const nanoseconds = 1_000_000
 
-/** The stream that keeps the frames of all channels and publishes each to the topic of its channel. */
+/**
+ * The stream that keeps the frames of all channels and publishes each to the topic of its channel. It grows with what channels need
+ * and never shrinks: a node does not know what the channels of other nodes need.
+ */
 export class HistoryStream {
   readonly name: string
   readonly #requests: Requests
@@ -73,7 +78,7 @@ export class HistoryStream {
   async reserve ({ size, ttl }: BrokerHistoryLimits): Promise<void> {
     // The frame before the first message proves the position of a client that has all messages up to it.
     const frames = size + 1
-    const age = ttl * ageFactor
+    const age = Math.min(ttl * ageFactor, maxAge)
     this.#needed.frames = Math.max(this.#needed.frames, frames)
     this.#needed.age = Math.max(this.#needed.age, age)
     while (frames > this.#kept.frames || age > this.#kept.age) await this.ensure()

@@ -12,7 +12,7 @@ import { keyTag } from './slots.js'
 const idleTtls = 10
 const minIdle = 86_400_000
 
-/** Maximum bytes of frames in one answer. */
+/** Bytes of frames after which a read stops. */
 const maxReadBytes = 8 * 1024 * 1024
 
 /** The command that publishes a frame. Sharded Pub/Sub has its own. */

@@ -1,6 +1,7 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { Broker } from '../../../types/broker.js'
 import { scError, typeName } from '../../errors.js'
+import { isTable } from '../../untrusted.js'
 import { RemoteBroker } from '../remote/broker.js'
 import { resolveRemoteOptions, type RemoteBrokerOptions } from '../remote/options.js'
 import { RedisEngine } from './engine.js'
@@ -52,7 +53,7 @@ export function redisBroker (options: RedisBrokerOptions = {}): Broker {
     throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option url to be a redis:// or rediss:// URL, got ${typeof url === 'string' ? 'other text' : typeName(url)}`])
   }
   for (const [name, value] of Object.entries({ redis, natMap, client })) {
-    if (value !== undefined && (typeof value !== 'object' || value === null)) throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option ${name} to be an object, got ${typeName(value)}`])
+    if (value !== undefined && !isTable(value)) throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option ${name} to be an object, got ${typeName(value)}`])
   }
   if (cluster !== undefined && !(Array.isArray(cluster) && cluster.length > 0 && cluster.every((node) => typeof node?.host === 'string' && Number.isInteger(node.port)))) {
     throw scError('SC_ERR_OPTIONS', [`redisBroker expects the option cluster to be an array of { host, port }, got ${Array.isArray(cluster) ? 'another array' : typeName(cluster)}`])

@@ -1,4 +1,5 @@
-import { scError, typeName } from '../../errors.js'
+import { scError, shown } from '../../errors.js'
+import { isTable } from '../../untrusted.js'
 
 /** Options that all brokers between processes share. Times are in milliseconds. */
 export interface RemoteBrokerOptions {
@@ -41,8 +42,8 @@ export const remoteDefaults: ResolvedRemoteOptions = {
  * @throws InvalidOptionsError for an unknown option or an invalid value
  */
 export function resolveRemoteOptions (broker: string, options: RemoteBrokerOptions, own: readonly string[]): ResolvedRemoteOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw scError('SC_ERR_OPTIONS', [`${broker} expects its options to be an object, got ${typeName(options)}`])
+  if (!isTable(options)) {
+    throw scError('SC_ERR_OPTIONS', [`${broker} expects its options to be an object, got ${shown(options)}`])
   }
   const resolved: ResolvedRemoteOptions = { ...remoteDefaults }
   for (const [name, value] of Object.entries(options)) {
@@ -51,10 +52,10 @@ export function resolveRemoteOptions (broker: string, options: RemoteBrokerOptio
       throw scError('SC_ERR_OPTIONS', [`${broker} has no option "${name}"; expected one of ${[...own, ...Object.keys(remoteDefaults)].join(', ')}`])
     }
     if (name === 'connect') {
-      if (value !== 'required' && value !== 'retry') throw scError('SC_ERR_OPTIONS', [`${broker} expects the option connect to be 'required' or 'retry', got ${typeName(value)} ${String(value)}`])
+      if (value !== 'required' && value !== 'retry') throw scError('SC_ERR_OPTIONS', [`${broker} expects the option connect to be 'required' or 'retry', got ${shown(value)}`])
       resolved.connect = value
     } else {
-      if (!Number.isSafeInteger(value) || (value as number) < 1) throw scError('SC_ERR_OPTIONS', [`${broker} expects the option ${name} to be a whole number of milliseconds above 0, got ${String(value)}`])
+      if (!Number.isSafeInteger(value) || (value as number) < 1) throw scError('SC_ERR_OPTIONS', [`${broker} expects the option ${name} to be a whole number of milliseconds above 0, got ${shown(value)}`])
       resolved[name as Exclude<keyof ResolvedRemoteOptions, 'connect'>] = value as number
     }
   }
