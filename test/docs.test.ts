@@ -187,6 +187,8 @@ t.test('the server', async (t) => {
   same(t, namesOf('docs/server.md', 'Property'), properties, 'properties')
   same(t, namesOf('docs/server.md', 'Method'), methods, 'methods')
   for (const name of [...methods, ...properties]) t.ok(name in Server.prototype, `the class has ${name}`)
+  const cluster = membersOf('ScCluster')
+  same(t, namesOf('docs/scale-out.md', 'Method of the cluster'), cluster.methods, 'methods of the cluster')
   same(t, namesOf('docs/server.md', 'Event'), membersOf('ServerEvents').properties, 'events')
   const app = Fastify()
   t.teardown(() => app.close())

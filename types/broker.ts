@@ -83,6 +83,25 @@ export interface BrokerHistory {
   follow? (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void>
 }
 
+/**
+ * Short texts that all nodes share, each under a key and for a limited time. The server remembers in it which idempotency keys were
+ * used, so keys must not be forgotten before their time as long as there are fewer than the broker states.
+ */
+export interface BrokerStore {
+  /**
+   * Stores `value` for `ttl` milliseconds, unless the key has a value. Settles with `null` if it was stored, else with the value that
+   * the key has. This is one step: of several calls at the same time, on any nodes, one stores its value.
+   * @param key 1 to 64 characters of A-Z a-z 0-9 _ -
+   * @param value 1 to 131,072 UTF-16 units
+   */
+  add (key: string, value: string, ttl: number): MaybePromise<string | null>
+  /**
+   * Replaces the value of a key for `ttl` milliseconds, or removes it if `value` is `null`, provided that the key still has the value
+   * `expected`. Settles with whether it had.
+   */
+  replace (key: string, expected: string, value: string | null, ttl: number): MaybePromise<boolean>
+}
+
 /** The server's side of a broker: the methods that a broker calls. All of them are synchronous and never throw. */
 export interface BrokerSink {
   /**
@@ -167,6 +186,10 @@ interface BrokerCapabilities {
    * brokers have it, NATS with its option `history`.
    */
   readonly history?: BrokerHistory
+  /**
+   * Remembers which idempotency keys were used. Without it, `scServer.cluster.runOnce()` rejects. The memory and Redis brokers have it.
+   */
+  readonly store?: BrokerStore
   /** Returns the counters since the start, for logs and metrics. */
   stats? (): BrokerCounters
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { AuthEngine, AuthKey, ScAuthToken, ScClaims, ScSignOptions } from './auth.js'
 import type { BrokerState } from './broker.js'
-import type { ClusterStats } from './cluster.js'
+import type { ClusterStats, ScChannelQuery, ScCommandResult, ScListedChannel, ScListedNode, ScListedSocket, ScOnceOptions, ScPage, ScPageQuery, ScSocketQuery } from './cluster.js'
 import type { ScExchange, ScStream } from './exchange.js'
 import type { Middleware, MiddlewareLine } from './hooks.js'
 import type { ResolvedOptions } from './options.js'
@@ -471,6 +471,32 @@ export interface ScCluster {
   readonly nodes: string[]
   /** Resolves with the statistics of all live processes and their sums. A process that died is `missing` until its lease ends. */
   stats (): Promise<ClusterStats<ScStats>>
+  /**
+   * Lists the open sockets of all live processes, in pages. Processes that do not answer within two seconds are `missing`; while the
+   * engine of the broker is down, these are all others. Rejects with an InvalidArgumentsError for an invalid query.
+   */
+  listSockets (query?: ScSocketQuery): Promise<ScPage<ScListedSocket>>
+  /** Lists the channels that sockets of any live process are subscribed to, like `listSockets()`. */
+  listChannels (query?: ScChannelQuery): Promise<ScPage<ScListedChannel>>
+  /** Lists the live processes with their numbers of sockets and channels, like `listSockets()`. */
+  listNodes (query?: ScPageQuery): Promise<ScPage<ScListedNode>>
+  /**
+   * Runs `work` once for a key, on one process of all: a call with the key of an earlier one, here or on another process, resolves
+   * with the result of that one as JSON, of at most 65,536 characters. If `work` throws, nothing is remembered, and the next call
+   * runs again. If the process dies or loses the engine while `work` runs, the next call runs it again after 30 seconds.
+   *
+   * Rejects with an IdempotencyError while the work of an earlier call runs (`SC_ERR_KEY_RUNNING`), if the earlier call had another
+   * fingerprint (`SC_ERR_KEY_REUSED`), and if the broker has no store (`SC_ERR_NO_STORE`): memory and Redis have one. Rejects with a
+   * BrokerError while the engine is down.
+   * @param key 1 to 1,024 characters. All calls share one set of keys: begin it with what the work is
+   */
+  runOnce<Result> (key: string, work: () => Result | Promise<Result>, options?: ScOnceOptions): Promise<Result>
+  /** Does the same as `scServer.revoke()`, and resolves also with the processes that did not confirm it. */
+  revoke (filter: RevokeFilter): Promise<ScCommandResult>
+  /** Does the same as `scServer.disconnectSockets()`, and resolves also with the processes that did not confirm it. */
+  disconnectSockets (filter: RevokeFilter, code?: number, reason?: string): Promise<ScCommandResult>
+  /** Does the same as `scServer.kickOut()`, and resolves also with the processes that did not confirm it. */
+  kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<ScCommandResult>
 }
 
 /** The realtime server of a Fastify application. */

@@ -3,6 +3,7 @@ import type { MemoryBrokerOptions } from '../../types/options.js'
 import { scError, shown } from '../errors.js'
 import { isTable } from '../untrusted.js'
 import { MemoryHistory } from './memory-history.js'
+import { MemoryStore } from './memory-store.js'
 
 const defaultHistoryBytes = 64 * 1024 * 1024
 
@@ -34,6 +35,7 @@ class MemoryBroker implements Broker {
   readonly shared = false
   readonly order = 'channel'
   readonly history: BrokerHistory
+  readonly store = new MemoryStore()
   readonly #history: MemoryHistory
   readonly #subscribed = new Set<string>()
   #waiting: WaitingPublish[] = []
@@ -113,5 +115,6 @@ class MemoryBroker implements Broker {
     this.#subscribed.clear()
     this.#waiting = []
     this.#history.stop()
+    this.store.clear()
   }
 }

@@ -5,7 +5,7 @@ import { frameFields, idPattern } from '../broker/remote/frames.js'
 import { messageOf } from '../untrusted.js'
 import { addCounts, conformCounts } from './counts.js'
 import { maxNodes, Membership } from './membership.js'
-import { type ClusterMessage, readClusterMessage } from './messages.js'
+import { type ClusterMessage, type QuestionKind, readClusterMessage } from './messages.js'
 import { Questions } from './questions.js'
 
 /** The part of the server that the cluster uses. Times are in milliseconds. */
@@ -125,6 +125,11 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     return { nodes, total: total as Stats, missing: [...missing, ...answers.filter(({ error }) => error !== undefined).map(({ id }) => id)] }
   }
 
+  /** Asks all other nodes a question. While the engine is down, all of them are `missing`. */
+  async queryAll (body: unknown): Promise<ClusterAnswers> {
+    return await this.#askAll('query', body).catch(() => ({ answers: [], missing: this.#members.ids }))
+  }
+
   /** Asks one node a question. Rejects when the node is unknown, fails, or does not answer in time. */
   async query (nodeId: string, body: unknown): Promise<unknown> {
     if (!this.#members.has(nodeId)) throw new Error(`node ${nodeId} is not known`)
@@ -142,7 +147,7 @@ export class Cluster<Stats extends object = Record<string, unknown>> {
     this.#questions.giveUp()
   }
 
-  #askAll (kind: 'command' | 'stats', body?: unknown): Promise<ClusterAnswers> {
+  #askAll (kind: QuestionKind, body?: unknown): Promise<ClusterAnswers> {
     return this.#link.broker.shared ? this.#questions.ask(kind, body) : Promise.resolve({ answers: [], missing: [] })
   }
 

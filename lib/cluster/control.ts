@@ -1,14 +1,18 @@
 import type { RevokeFilter, ScCluster } from '../../types/server.js'
-import type { ClusterStats } from '../../types/cluster.js'
+import type { ClusterStats, ScChannelQuery, ScCommandResult, ScListedChannel, ScListedNode, ScListedSocket, ScOnceOptions, ScPage, ScPageQuery, ScSocketQuery } from '../../types/cluster.js'
 import type { ScStats } from '../../types/stats.js'
 import type { BrokerState } from '../../types/broker.js'
 import type { BrokerLink } from '../broker/link.js'
+import { checkText } from '../arguments.js'
 import { scError } from '../errors.js'
-import { ifRejects } from '../promises.js'
+import { handled, ifRejects } from '../promises.js'
+import { isSendableCloseCode } from '../protocol/close-codes.js'
 import { MissedRevocations } from './missed-revocations.js'
 import { Cluster } from './cluster.js'
 import { type Command, type Piece, isCommand, isQuery, maxPiece } from './commands.js'
 import { readFilter } from './filter.js'
+import { type ListedNode, Listing } from './listing.js'
+import { Once } from './once.js'
 import type { Revocations } from './revocations.js'
 import type { CommandedSocket, SocketCommands } from './socket-commands.js'
 
@@ -20,6 +24,8 @@ export interface ControlPort {
   /** Runs commands on this node. */
   readonly commands: Pick<SocketCommands<CommandedSocket>, 'run' | 'learn'>
   readonly revocations: Revocations
+  /** What is listed of this node. */
+  readonly listed: ListedNode
   stats (): ScStats
   /** Answers questions of other nodes that are not about revocations. `undefined` stands for an unknown question. */
   answer? (query: unknown): unknown
@@ -36,6 +42,8 @@ export class Control implements ScCluster {
   readonly #port: ControlPort
   readonly #cluster: Cluster<ScStats>
   readonly #catchUp: MissedRevocations
+  readonly #listing: Listing
+  readonly #once: Once
   /** When the engine went down; `null` while it is up, and before it first came up. */
   #lostAt: number | null = null
   #wasUp = false
@@ -58,6 +66,9 @@ export class Control implements ScCluster {
       localStats: () => port.stats(),
       onWarning: (err) => port.warn(err)
     })
+    const cluster = this.#cluster
+    this.#once = new Once({ link, warn: (err) => port.warn(err) })
+    this.#listing = new Listing(port.listed, { nodeId: this.nodeId, queryAll: (body) => cluster.queryAll(body) })
     this.#catchUp = new MissedRevocations({
       query: (id, query) => this.#cluster.query(id, query),
       learn: (entries, life) => {
@@ -79,25 +90,42 @@ export class Control implements ScCluster {
     return stats
   }
 
-  async revoke (filter: RevokeFilter): Promise<number> {
+  listSockets (query?: ScSocketQuery): Promise<ScPage<ScListedSocket>> { return handled(this.#listing.sockets(query)) }
+  listChannels (query?: ScChannelQuery): Promise<ScPage<ScListedChannel>> { return handled(this.#listing.channels(query)) }
+  listNodes (query?: ScPageQuery): Promise<ScPage<ScListedNode>> { return handled(this.#listing.nodes(query)) }
+
+  runOnce<Result> (key: string, work: () => Result | Promise<Result>, options?: ScOnceOptions): Promise<Result> {
+    return handled(this.#once.run(key, work, options))
+  }
+
+  revoke (filter: RevokeFilter): Promise<ScCommandResult> { return handled(this.#revoke(filter)) }
+  disconnectSockets (filter: RevokeFilter, code?: number, reason?: string): Promise<ScCommandResult> { return handled(this.#disconnectSockets(filter, code, reason)) }
+  kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<ScCommandResult> { return handled(this.#kickOut(filter, channel, message)) }
+
+  async #revoke (filter: RevokeFilter): Promise<ScCommandResult> {
     const read = readFilter(filter, true)
     const at = this.#port.revocations.add(read)?.at
     return this.#everywhere({ do: 'revoke', filter: read, at })
   }
 
-  async disconnect (filter: RevokeFilter, code: number, reason: string | undefined): Promise<number> {
+  async #disconnectSockets (filter: RevokeFilter, code: number = 1000, reason: string | undefined): Promise<ScCommandResult> {
+    if (!isSendableCloseCode(code)) throw scError('SC_ERR_CLOSE_CODE', [code])
+    if (reason !== undefined) checkText('disconnectSockets', 'reason', reason)
     return this.#everywhere({ do: 'disconnect', filter: readFilter(filter, false), code, reason })
   }
 
-  async kickOut (filter: RevokeFilter, channel: string, message: string | undefined): Promise<number> {
+  async #kickOut (filter: RevokeFilter, channel: string, message: string | undefined): Promise<ScCommandResult> {
+    checkText('kickOut', 'channel', channel)
+    if (message !== undefined) checkText('kickOut', 'message', message)
     return this.#everywhere({ do: 'kickOut', filter: readFilter(filter, false), channel, message })
   }
 
-  async #everywhere (command: Command): Promise<number> {
+  async #everywhere (command: Command): Promise<ScCommandResult> {
     const { answers, missing } = await this.#cluster.broadcast(command)
-    const failed = answers.filter(({ error }) => error !== undefined).map(({ id, error }) => `${id} (${error})`)
-    if (missing.length + failed.length !== 0) this.#port.warn(scError('SC_ERR_CLUSTER', [command.do, [...missing, ...failed].join(', ')]))
-    return answers.reduce((sum, { value }) => sum + (Number.isSafeInteger(value) && value as number > 0 ? value as number : 0), 0)
+    const failed = answers.filter(({ error }) => error !== undefined)
+    if (missing.length + failed.length !== 0) this.#port.warn(scError('SC_ERR_CLUSTER', [command.do, [...missing, ...failed.map(({ id, error }) => `${id} (${error})`)].join(', ')]))
+    const sockets = answers.reduce((sum, { value }) => sum + (Number.isSafeInteger(value) && value as number > 0 ? value as number : 0), 0)
+    return { sockets, missing: [...missing, ...failed.map(({ id }) => id)] }
   }
 
   /** Asks one node a question. Rejects when it is unknown, fails, or does not answer in time. */
@@ -107,7 +135,7 @@ export class Control implements ScCluster {
 
   #answer (query: unknown): unknown {
     if (!isQuery(query)) {
-      const answer = this.#port.answer?.(query)
+      const answer = this.#listing.answer(query) ?? this.#port.answer?.(query)
       if (answer === undefined) throw new Error('unknown query')
       return answer
     }

@@ -110,6 +110,15 @@ export class ServerCore implements ServerPort {
     this.control = new Control(this.link, {
       commands: new SocketCommands<Session>({ sockets: connections.clients, revocations, supersede: (session) => { session.auth.supersede() } }),
       revocations,
+      listed: {
+        sockets: connections.clients,
+        channels: () => hub.channels(),
+        memberCount: (channel) => hub.memberCount(channel),
+        counts: () => {
+          const { clients, pendingClients, subscriptions, bufferedBytes } = connections.gauges()
+          return { clients, pendingClients, channels: hub.channelCount, subscriptions, bufferedBytes }
+        }
+      },
       stats: () => this.stats(),
       answer: (query) => presence.answer(query) ?? this.#occupancy.answer(query),
       nodes: () => presence.nodes(),

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { generateId } from './id.js'
 import type { AuthEngine, AuthKey, ScAuthToken } from '../../types/auth.js'
 import type { BrokerState } from '../../types/broker.js'
+import type { ScCommandResult } from '../../types/cluster.js'
 import type { ScExchange, ScStream } from '../../types/exchange.js'
 import type { Middleware, MiddlewareLine } from '../../types/hooks.js'
 import type { ResolvedOptions } from '../../types/options.js'
@@ -14,9 +15,7 @@ import { isAuthTokenExpired } from '../auth/is-token-expired.js'
 import { type Guarded, follow } from '../barrier.js'
 import type { Control } from '../cluster/control.js'
 import { ifRejects } from '../promises.js'
-import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
-import { isSendableCloseCode } from '../protocol/close-codes.js'
 import type { Clients } from './clients.js'
 import type { Events } from './events.js'
 import type { LegacyMiddleware } from './legacy-middleware.js'
@@ -104,23 +103,15 @@ export class Server extends EventEmitter implements ScServer {
   }
 
   revoke (filter: RevokeFilter): Promise<number> {
-    return this.#promise(() => this.#core.control.revoke(filter))
+    return this.#promise(() => socketsOf(this.#core.control.revoke(filter)))
   }
 
-  disconnectSockets (filter: RevokeFilter, code: number = 1000, reason?: string): Promise<number> {
-    return this.#promise(() => {
-      if (!isSendableCloseCode(code)) throw scError('SC_ERR_CLOSE_CODE', [code])
-      if (reason !== undefined) checkText('disconnectSockets', 'reason', reason)
-      return this.#core.control.disconnect(filter, code, reason)
-    })
+  disconnectSockets (filter: RevokeFilter, code?: number, reason?: string): Promise<number> {
+    return this.#promise(() => socketsOf(this.#core.control.disconnectSockets(filter, code, reason)))
   }
 
   kickOut (filter: RevokeFilter, channel: string, message?: string): Promise<number> {
-    return this.#promise(() => {
-      checkText('kickOut', 'channel', channel)
-      if (message !== undefined) checkText('kickOut', 'message', message)
-      return this.#core.control.kickOut(filter, channel, message)
-    })
+    return this.#promise(() => socketsOf(this.#core.control.kickOut(filter, channel, message)))
   }
 
   /** Runs a method and returns its promise. The caller may ignore a rejection: it becomes a warning and is never unhandled. */
@@ -149,6 +140,10 @@ export class Server extends EventEmitter implements ScServer {
 
   getListenerBackpressure (event: keyof ServerEvents): number { return this.#core.events.streams.backpressure(event) }
   getAllListenersBackpressure (): number { return this.#core.events.streams.backpressure() }
+}
+
+async function socketsOf (result: Promise<ScCommandResult>): Promise<number> {
+  return (await result).sockets
 }
 
 printAs(Server, 'ScServer', (server) => ({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { hostileChannelNames } from './hostile-names.js'
 import { historyCases } from './history-cases.js'
+import { storeCases } from './store-cases.js'
 import { SuiteNode } from './suite-node.js'
 import type { BrokerCase, BrokerSuiteOptions } from './suite-types.js'
 
@@ -242,7 +243,7 @@ export function brokerSuite (options: BrokerSuiteOptions): BrokerCase[] {
   ]
 
   const { outage } = options
-  const all = [...cases, ...historyCases({ withNodes, until, outage })]
+  const all = [...cases, ...historyCases({ withNodes, until, outage }), ...storeCases({ withNodes, until, outage })]
   if (outage === undefined) return all
   return [...all, {
     name: 'an outage: told at once, everything refused at once, all subscribed again, then a gap, no duplicate',

@@ -38,6 +38,7 @@ function start (t: Test) {
       }
     },
     revocations,
+    listed: { sockets: [], channels: () => [], memberCount: () => 0, counts: () => ({ clients: 2, pendingClients: 0, channels: 0, subscriptions: 0, bufferedBytes: 0 }) },
     stats: () => ({ clients: 2, eventLoopDelay: { mean: 1, p99: 2, max: 3 } }) as never,
     warn: (err) => { warnings.push((err as Error).message) }
   })
@@ -63,7 +64,7 @@ t.test('a command runs here at once and on the others; what they say is added up
   says('n2', { t: 'answer', id, value: 3 })
   says('n3', { t: 'answer', id, value: 'many' })
   says('n4', { t: 'answer', id, error: 'unknown command' })
-  t.equal(await revoked, 4)
+  t.strictSame(await revoked, { sockets: 4, missing: ['n4'] })
 })
 
 t.test('who fails is named in a warning', async (t) => {

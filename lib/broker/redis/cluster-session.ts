@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis'
-import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import type { EngineSession, EngineStore, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import { ConnectionHistory, type FrameCommand } from './history.js'
-import { connect, publishFrames, tellLoss } from './session.js'
+import { connect, publishFrames, tellLoss, toldStore } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
+import { ConnectionStore } from './store.js'
 
 /** Milliseconds between two checks of the slots. The channels of a moved slot receive nothing until the next check. */
 const slotsCheckInterval = 5000
@@ -22,6 +23,7 @@ interface Shard {
   readonly publisher: Redis
   readonly subscriber: Redis
   readonly history: ConnectionHistory
+  readonly store: EngineStore
 }
 
 const spublish: FrameCommand = 'spublish'
@@ -31,7 +33,7 @@ export async function openClusterSession (source: ClusterSource, events: Session
   const slots = await findSlots(source)
   const shards: Shard[] = slots.masters.map((address) => {
     const publisher = source.make(address)
-    return { publisher, subscriber: source.make(address), history: new ConnectionHistory(publisher) }
+    return { publisher, subscriber: source.make(address), history: new ConnectionHistory(publisher), store: new ConnectionStore(publisher) }
   })
   const session = new ClusterSession(shards, slots, source, events)
   const connections = shards.flatMap(({ publisher, subscriber }) => {
@@ -69,11 +71,13 @@ class ClusterSession implements EngineSession {
   readonly #slots: SlotMap
   readonly #events: SessionEvents
   readonly #check: NodeJS.Timeout
+  readonly store: EngineStore
 
   constructor (shards: Shard[], slots: SlotMap, source: ClusterSource, events: SessionEvents) {
     this.#shards = shards
     this.#slots = slots
     this.#events = events
+    this.store = toldStore((topic) => this.#shard(slotOf(topic)).store, events)
     this.#check = setInterval(() => {
       // A node that does not answer is detected by the probes.
       findSlots(source).then((now) => {

@@ -44,6 +44,7 @@ export class RedisEngine implements Engine {
   readonly order = 'channel'
   readonly keepsHistory = true
   readonly keepsKeys = true
+  readonly hasStore = true
   readonly address: string
   readonly #target: RedisTarget
   #Redis: typeof import('ioredis').Redis | null = null
@@ -60,6 +61,10 @@ export class RedisEngine implements Engine {
 
   channelTopic (prefix: string, channel: string): string {
     return `${prefix}:c:${channel}`
+  }
+
+  storeTopic (prefix: string, key: string): string {
+    return `${prefix}:k:${key}`
   }
 
   nodeTopic (prefix: string, nodeId?: string): string {

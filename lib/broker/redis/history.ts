@@ -1,8 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
 import type { OutboundFrame, StoredRequest } from '../remote/engine.js'
 import type { StoredFrame, StoredHistory } from '../remote/history/stored.js'
 import { publishOnceScript, publishScript, readScript } from './history-scripts.js'
+import { Script } from './script.js'
 import { keyTag } from './slots.js'
 
 /**
@@ -17,26 +18,6 @@ const maxReadBytes = 8 * 1024 * 1024
 
 /** The command that publishes a frame. Sharded Pub/Sub has its own. */
 export type FrameCommand = 'publish' | 'spublish'
-
-/** A script. It is sent once on each connection, because a restarted server has none; after that, only its hash is. */
-class Script {
-  readonly #text: string
-  readonly #sha: string
-  #isLoaded = false
-
-  constructor (text: string) {
-    this.#text = text
-    this.#sha = createHash('sha1').update(text).digest('hex')
-  }
-
-  run<Answer> (target: { evalsha: (...args: Arguments) => Answer, eval: (...args: Arguments) => Answer }, keys: readonly string[], args: ReadonlyArray<string | number>): Answer {
-    if (this.#isLoaded) return target.evalsha(this.#sha, keys.length, ...keys, ...args)
-    this.#isLoaded = true
-    return target.eval(this.#text, keys.length, ...keys, ...args)
-  }
-}
-
-type Arguments = [script: string, keys: number, ...args: Array<string | number>]
 
 /** The histories on one connection, which must carry the frames of a channel in order. */
 export class ConnectionHistory {

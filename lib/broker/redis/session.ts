@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis'
-import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import type { EngineSession, EngineStore, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
 import { indexesOf } from '../remote/history/repeats.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import { ConnectionHistory, type FrameCommand } from './history.js'
+import { ConnectionStore } from './store.js'
 
 /** Opens two connections, one to publish and one to subscribe: not every Redis lets a subscribed connection publish. */
 export async function openSession (make: () => Redis, events: SessionEvents): Promise<EngineSession> {
@@ -74,17 +75,29 @@ export function tellLoss (err: Error, events: SessionEvents): never {
   throw err
 }
 
+/** A store whose errors are told as those of a subscribe are. @param storeOf returns the store on the connection for a topic */
+export function toldStore (storeOf: (topic: string) => EngineStore, events: SessionEvents): EngineStore {
+  const told = (err: Error): never => tellLoss(err, events)
+  return {
+    add: (topic, value, ttl) => storeOf(topic).add(topic, value, ttl).catch(told),
+    replace: (topic, expected, value, ttl) => storeOf(topic).replace(topic, expected, value, ttl).catch(told)
+  }
+}
+
 class RedisSession implements EngineSession {
   readonly #publisher: Redis
   readonly #subscriber: Redis
   readonly #events: SessionEvents
   readonly #history: ConnectionHistory
+  readonly store: EngineStore
 
   constructor (publisher: Redis, subscriber: Redis, events: SessionEvents) {
     this.#events = events
     this.#publisher = publisher
     this.#subscriber = subscriber
     this.#history = new ConnectionHistory(publisher)
+    const store = new ConnectionStore(publisher)
+    this.store = toldStore(() => store, events)
   }
 
   subscribe (topics: readonly string[]): Promise<unknown> {

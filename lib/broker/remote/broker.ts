@@ -1,4 +1,4 @@
-import type { Broker, BrokerCounters, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerOrder, BrokerSink } from '../../../types/broker.js'
+import type { Broker, BrokerCounters, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerOrder, BrokerSink, BrokerStore } from '../../../types/broker.js'
 import { scError } from '../../errors.js'
 import { downError } from '../errors.js'
 import { Connection } from './connection.js'
@@ -10,6 +10,8 @@ import { Inbox } from './inbox.js'
 import { Liveness } from './liveness.js'
 import type { ResolvedRemoteOptions } from './options.js'
 import { Outbox } from './outbox.js'
+import { RemoteStore } from './remote-store.js'
+import { Seal } from './seal.js'
 import { Topics } from './topics.js'
 
 /**
@@ -22,7 +24,9 @@ export class RemoteBroker implements Broker {
   readonly signs = true
   readonly order: BrokerOrder
   readonly history?: BrokerHistory
+  readonly store?: BrokerStore
   readonly #history: RemoteHistory
+  readonly #store: RemoteStore
   readonly #engine: Engine
   readonly #counters: BrokerCounters = { framesOut: 0, framesIn: 0, messagesOut: 0, messagesIn: 0, framesDropped: 0, reconnects: 0, gaps: 0 }
   readonly #connection: Connection
@@ -33,6 +37,7 @@ export class RemoteBroker implements Broker {
   #node: BrokerNode | null = null
   #sink!: BrokerSink
   #envelope!: Envelope
+  #storeSeal: Seal | null = null
   #inbox!: Inbox
   #ownTopic = ''
   #allTopic = ''
@@ -80,8 +85,16 @@ export class RemoteBroker implements Broker {
       downError: () => this.#downError()
     })
     if (engine.keepsHistory === true) this.history = history
+    const storeSeal = (): Seal | null => this.#storeSeal
+    const store: RemoteStore = this.#store = new RemoteStore({
+      get engine () { return connection.stopped ? null : connection.session?.store ?? null },
+      get seal () { return storeSeal() },
+      topicOf: (key) => engine.storeTopic!(this.#node!.prefix, key),
+      downError: () => this.#downError()
+    })
+    if (engine.hasStore === true) this.store = store
     const liveness: Liveness = this.#liveness = new Liveness(options, {
-      get waitingSince () { return Math.min(outbox.waitingSince, topics.waitingSince, history.waitingSince) },
+      get waitingSince () { return Math.min(outbox.waitingSince, topics.waitingSince, history.waitingSince, store.waitingSince) },
       probe: () => { outbox.send(this.#ownTopic, 'p', '').catch(() => {}) },
       lost: (cause) => connection.lost(cause)
     })
@@ -96,6 +109,7 @@ export class RemoteBroker implements Broker {
     this.#sink = sink
     this.#engine.use?.(node.prefix)
     this.#envelope = new Envelope(node)
+    if (node.keys !== undefined) this.#storeSeal = new Seal(node.keys)
     this.#ownTopic = this.#engine.nodeTopic(node.prefix, node.id)
     this.#allTopic = this.#engine.nodeTopic(node.prefix)
     this.#inbox = new Inbox({
@@ -158,6 +172,7 @@ export class RemoteBroker implements Broker {
     this.#outbox.fail(error)
     this.#topics.fail(error)
     this.#history.gone(error)
+    this.#store.gone(error)
     this.#envelope?.forget()
   }
 

@@ -39,6 +39,12 @@ export interface StoredRequest {
   readonly whole: boolean
 }
 
+/** What an engine offers for `Broker.store`. `topic` is the name under which it keeps a value. */
+export interface EngineStore {
+  add (topic: string, value: string, ttl: number): Promise<string | null>
+  replace (topic: string, expected: string, value: string | null, ttl: number): Promise<boolean>
+}
+
 /** Events of a session. They are ignored after the session was closed. */
 export interface SessionEvents {
   message (topic: string, text: string): void
@@ -58,6 +64,8 @@ export interface EngineSession {
   publish (frames: readonly OutboundFrame[]): void
   /** Reads what the engine keeps of a topic. Present if the engine keeps histories. */
   readHistory? (request: StoredRequest): Promise<StoredHistory>
+  /** Present if the engine has a store. */
+  readonly store?: EngineStore
   /** Frees the connections, without waiting for an engine that does not answer. */
   close (): MaybePromise<void>
 }
@@ -70,6 +78,8 @@ export interface Engine {
   readonly keepsHistory?: boolean
   /** Whether its sessions look at the keys of kept frames. @default false */
   readonly keepsKeys?: boolean
+  /** Whether its sessions have a store. @default false */
+  readonly hasStore?: boolean
   /** The address of the engine for error messages, without credentials. */
   readonly address: string
   /** Receives the option `brokerPrefix` before anything else is called. For engines that need it to open a session. */
@@ -78,6 +88,8 @@ export interface Engine {
   load (): Promise<void>
   /** The topic of a channel. It is unique for each channel and safe for any channel name. */
   channelTopic (prefix: string, channel: string): string
+  /** The name under which the store keeps the value of a key. For engines with `hasStore`. */
+  storeTopic? (prefix: string, key: string): string
   /** The topic for control messages to one node, or to all nodes. */
   nodeTopic (prefix: string, nodeId?: string): string
   open (events: SessionEvents, timeout: number): Promise<EngineSession>
