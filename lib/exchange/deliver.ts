@@ -1,3 +1,4 @@
+import type { BrokerPosition } from '../../types/broker.js'
 import type { PublishOutRequest } from '../../types/hooks.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ResolvedChannel } from '../../types/routes.js'
@@ -18,14 +19,31 @@ export interface Recipient {
   readonly socket: ScServerSocket
   /** The claims of the socket. When they change while hooks run, the hooks run again. */
   readonly authToken: object | null
-  /** Whether the subscriber receives publications of a channel: it is open and in the channel. */
-  receives (channel: string): boolean
+  /**
+   * Whether a publication is for the subscriber: it is open, it was in the channel when the publication came, and has been since, and
+   * did not get it from the history.
+   */
+  receives (published: Published): boolean
   /** Queues a publication. @returns false when it was dropped, null when it is delivered later */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null
 }
 
+/** A publication that is about to be delivered. */
+export interface Published {
+  readonly channel: string
+  /** Higher than that of each publication before it, of any channel. */
+  readonly serial: number
+  /** The position of a new publication on a channel with `recover`; `null` on other channels, and for messages of the history. */
+  readonly position: BrokerPosition | null
+}
+
 /** The part of a session that the hub and the delivery use. */
 export interface Subscriber extends Recipient, Guarded {
+  /**
+   * Call when the subscriber is told that messages of a channel up to a position may be missing. Messages from before that are under
+   * way are not delivered any more.
+   */
+  skipTo (channel: string, position: BrokerPosition): void
   /**
    * Queues publications that follow each other as one, for the policy `resume`.
    * @returns false when they have to be delivered one by one: without room for all, or when the subscriber lags behind
@@ -44,8 +62,7 @@ export interface Subscriber extends Recipient, Guarded {
 }
 
 /** A publication that is delivered to one subscriber after the other. */
-export interface Delivery {
-  readonly channel: string
+export interface Delivery extends Published {
   /** The message as JSON text; empty for `undefined`. */
   readonly json: string
   readonly resolved: ResolvedChannel
@@ -72,6 +89,7 @@ export interface DeliveryDesk<To extends Recipient = Subscriber> {
  * of the data; unchanged data are sent as the shared message.
  */
 export function deliverThroughHooks (desk: DeliveryDesk, subscriber: Subscriber, delivery: Delivery): void {
+  if (!subscriber.receives(delivery)) return
   if (subscriber.deliverInOrder(delivery.channel, delivery.json, () => deliver(desk, subscriber, delivery, 1))) return
   if (!subscriber.overrun(delivery.message, delivery.channel, delivery.policy)) desk.count(false)
 }
@@ -119,11 +137,12 @@ class OutgoingPublication implements PublishOutRequest<ScServerSocket> {
 function deliver<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, delivery: Delivery, asked: number): void | Promise<void> {
   const { channel, json, resolved: { route, params } } = delivery
   const { authToken } = subscriber
-  if (!subscriber.receives(channel)) return
+  if (!subscriber.receives(delivery)) return
   const request = new OutgoingPublication(subscriber.socket, channel, params, json)
   /** Runs after asynchronous hooks: the claims of the subscriber may have changed meanwhile, or it may have left the channel. */
   const decided = (message: SharedMessage | null): void | Promise<void> => {
-    if (message === null || (subscriber.authToken === authToken && subscriber.receives(channel))) return send(desk, subscriber, delivery, message)
+    if (message === null || !subscriber.receives(delivery)) return
+    if (subscriber.authToken === authToken) return send(desk, subscriber, delivery, message)
     if (asked < maxAsked) return deliver(desk, subscriber, delivery, asked + 1)
     desk.undecided(subscriber, delivery)
   }
@@ -163,13 +182,13 @@ function policy<To extends Recipient> (desk: DeliveryDesk<To>, delivery: Deliver
  * encoded.
  */
 function personalMessage<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, delivery: Delivery, request: OutgoingPublication): SharedMessage | null {
-  if (!subscriber.receives(delivery.channel)) return null
+  if (!subscriber.receives(delivery)) return null
   // As with all hooks, `undefined` keeps the data.
   return request.useCache === true || !request.touched || request.data === undefined ? delivery.message : desk.personalMessage(delivery, request.data)
 }
 
-function send<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, { channel, policy }: Delivery, message: SharedMessage | null): void {
+function send<To extends Recipient> (desk: DeliveryDesk<To>, subscriber: To, delivery: Delivery, message: SharedMessage | null): void {
   // Checked in the turn in which the message is queued: the steps before may have run in other turns.
-  if (message === null || !subscriber.receives(channel)) return
-  desk.count(subscriber.deliver(message, channel, policy))
+  if (message === null || !subscriber.receives(delivery)) return
+  desk.count(subscriber.deliver(message, delivery.channel, delivery.policy))
 }

@@ -28,6 +28,7 @@ export class Hub implements ReplayDesk {
   dropped = 0
   /** Characters of JSON of publications whose recipients have not all been processed by hooks. */
   #slicedLength = 0
+  #serial = 0
   readonly #messages: Messages
   /** Delivers messages of histories. */
   readonly replay: Replay
@@ -44,6 +45,11 @@ export class Hub implements ReplayDesk {
 
   /** Number of channels with members or a watcher in this process, or with joins that wait. */
   get channelCount (): number { return this.#entries.size }
+
+  /** The serial of the last publication. Those up to it are not for a subscriber that is added now. */
+  get serial (): number { return this.#serial }
+
+  nextSerial (): number { return ++this.#serial }
 
   channels (): IterableIterator<string> { return this.#entries.keys() }
 
@@ -115,7 +121,10 @@ export class Hub implements ReplayDesk {
     // The exchange alone may want all messages of a channel.
     if (entry === undefined || entry.resolved.route.recover === null) return
     entry.last = position
-    for (const member of entry.members) this.#host.lost(member, channel)
+    for (const member of entry.members) {
+      member.skipTo(channel, position)
+      this.#host.lost(member, channel)
+    }
     this.#announce(entry.members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
   }
 
@@ -192,16 +201,16 @@ export class Hub implements ReplayDesk {
     const { channel, resolved } = entry
     const place: MessagePlace | null = position === undefined || resolved.route.recover === null ? null : { position, previous: entry.last }
     if (place !== null) entry.last = place.position
-    // A copy: a subscriber that joins during this fan-out has read the message from the history. One that leaves must not get it.
-    const members = place === null ? entry.members : [...entry.members]
     const message = this.#messages.publication(channel, json, place)
     const policy = this.policyOf(resolved)
+    const delivery: Delivery = { channel, serial: this.nextSerial(), position: place?.position ?? null, json, resolved, policy, message }
     if (diagnostics.publish.hasSubscribers) diagnostics.publish.publish({ channel, bytes: message.data.length })
     if (!this.isHooked(resolved)) {
-      for (const member of members) {
-        if (place !== null && !entry.members.has(member)) continue
+      for (const member of entry.members) {
         // An error of one member must not affect the others.
         try {
+          // One that joined during this fan-out, or since the broker had the message, has read it from the history.
+          if (place !== null && !member.receives(delivery)) continue
           this.count(member.deliver(message, channel, policy))
         } catch (err) {
           member.fault(err)
@@ -209,7 +218,7 @@ export class Hub implements ReplayDesk {
       }
       return
     }
-    this.#fanOutThroughHooks([...members], { channel, json, resolved, policy, message })
+    this.#fanOutThroughHooks([...entry.members], delivery)
   }
 
   /**

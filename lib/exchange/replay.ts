@@ -13,6 +13,8 @@ const maxSeriesLength = 16_384
 export interface ReplayDesk extends DeliveryDesk {
   isHooked (resolved: ResolvedChannel): boolean
   policyOf (resolved: ResolvedChannel): SlowConsumerPolicy
+  /** Returns the serial of the next publication. */
+  nextSerial (): number
   /** Reports a message that cannot be encoded. */
   warn (err: unknown): void
 }
@@ -65,7 +67,7 @@ export class Replay {
 
   #deliveryOf (channel: string, resolved: ResolvedChannel, entry: BrokerHistoryEntry, previous: BrokerPosition | null): Delivery | null {
     try {
-      return { channel, json: entry.data, resolved, policy: this.#desk.policyOf(resolved), message: this.#messages.entry(channel, entry, previous) }
+      return { channel, serial: this.#desk.nextSerial(), position: null, json: entry.data, resolved, policy: this.#desk.policyOf(resolved), message: this.#messages.entry(channel, entry, previous) }
     } catch (err) {
       // The codec cannot encode this message, so nobody got it: the others must come all the same.
       this.#desk.warn(err)

@@ -171,7 +171,7 @@ class CatchUp {
     const delivered = step()
     // With a promise, more may have been published meanwhile.
     if (delivered !== true || !isLast) return delivered
-    this.#session.subscriptions.endLag(this.#channel)
+    this.#session.subscriptions.skipTo(this.#channel, top)
     return false
   }
 
@@ -180,7 +180,7 @@ class CatchUp {
     const { subscriptions } = this.#session
     const lag = this.#lag
     if (lag.position?.epoch === top.epoch && lag.position.offset === top.offset) {
-      subscriptions.endLag(this.#channel)
+      subscriptions.skipTo(this.#channel, top)
       return false
     }
     const newest = entries.filter(({ position }) => position.offset === top.offset)
@@ -192,7 +192,7 @@ class CatchUp {
     const running = this.#deliverOne(entry)
     // Meanwhile a newer one may have been published.
     if (running !== undefined) return running.then(() => lag.position === entry.position)
-    if (lag.position === entry.position) subscriptions.endLag(this.#channel)
+    if (lag.position === entry.position) subscriptions.skipTo(this.#channel, top)
     return false
   }
 
@@ -232,7 +232,7 @@ class CatchUp {
 
   /** Goes on with new publications, and tells the client that messages may be missing. */
   #lost (reason: ScHistoryGap, page: Pick<BrokerHistoryPage, 'top'> | null): void {
-    this.#session.subscriptions.endLag(this.#channel)
+    this.#session.subscriptions.skipTo(this.#channel, page === null ? null : page.top)
     this.#tell(reason, page === null ? null : page.top)
   }
 

@@ -2,7 +2,7 @@ import type { BrokerHistoryEntry, BrokerPosition } from '../../types/broker.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import { type HistoryFrom, firstAllowed } from '../broker/history-from.js'
 import type { Session } from '../socket/session.js'
-import { deliveryBytes } from '../socket/subscriptions.js'
+import { deliveryBytes } from '../socket/waiting-deliveries.js'
 
 /** Bytes that a message takes in the backlog beside its data and the name of its channel. */
 const envelopeBytes = 128

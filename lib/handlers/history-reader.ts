@@ -32,9 +32,10 @@ export class HistoryReader implements Recipient, DeliveryDesk<Recipient> {
     for (const entry of entries) {
       await this.#time()
       this.#json = null
-      const running = deliverNow(this, this, this.#deliveryOf(entry))
+      const delivery = this.#deliveryOf(entry)
+      const running = deliverNow(this, this, delivery)
       if (running !== undefined) await running
-      if (!this.receives(this.#channel) || !answer.add(entry, this.#json)) return
+      if (!this.receives(delivery) || !answer.add(entry, this.#json)) return
     }
   }
 
@@ -54,7 +55,7 @@ export class HistoryReader implements Recipient, DeliveryDesk<Recipient> {
   }
 
   #deliveryOf ({ data }: BrokerHistoryEntry): Delivery {
-    return { channel: this.#channel, json: data, resolved: this.#resolved, policy: 'drop', message: new SharedMessage(data) }
+    return { channel: this.#channel, serial: Infinity, position: null, json: data, resolved: this.#resolved, policy: 'drop', message: new SharedMessage(data) }
   }
 
   // The recipient
@@ -62,8 +63,8 @@ export class HistoryReader implements Recipient, DeliveryDesk<Recipient> {
   get socket (): ScServerSocket { return this.#session.socket }
   get authToken (): object | null { return this.#session.authToken }
 
-  receives (channel: string): boolean {
-    return !this.#hasEnded && this.#session.receives(channel) && !this.#session.subscriptions.isWithheld(channel)
+  receives (delivery: Delivery): boolean {
+    return !this.#hasEnded && this.#session.receives(delivery) && !this.#session.subscriptions.isWithheld(this.#channel)
   }
 
   deliver ({ data }: SharedMessage): boolean {

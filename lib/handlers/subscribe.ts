@@ -237,7 +237,7 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
     context.hub.leave(channel, session)
     return
   }
-  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel }, joining.request === null ? undefined : rightsAtJoin(joining))
+  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel }, joining.request === null ? undefined : { rights: rightsAtJoin(joining), reached: joining.found?.top ?? null })
   if (changed) context.host.withhold(session)
   if (recovery !== null && recovery.before !== null) {
     if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)

@@ -17,7 +17,7 @@ export interface SocketHost<Socket> {
   readonly options: ResolvedOptions
   readonly exchange: ScExchange
   /** The channel members of this process. */
-  readonly hub: { leave (channel: string, subscriber: Socket): void }
+  readonly hub: { readonly serial: number, leave (channel: string, subscriber: Socket): void }
   readonly codec: CodecEngine
   /** Whether the codec is the default one: packets can then be assembled as text around encoded payloads. */
   readonly plainJson: boolean

@@ -1,12 +1,13 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScAuthToken } from '../../types/auth.js'
+import type { BrokerPosition } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ProtocolVersion } from '../../types/protocol.js'
 import type { ScProcedureRequest, ScServerSocket, SocketEventObjects, SocketEvents, SocketState } from '../../types/server.js'
 import type { AnyListener } from '../../types/user-data.js'
 import { Emitter } from '../emitter.js'
 import { scError, withoutStack } from '../errors.js'
-import type { Subscriber } from '../exchange/deliver.js'
+import type { Published, Subscriber } from '../exchange/deliver.js'
 import type { FailureKind } from '../log.js'
 import { printAs } from '../printing.js'
 import { closeMessage, isOrdinaryClose, isSendableCloseCode, reasonText } from '../protocol/close-codes.js'
@@ -117,7 +118,8 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     return this.subscriptions.deliverInOrder(channel, json, deliver)
   }
 
-  receives (channel: string): boolean { return this.state === 'open' && this.subscriptions.has(channel) }
+  receives (published: Published): boolean { return this.state === 'open' && this.subscriptions.expects(published) }
+  skipTo (channel: string, position: BrokerPosition): void { this.subscriptions.skipTo(channel, position) }
   overrun (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     const isLater = policy === 'resume' && this.subscriptions.lag(channel, message.place)
     if (!isLater) this.host.overrun(this, policy)

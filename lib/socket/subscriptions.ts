@@ -1,13 +1,14 @@
+import type { BrokerPosition } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ServerEvents, SocketEvents, SubscriptionOptions } from '../../types/server.js'
 import type { HistoryRights } from '../broker/history-from.js'
-import type { Subscriber } from '../exchange/deliver.js'
+import type { Published, Subscriber } from '../exchange/deliver.js'
 import { memorySize } from '../memory-size.js'
 import type { MessagePlace, MessageSeries, SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
-import { KeyedQueue } from './keyed-queue.js'
 import { type Lag, LaggingChannels } from './lagging-channels.js'
 import type { TokenBucket } from './token-bucket.js'
+import { WaitingDeliveries, maxPendingDeliveries } from './waiting-deliveries.js'
 import { WithheldChannels } from './withheld-channels.js'
 
 /** The part of a session that this class uses. */
@@ -15,7 +16,11 @@ export interface Subscribed extends Subscriber {
   readonly connection: Connection
   readonly host: {
     fire<E extends keyof ServerEvents> (event: E, ...args: ServerEvents[E]): void
-    readonly hub: { leave (channel: string, subscriber: Subscriber): void }
+    readonly hub: {
+      /** The serial of the last publication. */
+      readonly serial: number
+      leave (channel: string, subscriber: Subscriber): void
+    }
   }
   /** Reports that publications are delivered later, because the client reads too slowly. */
   slow (): void
@@ -30,10 +35,13 @@ export interface KeptSubscription extends SubscriptionOptions {
   readonly dataBytes?: number
   /** What the client may have of the history of a channel with `recover`; absent on other channels. */
   rights?: HistoryRights
+  /**
+   * What was published before this is not for the subscription: on a channel with `recover` messages up to a position, otherwise, or
+   * of another epoch, publications up to a serial.
+   */
+  reached?: BrokerPosition | null
+  serial: number
 }
-
-/** Maximum of publications that wait for hooks of one recipient. */
-const maxPendingDeliveries = 1_024
 
 /** The channel subscriptions of a socket, and the delivery of their messages. */
 export class Subscriptions {
@@ -42,7 +50,7 @@ export class Subscriptions {
   #kept: Map<string, KeptSubscription> | null = null
   #withheld: WithheldChannels | null = null
   #lagging: LaggingChannels | null = null
-  #deliveries: KeyedQueue | null = null
+  #deliveries: WaitingDeliveries | null = null
   /** Number of subscriptions that wait for the broker; they count towards the channel limit. */
   joining = 0
   /** Limits the rate of recoveries; created with the first one. */
@@ -66,13 +74,36 @@ export class Subscriptions {
   has (channel: string): boolean { return this.#kept !== null && this.#kept.has(channel) }
   get (channel: string): KeptSubscription | undefined { return this.#kept?.get(channel) }
 
-  /** @param rights what the client may have of the history of a channel with `recover`; absent on other channels */
-  join (options: SubscriptionOptions, rights?: HistoryRights): void {
+  /** @param history what the client may have of the history of a channel with `recover`, and where it stands; absent on other channels */
+  join (options: SubscriptionOptions, history?: Pick<KeptSubscription, 'rights' | 'reached'>): void {
     const { channel, data } = options
     const dataBytes = data === undefined ? 0 : memorySize(data)
     this.#kept ??= new Map()
-    this.#kept.set(channel, dataBytes === 0 && rights === undefined ? options : { ...options, ...(rights === undefined ? {} : { rights }), ...(dataBytes === 0 ? {} : { dataBytes }) })
+    this.#kept.set(channel, { ...options, ...history, serial: this.#owner.host.hub.serial, ...(dataBytes === 0 ? null : { dataBytes }) })
     if (dataBytes !== 0) this.#countData(dataBytes)
+  }
+
+  /** Whether a publication is for the subscription of now, and the client does not have it from the history. */
+  expects ({ channel, serial, position }: Published): boolean {
+    const kept = this.#kept?.get(channel)
+    if (kept === undefined) return false
+    const { reached } = kept
+    if (position !== null && reached?.epoch === position.epoch) return position.offset > reached.offset
+    return serial > kept.serial
+  }
+
+  /**
+   * Drops what is under way on a channel, because the client has, or is told that it may miss, the messages up to a position: the
+   * channel does not lag behind any more.
+   */
+  skipTo (channel: string, position: BrokerPosition | null): void {
+    this.#dropLag(channel)
+    const kept = this.#kept?.get(channel)
+    if (kept === undefined) return
+    kept.reached = position
+    kept.serial = this.#owner.host.hub.serial
+    // What follows is withheld.
+    if (position !== null && this.isWithheld(channel)) this.lag(channel, { position, previous: position })
   }
 
   /** What the client may have of the history of a channel that it is subscribed to. All that is read for it keeps to this. */
@@ -86,7 +117,7 @@ export class Subscriptions {
     if (options.dataBytes !== undefined) this.#countData(-options.dataBytes)
     this.#kept!.delete(channel)
     this.#withheld?.take(channel)
-    this.endLag(channel)
+    this.#dropLag(channel)
     connection.takeLatest(channel)
     host.hub.leave(channel, this.#owner)
     this.#owner.fireLocal('unsubscribe', channel)
@@ -220,8 +251,7 @@ export class Subscriptions {
     return true
   }
 
-  /** Call when a channel has caught up, or cannot. */
-  endLag (channel: string): void {
+  #dropLag (channel: string): void {
     if (this.#lagging === null) return
     this.#lagging.delete(channel)
     if (this.#lagging.isEmpty) this.#lagging = null
@@ -236,37 +266,18 @@ export class Subscriptions {
    * @returns false when too much waits already
    */
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
-    const deliveries = (this.#deliveries ??= this.#makeDeliveries())
-    if (deliveries.pending >= maxPendingDeliveries) return false
-    if (deliveries.pending !== 0 && !this.#owner.connection.hasRoom(deliveryBytes(json.length))) return false
-    deliveries.run(channel, deliver, json)
-    return true
+    return (this.#deliveries ??= new WaitingDeliveries(this.#owner)).run(channel, json, deliver)
   }
 
   /** Whether so many publications more may wait for hooks, after `beginReplay`. */
-  mayWait (count: number): boolean {
-    return this.waitingDeliveries + count < maxPendingDeliveries
-  }
+  mayWait (count: number): boolean { return this.waitingDeliveries + count < maxPendingDeliveries }
 
   /**
    * Makes deliveries of `deliverInOrder` on a channel wait for the end of the current turn. Call before messages of the history are
    * delivered: what their hooks publish follows the last one then.
    */
   beginReplay (channel: string): void {
-    const deliveries = (this.#deliveries ??= this.#makeDeliveries())
-    if (!deliveries.isBusy(channel)) deliveries.hold(channel, Promise.resolve(), '')
-  }
-
-  #makeDeliveries (): KeyedQueue {
-    const { connection } = this.#owner
-    return new KeyedQueue(this.#owner, {
-      beginWaiting: (json) => {
-        const bytes = deliveryBytes((json as string).length)
-        connection.hold(bytes)
-        return bytes
-      },
-      endWaiting: (bytes) => connection.release(bytes)
-    })
+    (this.#deliveries ??= new WaitingDeliveries(this.#owner)).waitForTurn(channel)
   }
 
   /** Call when the connection is gone: drops waiting and withheld messages. */
@@ -275,9 +286,4 @@ export class Subscriptions {
     this.#withheld = null
     this.#lagging = null
   }
-}
-
-/** Bytes that a publication takes while it waits for hooks: its text, which others may share, and the overhead of waiting. */
-export function deliveryBytes (length: number): number {
-  return length * 2 + 512
 }

@@ -10,7 +10,7 @@ import { type Declared, Recipient, declared } from './parts.js'
 /** A recipient, a publication for it, and what the hub is told of it. */
 function setUp (route: Declared = {}, json = '{"n":1}', { hookTimeout = 0, params = {} }: { hookTimeout?: number, params?: Record<string, string> } = {}) {
   const recipient = new Recipient('ada')
-  const delivery: Delivery = { channel: 'a', json, resolved: declared(route, params), policy: 'drop', message: new SharedMessage('shared') }
+  const delivery: Delivery = { channel: 'a', serial: 1, position: null, json, resolved: declared(route, params), policy: 'drop', message: new SharedMessage('shared') }
   const counted: Array<boolean | null> = []
   const leftOut: any[] = []
   const undecided: string[] = []

@@ -1,7 +1,7 @@
 import { BrokerLink } from '../../lib/broker/link.js'
 import { memoryBroker } from '../../lib/broker/memory.js'
 import { Deadlines } from '../../lib/deadlines.js'
-import type { Subscriber } from '../../lib/exchange/deliver.js'
+import type { Published, Subscriber } from '../../lib/exchange/deliver.js'
 import { Hub } from '../../lib/exchange/hub.js'
 import type { MessageSeries, SharedMessage } from '../../lib/transport/shared-message.js'
 import type { Broker } from '../../types/broker.js'
@@ -42,7 +42,8 @@ export class Recipient implements Subscriber {
     this.socket = { id } as Subscriber['socket']
   }
 
-  receives (channel: string): boolean { return !this.left.has(channel) }
+  receives ({ channel }: Published): boolean { return !this.left.has(channel) }
+  skipTo (): void {}
   fault (err: unknown): void { this.faults.push(err) }
   overrun (_message: SharedMessage, _channel: string, policy: string): boolean {
     this.overruns.push(policy)

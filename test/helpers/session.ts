@@ -50,7 +50,7 @@ export function lonelySession (options: Record<string, unknown> = {}, { open = t
   const host = {
     server: { name: 'the server' },
     exchange: { name: 'the exchange' },
-    hub: { leave (channel: string) { log.push(`hub leave ${channel}`) } },
+    hub: { serial: 0, leave (channel: string) { log.push(`hub leave ${channel}`) } },
     codec,
     plainJson: codec === jsonCodec,
     options: { ...defaults, ...options },

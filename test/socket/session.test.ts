@@ -182,17 +182,18 @@ t.test('what it holds, and what waits', async (t) => {
 })
 
 t.test('publications are for it while it is open and in the channel', async (t) => {
+  const published = (channel: string) => ({ channel, serial: 1, position: null })
   const { session, take } = lonelySession({}, { open: false })
   session.subscriptions.join({ channel: 'a' })
-  t.equal(session.receives('a'), false)
+  t.equal(session.receives(published('a')), false)
   session.opened()
-  t.strictSame([session.receives('a'), session.receives('b'), session.isSubscribed('a'), session.isSubscribed('b')], [true, false, true, false])
+  t.strictSame([session.receives(published('a')), session.receives(published('b')), session.isSubscribed('a'), session.isSubscribed('b')], [true, false, true, false])
   t.equal(session.deliver(new SharedMessage('text'), 'a', 'latest'), true)
   t.strictSame(take(), [['publish', 'a', 'text', 'latest']])
   t.equal(session.overrun(new SharedMessage('text'), 'a', 'drop'), false)
   t.strictSame(take(), ['overrun drop'])
   session.end(1000)
-  t.equal(session.receives('a'), false)
+  t.equal(session.receives(published('a')), false)
 })
 
 t.test('kicking it out of a channel that it is in tells the client', async (t) => {
