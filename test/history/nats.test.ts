@@ -253,14 +253,14 @@ t.test('the rights that docs/histories-in-redis-and-nats.md names are enough, an
   const { sc } = await node(t, nats.port, { nats: { user: 'all', pass: 'pw' } })
   for (const n of numbers(1, 40)) await sc.exchange.publish('room/1', n)
   t.equal((await sc.exchange.history('room/1')).messages.length, 40)
-  t.match(await bootError(t, nats.port, small, { nats: { user: 'noapi', pass: 'pw' }, connectTimeout: 600 }), /the user may not publish to \$JS.API.>/)
+  t.match(await bootError(t, nats.port, small, { nats: { user: 'noapi', pass: 'pw' }, connectTimeout: 2_000 }), /the user may not publish to \$JS.API.>/)
   t.match(await bootError(t, nats.port, small, { nats: { user: 'noinbox', pass: 'pw' } }), /Permissions Violation for Subscription to "_INBOX/i)
 })
 
 t.test('a server that is too old, or that does not answer JetStream requests', async (t) => {
   for (const [version, error] of [
     ['2.8.4', /histories need nats-server 2.9 or later, and this one has version 2.8.4: update it, or leave out the option history/],
-    ['2.9.0', /JetStream did not answer within 150 ms: .*; see the options connectTimeout and history of natsBroker/]
+    ['2.9.0', /JetStream did not answer within 1000 ms: .*; see the options connectTimeout and history of natsBroker/]
   ] as const) {
     const server = createServer((socket) => {
       socket.on('error', () => {})
@@ -269,7 +269,7 @@ t.test('a server that is too old, or that does not answer JetStream requests', a
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     t.teardown(() => new Promise<void>((resolve) => server.close(() => resolve())))
-    t.match(await bootError(t, (server.address() as AddressInfo).port, true, { connectTimeout: 300 }), error)
+    t.match(await bootError(t, (server.address() as AddressInfo).port, true, { connectTimeout: 2_000 }), error)
   }
 })
 

@@ -59,9 +59,10 @@ export class SessionHistory {
     return isStart(text) ? null : published
   }
 
-  /** Creates the stream if it does not exist. @throws Error when the server cannot keep histories */
-  ensure (): Promise<void> {
-    return this.#stream.ensure()
+  /** Creates the stream if it does not exist, and waits for a leader that has everything. @throws Error when the server cannot keep histories */
+  async ensure (): Promise<void> {
+    await this.#stream.ensure()
+    await this.#stream.settle()
   }
 
   close (): void {

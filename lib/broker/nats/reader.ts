@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BrokerPosition } from '../../../types/broker.js'
 import type { StoredRequest } from '../remote/engine.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import { append, startFrame, type MakeHeaders } from './appending.js'
@@ -11,6 +13,9 @@ const maxReadBytes = 8 * 1024 * 1024
 const batchSize = 256
 /** Attempts to begin a history. */
 const maxStarts = 3
+/** Milliseconds for a new leader of the stream to have everything, and between two looks. */
+const maxLeaderDelay = 1_000
+const leaderPause = 50
 /** Messages that are read in vain rather than to search on. */
 const near = 32
 
@@ -26,10 +31,10 @@ export class FrameReader {
     this.#headers = headers
   }
 
-  async read ({ topic, since, limit, limits, whole }: StoredRequest): Promise<StoredHistory> {
+  async read ({ topic, since, limit, limits, whole, isKnown }: StoredRequest): Promise<StoredHistory> {
     await this.#stream.reserve(limits)
     const subject = this.#stream.subjectOf(topic)
-    const last = await this.last(subject) ?? await this.#begin(subject)
+    const last = await (isKnown && since !== null ? this.#reached(subject, since) : this.last(subject)) ?? await this.#begin(subject)
     const answer = (frames: KeptFrame[], isPart = false): StoredHistory => ({ now: Date.now(), top: { epoch: last.epoch, offset: last.last, check: last.check }, frames, isPart })
     let missed = Math.min(limit, limits.size, last.last)
     if (since !== null) missed = since.epoch === last.epoch ? last.last - since.offset : 0
@@ -44,6 +49,18 @@ export class FrameReader {
    */
   last (subject: string): Promise<KeptFrame | null> {
     return this.#fromLeader({ last_by_subj: subject })
+  }
+
+  /**
+   * Reads the last frame of a subject, which a node knows to have reached a position. Before version 2.11 a new leader of a
+   * replicated stream answers before it has applied what it was elected with. After a second the messages count as lost.
+   */
+  async #reached (subject: string, { epoch, offset }: BrokerPosition): Promise<KeptFrame | null> {
+    for (const from = performance.now(); ; await sleep(leaderPause)) {
+      const last = await this.last(subject)
+      const isBehind = last === null || (last.epoch === epoch && last.last < offset)
+      if (!isBehind || !this.#stream.isReplicated || performance.now() - from > maxLeaderDelay) return last
+    }
   }
 
   /** Begins the history of a subject without frames. */

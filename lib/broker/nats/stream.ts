@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Msg } from '@nats-io/transport-node'
 import type { BrokerHistoryLimits } from '../../../types/broker.js'
 import type { ResolvedHistoryOptions } from './history-options.js'
 import { status, statusOf, textOf, type Requests } from './requests.js'
@@ -39,6 +41,8 @@ const ageFactor = 2
 const maxAge = 36_525 * 86_400_000
 
 const nanoseconds = 1_000_000
+/** Milliseconds between two looks for a leader. */
+const leaderPause = 100
 
 /**
  * The stream that keeps the frames of all channels and publishes each to the topic of its channel. It grows with what channels need
@@ -64,6 +68,11 @@ export class HistoryStream {
     this.#version = version
   }
 
+  /** Whether several servers keep it. */
+  get isReplicated (): boolean {
+    return this.#options.replicas > 1
+  }
+
   /** The subject that keeps the frames of a topic. */
   subjectOf (topic: string): string {
     return `${this.#prefix}.h.${topic.slice(this.#prefix.length + 3)}`
@@ -72,6 +81,21 @@ export class HistoryStream {
   /** Creates the stream, or changes it to the options. Several calls at the same time are one. */
   ensure (): Promise<void> {
     return (this.#pending ??= this.#ensure().finally(() => { this.#pending = null }))
+  }
+
+  /**
+   * Settles when the leader of a replicated stream has applied everything that was accepted. Before version 2.11 a new leader
+   * answers earlier, as if it did not have the last messages. It takes messages one after the other, and answers when they are
+   * applied: so it has all before one that it answered.
+   */
+  async settle (): Promise<void> {
+    if (!this.isReplicated) return
+    // Two tokens: the subject of no channel.
+    const append = (): Promise<Msg> => this.#requests.ask(`${this.#prefix}.h.all.applied`, '')
+    let answer = await append()
+    // Until there is a leader, or until nobody waits any more.
+    for (; statusOf(answer) === status.noResponders; answer = await append()) await sleep(leaderPause)
+    checked(JSON.parse(textOf(answer)) as ApiAnswer)
   }
 
   /** Makes the stream keep what the limits of a channel require. */

@@ -37,6 +37,8 @@ export interface StoredRequest {
   readonly limits: BrokerHistoryLimits
   /** Whether no messages are needed when there are more than `limit` after `since`. */
   readonly whole: boolean
+  /** Whether the engine itself gave this node the position `since`: then an engine without it lost it, or is behind. @default false */
+  readonly isKnown?: boolean
 }
 
 /** What an engine offers for `Broker.store`. `topic` is the name under which it keeps a value. */

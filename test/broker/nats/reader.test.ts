@@ -18,6 +18,10 @@ interface Server {
   batches?: boolean
   /** The last sequence that direct reads know of. */
   known?: () => number
+  /** The servers that keep the stream. */
+  replicas?: number
+  /** How many of the last frames the leader does not know of. */
+  behind?: () => number
   /** Answers that the test gives instead. */
   instead?: (subject: string) => object | number | undefined
 }
@@ -49,15 +53,15 @@ function readerOf (server: Server) {
       const all = some.map((frame) => ({ data: Buffer.from(frame.text), headers: headers(0, { 'Nats-Sequence': String(frame.seq), ...isBatch && { 'Nats-Num-Pending': '1' } }) }) as never as Msg)
       return isBatch ? [...all, status(204)] : all
     }
-    if (!subject.includes('MSG.GET')) return [json({ config: { name: 'p-history', subjects: ['p.h.>'], retention: 'limits', discard: 'old', storage: 'memory', num_replicas: 1, max_bytes: natsHistoryDefaults.maxBytes, max_msgs_per_subject: 100_001, max_age: 1e15, allow_direct: true, republish: { src: 'p.h.>', dest: 'p.c.>' } } })]
-    const message = last === undefined ? server.frames.find((frame) => frame.seq >= seq) : server.frames.at(-1)
+    if (!subject.includes('MSG.GET')) return [json({ config: { name: 'p-history', subjects: ['p.h.>'], retention: 'limits', discard: 'old', storage: 'memory', num_replicas: server.replicas ?? 1, max_bytes: natsHistoryDefaults.maxBytes, max_msgs_per_subject: 100_001, max_age: 1e15, allow_direct: true, republish: { src: 'p.h.>', dest: 'p.c.>' } } })]
+    const message = last === undefined ? server.frames.find((frame) => frame.seq >= seq) : server.frames.at(-1 - (server.behind?.() ?? 0))
     return [json(message === undefined ? { error: { code: 404, err_code: 10_037 } } : { message: { seq: message.seq, data: Buffer.from(message.text).toString('base64') } })]
   }
   const requests: Pick<Requests, 'ask' | 'send'> = {
     ask: async (subject, data) => answers(subject, data)[0]!,
     send: (subject, data, receive) => { for (const answer of answers(subject, data)) if (!receive(answer)) break }
   }
-  const stream = new HistoryStream(requests as Requests, 'p', natsHistoryDefaults, '2.9.0')
+  const stream = new HistoryStream(requests as Requests, 'p', { ...natsHistoryDefaults, replicas: server.replicas ?? 1 }, '2.9.0')
   return { reader: new FrameReader(requests as Requests, stream, () => ({}) as never), count }
 }
 
@@ -149,4 +153,16 @@ t.test('what the server refuses is an error', async (t) => {
   await t.rejects(read(), { message: 'the stream "p-history" cannot be read: 408' })
   server.instead = (subject) => subject.includes('MSG.GET') ? { error: { code: 503, err_code: 10_008, description: 'JetStream system temporarily unavailable' } } : undefined
   await t.rejects(read(), { message: /JetStream answered: JetStream system temporarily unavailable \(10008\)/ })
+})
+
+t.test('a new leader that is behind what it gave this node gets a second to catch up, where there can be another leader', async (t) => {
+  for (const [replicas, looks, isKnown, expected] of [[3, 4, true, 7], [3, Infinity, true, 5], [1, Infinity, true, 5], [3, Infinity, false, 5]] as const) {
+    let left: number = looks
+    const { reader } = readerOf({ frames: framesOf(Array.from({ length: 7 }, () => ({ count: 1, gap: 1 }))), replicas, behind: () => left-- > 0 ? 2 : 0 })
+    const from = performance.now()
+    const { top } = await reader.read({ topic: 'p.c.a', since: { epoch: 'e', offset: 6, check: '' }, limit: 10, limits, whole: true, isKnown })
+    const what = `${replicas} replicas, behind for ${looks} looks, ${isKnown ? 'known' : 'what a client says'}`
+    t.equal(top.offset, expected, what)
+    t.equal(left <= 0 || performance.now() - from >= 1_000, replicas === 3 && isKnown, `${what}: it waits`)
+  }
 })

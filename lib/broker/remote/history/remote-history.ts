@@ -1,5 +1,6 @@
 import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
 import { isPublication } from '../../publication.js'
+import type { StoredRequest } from '../engine.js'
 import { Budget } from './budget.js'
 import type { Arrival } from './arrival.js'
 import { Followed } from './followed.js'
@@ -7,6 +8,9 @@ import { Reads } from './reads.js'
 import type { RemoteHistoryPort } from './port.js'
 import type { Positioned } from './positioned.js'
 import { pageOf, type OpenStored, type StoredPage } from './stored.js'
+
+/** What is read of a channel. */
+type Wanted = Omit<StoredRequest, 'topic' | 'limits'>
 
 /** A position that no message follows: for clients of a channel whose position is not known. */
 const nowhere: BrokerPosition = { epoch: '0', offset: 0, check: '' }
@@ -42,10 +46,10 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   async read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
-    const page = await this.#read(channel, since, limit, limits, false)
+    const page = await this.#read(channel, limits, { since, limit, whole: false })
     if (page.gap === null) return { ...page, entries: since === null ? page.entries.slice(-limit) : page.entries.slice(0, limit) }
     // What was published after the position is not known: return the newest messages.
-    const newest = await this.#read(channel, null, limit, limits, false)
+    const newest = await this.#read(channel, limits, { since: null, limit, whole: false })
     return { ...newest, entries: newest.entries.slice(-limit), gap: page.gap }
   }
 
@@ -121,8 +125,7 @@ export class RemoteHistory implements BrokerHistory {
     return followed
   }
 
-  /** @param whole whether nothing is needed when there are more messages than `limit` */
-  #read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits, whole: boolean): Promise<StoredPage> {
+  #read (channel: string, limits: BrokerHistoryLimits, wanted: Wanted): Promise<StoredPage> {
     const { session, topicOf } = this.#port
     if (session === null) return Promise.reject(this.#port.downError())
     const topic = topicOf(channel)
@@ -130,26 +133,26 @@ export class RemoteHistory implements BrokerHistory {
       const opened = this.#port.open(topic, text)
       return opened === null ? null : opened.messages.map((message) => opened.trusted || isPublication(message) ? message : null)
     }
-    return this.#reads.run(() => session.readHistory!({ topic, since, limit, limits, whole })).then((stored) => pageOf(stored, since, limit, limits, open))
+    return this.#reads.run(() => session.readHistory!({ topic, limits, ...wanted })).then((stored) => pageOf(stored, wanted.since, wanted.limit, limits, open))
   }
 
   /** Reads for everybody who waits for the channel at this moment. */
   #startRead (followed: Followed): Promise<void> {
     const { since, limit } = followed.takeWanted()
-    return this.#run(followed, since, limit, (page) => { this.#complete(followed, since, limit, page) })
+    return this.#run(followed, { since, limit, whole: true }, (page) => { this.#complete(followed, since, limit, page) })
   }
 
   #repair (followed: Followed): void {
     const { tail } = followed
     if (tail === null || followed.reading !== null) return
     const since = tail.top
-    this.#run(followed, since, followed.limits.size, (page) => { this.#catchUp(followed, since, page) }).catch(() => {})
+    this.#run(followed, { since, limit: followed.limits.size, whole: true, isKnown: true }, (page) => { this.#catchUp(followed, since, page) }).catch(() => {})
   }
 
-  #run (followed: Followed, since: BrokerPosition | null, limit: number, apply: (page: StoredPage) => void): Promise<void> {
+  #run (followed: Followed, wanted: Wanted, apply: (page: StoredPage) => void): Promise<void> {
     const { channel, limits } = followed
     const isCurrent = (): boolean => this.#followed.get(channel) === followed && followed.reading === reading
-    const reading: Promise<void> = this.#read(channel, since, limit, limits, true).then((page) => {
+    const reading: Promise<void> = this.#read(channel, limits, wanted).then((page) => {
       if (!isCurrent()) return
       followed.reading = null
       apply(page)
