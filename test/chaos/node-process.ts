@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 /** What a node used so far. */
@@ -41,6 +42,16 @@ export class NodeProcess {
     const answer = once(this.#child, 'message', { signal: AbortSignal.timeout(60_000) })
     this.#child.send('usage')
     return (await answer)[0] as Usage
+  }
+
+  /** Stops it for a while, as a virtual machine that is moved. */
+  async standStill (milliseconds: number): Promise<void> {
+    this.#child.kill('SIGSTOP')
+    try {
+      await sleep(milliseconds)
+    } finally {
+      this.#child.kill('SIGCONT')
+    }
   }
 
   /** Ends it at once, as kill -9. */

@@ -1,6 +1,6 @@
 import { recovering } from '../../lib/client/index.js'
 import type { ScClientCodec } from '../../types/client.js'
-import { type Client, connect14, connect20 } from '../helpers/app.js'
+import { type Client, connect14, connect20, ownStore } from '../helpers/app.js'
 import type { Cleanup } from '../helpers/raw.js'
 import { until } from '../helpers/waiting.js'
 
@@ -15,8 +15,8 @@ class Received {
   readonly messages: number[] = []
   /** For each `recovered: false`, the last message before it; -1 when there was none. */
   readonly notices: number[] = []
-  /** The last message that the codec passed on. */
-  lastDecoded = -1
+  /** Messages, as the codec passed them on, whether the client is subscribed or not. */
+  readonly decoded: number[] = []
 }
 
 /** What the application of a client noticed, over all of its channels. */
@@ -28,6 +28,8 @@ export interface ClientCounts {
   lostTold: number
   duplicates: number
   outOfOrder: number
+  /** Messages that came to it after it lost the right to them. */
+  forbidden: number
 }
 
 /** A real client that recovers, and notes all that it gets. */
@@ -39,21 +41,25 @@ export class RecoveringClient {
   /** Why it was told, for each time. */
   readonly reasons: string[] = []
   disconnects = 0
-  /** Whether it was sent away by the scenario. */
+  /** Whether it was sent away by the scenario, and whether it is away at the moment. */
   wasAway = false
+  isAway = false
   /** Whether the scenario loses messages that it cannot have any more, or cannot prove that it has: it is told once in each channel. */
   mustBeTold = false
   /** Whether it depends on luck whether the scenario loses what it needs: it is told once in a channel, or has everything. */
   mayBeTold = false
+  /** The first message that it has no right to, and the first one that it need not get: it loses the right between them. */
+  forbiddenFrom = Infinity
+  surelyUntil = Infinity
 
   private constructor (readonly client: Client, received: Map<string, Received>) {
     this.#received = received
   }
 
-  /** Connects a client and subscribes it to the channels. */
-  static async connect (t: Cleanup, generation: 14 | 20, port: number, channels: readonly string[]): Promise<RecoveringClient> {
+  /** Connects a client and subscribes it to the channels. @param token signed */
+  static async connect (t: Cleanup, generation: 14 | 20, port: number, channels: readonly string[], token?: string): Promise<RecoveringClient> {
     const received = new Map(channels.map((channel) => [channel, new Received()]))
-    const client = await (generation === 14 ? connect14 : connect20)(t, { port }, { codecEngine: noting(received), autoReconnect: true, autoReconnectOptions: backAtOnce })
+    const client = await (generation === 14 ? connect14 : connect20)(t, { port }, { codecEngine: noting(received), autoReconnect: true, autoReconnectOptions: backAtOnce, ...ownStore(token) })
     const one = new RecoveringClient(client, received)
     const { raw } = client
     client.on('recovery', ({ recovered, reason }) => {
@@ -75,32 +81,43 @@ export class RecoveringClient {
     return until('the subscriptions', () => [...this.#received.keys()].every((channel) => this.client.isSubscribed(channel)))
   }
 
+  /** Settles when it is connected and all its subscriptions were refused. */
+  isRefused (): Promise<void> {
+    return until('the refusals', () => this.client.state === 'open' && [...this.#received.keys()].every((channel) => !this.client.raw.isSubscribed(channel, true)))
+  }
+
   async goAway (): Promise<void> {
-    this.wasAway = true
+    this.wasAway = this.isAway = true
     const { raw } = this.client
     raw.options.autoReconnect = false
     raw.transport.socket.terminate()
     await until('the end of the connection', () => this.client.state === 'closed')
   }
 
-  /** @param port another node */
-  comeBack (port?: number): Promise<void> {
+  /** @param port another node. @param isRefused whether it may not subscribe any more */
+  comeBack (port?: number, isRefused = false): Promise<void> {
     const { options } = this.client.raw
+    this.isAway = false
     options.autoReconnect = true
     options.port = port ?? options.port
     this.client.reconnect()
-    return this.isThere()
+    return isRefused ? this.isRefused() : this.isThere()
   }
 
-  /** Whether a message of each channel, or a later one, is here. */
+  /** Whether a message of each channel, or a later one, is here, or this client is not to get it. */
   hasReached (message: number): boolean {
-    return [...this.#received.values()].every(({ messages }) => (messages.at(-1) ?? -1) >= message)
+    return message >= this.forbiddenFrom || this.reached >= message
+  }
+
+  /** The last message that came in each channel. */
+  get reached (): number {
+    return Math.min(...[...this.#received.values()].map(({ messages }) => messages.at(-1) ?? -1))
   }
 
   /** Compares the messages and their fates with what came. */
   count (answers: ReadonlyMap<string, readonly Answer[]>): ClientCounts {
-    const counts = { delivered: 0, lostSilently: 0, lostTold: 0, duplicates: 0, outOfOrder: 0 }
-    for (const [channel, { messages, notices }] of this.#received) {
+    const counts = { delivered: 0, lostSilently: 0, lostTold: 0, duplicates: 0, outOfOrder: 0, forbidden: 0 }
+    for (const [channel, { messages, decoded, notices }] of this.#received) {
       const seen = new Set<number>()
       let last = -1
       for (const message of messages) {
@@ -110,9 +127,10 @@ export class RecoveringClient {
         last = Math.max(last, message)
       }
       counts.delivered += messages.length
+      counts.forbidden += decoded.filter((message) => message >= this.forbiddenFrom).length
       // The last message before each hole; it need not be one that was accepted.
       let before = -1
-      for (let message = 0; message < answers.get(channel)!.length; message++) {
+      for (let message = 0; message < Math.min(answers.get(channel)!.length, this.surelyUntil); message++) {
         if (seen.has(message)) before = message
         else if (answers.get(channel)![message] === 'acked') counts[notices.includes(before) ? 'lostTold' : 'lostSilently']++
       }
@@ -129,10 +147,10 @@ function noting (received: ReadonlyMap<string, Received>): ScClientCodec {
     decode (message) {
       const decoded = codec.decode(message)
       for (const { event, data } of (Array.isArray(decoded) ? decoded : [decoded]) as Array<{ event?: string, data?: any }>) {
-        if (event === '#publish') received.get(data.channel)!.lastDecoded = data.data
+        if (event === '#publish') received.get(data.channel)!.decoded.push(data.data)
         else if (event === 'recovery' && data.recovered === false) {
           const one = received.get(data.channel)!
-          one.notices.push(one.lastDecoded)
+          one.notices.push(one.decoded.at(-1) ?? -1)
         }
       }
       return decoded

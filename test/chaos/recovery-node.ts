@@ -1,20 +1,33 @@
-// A node of the recovery scenarios. As a program, `recovery-node.ts <options>`: its parent ends it by a signal or by the message 'close'.
+// A node of the recovery scenarios. As a program, `recovery-node.ts <target and options>`: its parent ends it by a signal or by the
+// message 'close'.
 import { pathToFileURL } from 'node:url'
+import { natsBroker, type NatsBrokerOptions } from '../../lib/broker/nats/index.js'
 import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
 import { redisBroker, type RedisBrokerOptions } from '../../lib/broker/redis/index.js'
+import type { ScChannelContract, ScPluginOptions } from '../../lib/index.js'
 import type { Cleanup } from '../helpers/raw.js'
 import { serve, type Served } from '../helpers/serve.js'
 
-/** Starts a node whose channels `room/…` keep their messages in Redis. */
-export function serveNode (t: Cleanup | null, redis: RedisBrokerOptions, options: RemoteBrokerOptions): Promise<Served> {
-  return serve(t, { broker: redisBroker({ ...redis, ...options }), brokerPrefix: 'recovery', inboundRate: 0 }, (app) => {
-    app.scChannel('room/:id', { history: { size: 10_000, ttl: 300_000 }, recover: { limit: 1_000 } })
+/** Where a node keeps its histories. */
+export type Target = { readonly redis: RedisBrokerOptions } | { readonly nats: NatsBrokerOptions }
+
+/** What of the plugin and of the channels differs. It is not passed to other processes. */
+export interface NodeShape {
+  readonly plugin?: ScPluginOptions
+  readonly channel?: ScChannelContract<any, any, any>
+}
+
+/** Starts a node whose channels `room/…` keep their messages. */
+export function serveNode (t: Cleanup | null, target: Target, options: RemoteBrokerOptions, { plugin, channel }: NodeShape = {}): Promise<Served> {
+  const broker = 'redis' in target ? redisBroker({ ...target.redis, ...options }) : natsBroker({ ...target.nats, ...options })
+  return serve(t, { broker, brokerPrefix: 'recovery', inboundRate: 0, ...plugin }, (app) => {
+    app.scChannel('room/:id', { history: { size: 10_000, ttl: 300_000 }, recover: { limit: 1_000 }, ...channel })
   })
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]!).href) {
-  const { redis, options } = JSON.parse(process.argv[2]!) as { redis: RedisBrokerOptions, options: RemoteBrokerOptions }
-  const { app, port } = await serveNode(null, redis, options)
+  const { target, options } = JSON.parse(process.argv[2]!) as { target: Target, options: RemoteBrokerOptions }
+  const { app, port } = await serveNode(null, target, options)
   process.on('message', () => { app.close().then(() => process.exit()) })
   process.on('disconnect', () => process.exit())
   process.send!({ port })

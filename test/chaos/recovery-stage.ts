@@ -1,14 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisBrokerOptions } from '../../lib/broker/redis/index.js'
 import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
 import { TcpProxy } from '../helpers/proxy.js'
-import type { TestServer } from '../helpers/servers.js'
+import { startJetStream, startRedis, type TestServer } from '../helpers/servers.js'
 import type { Served } from '../helpers/serve.js'
 import { until } from '../helpers/waiting.js'
 import { NodeProcess, type RestartedNode } from './node-process.js'
 import { type Answer, RecoveringClient } from './recovery-client.js'
-import { serveNode } from './recovery-node.js'
+import { type NodeShape, serveNode, type Target } from './recovery-node.js'
 import type { Cleanups } from './scenario.js'
+
+/** What keeps the histories: Redis, or a stream of NATS in memory or in files. */
+export type HistoryEngine = 'redis' | 'nats' | 'nats, files'
+
+/** Starts an engine of histories; `null` when the machine has none. */
+export function startHistoryEngine (name: HistoryEngine, cleanups: Cleanups): Promise<TestServer | null> {
+  return name === 'redis' ? startRedis(cleanups) : startJetStream(cleanups)
+}
 
 /** What a recovery scenario plays on: nodes, one of which publishes, and clients of both generations in equal parts. */
 export class RecoveryStage {
@@ -19,15 +26,32 @@ export class RecoveryStage {
   #isPaused = false
   #published = 0
 
-  constructor (readonly redis: TestServer, readonly cleanups: Cleanups, readonly channels: readonly string[], readonly options: RemoteBrokerOptions) {
+  /** What the nodes in this process differ in. */
+  shape: NodeShape = {}
+  /** The signed token of each client. */
+  token: (index: number) => string | undefined = () => undefined
+
+  constructor (readonly name: HistoryEngine, readonly engine: TestServer, readonly cleanups: Cleanups, readonly channels: readonly string[], readonly options: RemoteBrokerOptions) {
     for (const channel of channels) this.answers.set(channel, [])
   }
 
   /** The number of messages in each channel. */
   get published (): number { return this.#published }
 
-  url (port = this.redis.port): RedisBrokerOptions {
-    return { url: `redis://127.0.0.1:${port}` }
+  /** The number of messages that were accepted, over all channels. */
+  get accepted (): number {
+    return [...this.answers.values()].flat().filter((answer) => answer === 'acked').length
+  }
+
+  /** Where NATS keeps the histories. */
+  get storage (): 'memory' | 'file' {
+    return this.name === 'nats, files' ? 'file' : 'memory'
+  }
+
+  /** The engine, or a proxy in front of it. */
+  target (port = this.engine.port): Target {
+    if (this.name === 'redis') return { redis: { url: `redis://127.0.0.1:${port}` } }
+    return { nats: { servers: `127.0.0.1:${port}`, history: { maxBytes: 64 * 1024 * 1024, storage: this.storage } } }
   }
 
   async proxy (port: number): Promise<TcpProxy> {
@@ -37,8 +61,8 @@ export class RecoveryStage {
   }
 
   /** Starts a node in this process. The first one publishes. */
-  async node (redis = this.url()): Promise<Served> {
-    const node = await serveNode(this.cleanups, redis, this.options)
+  async node (target = this.target()): Promise<Served> {
+    const node = await serveNode(this.cleanups, target, this.options, this.shape)
     this.#publisher ??= node
     return node
   }
@@ -50,7 +74,7 @@ export class RecoveryStage {
 
   /** Starts a node in a process of its own. */
   async process (): Promise<NodeProcess> {
-    const node = await NodeProcess.start('recovery-node.ts', { redis: this.url(), options: this.options })
+    const node = await NodeProcess.start('recovery-node.ts', { target: this.target(), options: this.options })
     this.cleanups.teardown(() => node.kill())
     return node
   }
@@ -59,7 +83,7 @@ export class RecoveryStage {
   async connect (count: number, ports: readonly number[]): Promise<void> {
     for (let i = 0; i < count; i += 2) {
       const port = ports[(i / 2) % ports.length]!
-      this.clients.push(...await Promise.all(([14, 20] as const).map((generation) => RecoveringClient.connect(this.cleanups, generation, port, this.channels))))
+      this.clients.push(...await Promise.all(([14, 20] as const).map((generation) => RecoveringClient.connect(this.cleanups, generation, port, this.channels, this.token(generation === 14 ? i : i + 1)))))
     }
   }
 
@@ -77,6 +101,8 @@ export class RecoveryStage {
       publishing.failed = true
       throw err
     })
+    // It is waited for at the end.
+    ended.catch(() => {})
     let credit = 0
     for (let last = performance.now(); this.#published < publishing.until && !publishing.failed; await sleep(5)) {
       const now = performance.now()
@@ -111,24 +137,24 @@ export class RecoveryStage {
     await this.arrived()
   }
 
-  /** Takes back that the last messages were accepted: Redis lost them. */
+  /** Takes back that the last messages were accepted: the engine lost them. */
   lose (count: number): void {
     for (const answers of this.answers.values()) answers.fill('rejected', -count)
   }
 
   async down (...nodes: Served[]): Promise<void> {
-    await until('the loss of Redis', () => nodes.every(({ sc }) => sc.stats().broker.state === 'down'))
+    await until('the loss of the engine', () => nodes.every(({ sc }) => sc.stats().broker.state === 'down'))
   }
 
   async up (...nodes: Served[]): Promise<void> {
-    await until('Redis to be back', () => nodes.every(({ sc }) => sc.stats().broker.state === 'up'))
+    await until('the engine to be back', () => nodes.every(({ sc }) => sc.stats().broker.state === 'up'))
   }
 
   /** Settles when the last accepted message is where it belongs, or when waiting has no sense any more. */
   async arrived (): Promise<void> {
     await this.#answered()
     const last = Math.max(...[...this.answers.values()].map((answers) => answers.lastIndexOf('acked')))
-    await until(() => `the last message, ${last}`, () => this.clients.every((client) => client.client.state !== 'open' || client.hasReached(last))).catch(() => {})
+    await until(() => `the last message, ${last}`, () => this.clients.every((client) => client.isAway || client.hasReached(last))).catch(() => {})
   }
 
   async #inside (): Promise<RestartedNode> {

@@ -163,9 +163,9 @@ async function follow (stream: AsyncIterable<any>, each: (value: any) => void): 
   for await (const value of stream) each(value)
 }
 
-/** Returns a token store of its own for a client. By default all clients of a process share one. */
-export function ownStore (): { authEngine: object } {
-  const tokens = new Map<string, string>()
+/** Returns a token store of its own for a client. By default all clients of a process share one. @param first the token in it */
+export function ownStore (first?: string): { authEngine: object } {
+  const tokens = new Map<string, string>(first === undefined ? [] : [[defaults.authTokenName, first]])
   return {
     authEngine: {
       saveToken (name: string, token: string, _options: unknown, callback?: (err: null, token: string) => void) {

@@ -79,6 +79,15 @@ export class TcpProxy {
     this.#silent = false
   }
 
+  /** Goes on after `blackHole` as if nothing had been: what was sent meanwhile arrives late. */
+  thaw (): void {
+    this.#silent = false
+    for (const [near, far] of this.#pairs) {
+      near.pipe(far)
+      far.pipe(near)
+    }
+  }
+
   async close (): Promise<void> {
     this.#server.close()
     this.block()
