@@ -1,4 +1,5 @@
 // Histories in Redis, on several nodes: what clients get when a node, a link or Redis fails.
+import { readFile } from 'node:fs/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redisBroker } from '../../lib/broker/redis/index.js'
@@ -166,4 +167,30 @@ t.test('a cluster keeps the keys of a channel in the slot of its topic', async (
     t.ok(events.includes('recovered'))
   }
   await atRest(() => b.sc.stats().broker.historyReads!)
+})
+
+withRedis('the memory that docs/histories-in-redis-and-nats.md names', async (t, redis) => {
+  const page = await readFile(new URL('../../docs/histories-in-redis-and-nats.md', import.meta.url), 'utf8')
+  const figure = (text: RegExp): number => Number(text.exec(page)![1]!.replace(',', ''))
+  const { sc } = await node(t, redis.port)
+  const client = new Redis(redis.port)
+  t.teardown(() => client.disconnect())
+  const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await client.info('memory'))![1])
+  const names = numbers(1, 10_000).map((n) => `room/${n}`)
+  /** Bytes for each channel. */
+  const takes = async (act: (name: string) => Promise<unknown>): Promise<number> => {
+    const before = await used()
+    for (let i = 0; i < names.length; i += 1_000) await Promise.all(names.slice(i, i + 1_000).map(act))
+    return (await used() - before) / names.length
+  }
+  const upTo = (bytes: number, documented: number, what: string): void => { t.ok(bytes <= documented && bytes > documented / 2, `${what}: ${bytes} bytes, up to ${documented} in the docs`) }
+  upTo(await takes((name) => sc.exchange.history(name)), figure(/The position: up to (\d+) bytes/), 'a position')
+  upTo(await takes((name) => sc.exchange.publish(name, 1)), figure(/has messages: up to ([\d,]+) bytes/), 'the first message')
+  await client.flushall()
+  const text = 'x'.repeat(100)
+  const one = 'room/1'
+  await sc.exchange.publish(one, text)
+  const before = await used()
+  for (let i = 0; i < 2_000; i++) await sc.exchange.publish(one, text)
+  upTo((await used() - before) / 2_000 - 102, figure(/its JSON and up to (\d+) bytes/), 'a message')
 })

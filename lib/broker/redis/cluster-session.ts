@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { EngineSession, EngineStore, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import { ConnectionHistory, type FrameCommand } from './history.js'
+import { withRights } from './rights.js'
 import { connect, publishFrames, tellLoss, toldStore } from './session.js'
 import { readSlots, slotOf, type MasterAddress, type SlotMap } from './slots.js'
 import { ConnectionStore } from './store.js'
@@ -58,7 +59,7 @@ async function findSlots (source: ClusterSource): Promise<SlotMap> {
       await connect(client, { message () {}, lost () {} })
       return readSlots(await client.cluster('SLOTS'), seed, source.translate)
     } catch (err) {
-      failure = err
+      failure = withRights(err as Error)
     } finally {
       client.disconnect()
     }
@@ -92,7 +93,7 @@ class ClusterSession implements EngineSession {
   }
 
   unsubscribe (topics: readonly string[]): Promise<unknown> {
-    return Promise.all([...bySlot(topics)].map(([slot, names]) => this.#shard(slot).subscriber.sunsubscribe(...names)))
+    return Promise.all([...bySlot(topics)].map(([slot, names]) => this.#shard(slot).subscriber.sunsubscribe(...names).catch((err: Error) => { throw withRights(err) })))
   }
 
   publish (frames: readonly OutboundFrame[]): void {

@@ -3,6 +3,7 @@ import type { EngineSession, EngineStore, OutboundFrame, SessionEvents, StoredRe
 import { indexesOf } from '../remote/history/repeats.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import { ConnectionHistory, type FrameCommand } from './history.js'
+import { withRights } from './rights.js'
 import { ConnectionStore } from './store.js'
 
 /** Opens two connections, one to publish and one to subscribe: not every Redis lets a subscribed connection publish. */
@@ -29,7 +30,7 @@ export async function connect (client: Redis, events: SessionEvents): Promise<vo
   try {
     await client.connect()
   } catch (err) {
-    throw reason ?? err
+    throw withRights(reason ?? err as Error)
   }
 }
 
@@ -65,14 +66,14 @@ function settleBy (frame: OutboundFrame, err: Error | null | undefined, reply: u
   if (err === null || err === undefined) frame.settle(undefined, typeof reply === 'string' ? indexesOf(reply) : undefined)
   else if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
   else if (wrongNode.test(err.message)) events.lost(err)
-  else frame.settle(err)
+  else frame.settle(withRights(err))
 }
 
 /** Rethrows the error of a failed subscribe or read. Unless Redis itself refused it, the session is reported lost first. */
 export function tellLoss (err: Error, events: SessionEvents): never {
   if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
   else if (wrongNode.test(err.message)) events.lost(err)
-  throw err
+  throw withRights(err)
 }
 
 /** A store whose errors are told as those of a subscribe are. @param storeOf returns the store on the connection for a topic */
@@ -105,7 +106,7 @@ class RedisSession implements EngineSession {
   }
 
   unsubscribe (topics: readonly string[]): Promise<unknown> {
-    return this.#subscriber.unsubscribe(...topics)
+    return this.#subscriber.unsubscribe(...topics).catch((err: Error) => { throw withRights(err) })
   }
 
   publish (frames: readonly OutboundFrame[]): void {
