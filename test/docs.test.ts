@@ -145,10 +145,11 @@ t.test('options of brokers', async (t) => {
 t.test('errors', async (t) => {
   const rows = rowsOf('docs/errors-and-close-codes.md', 'Code')
   same(t, rows.map(([code]) => code!.replaceAll('`', '')), Object.keys(errorTable), 'codes')
-  for (const [code, name, answer] of rows as Array<[string, string, string]>) {
-    const row = (errorTable as Record<string, { name: string, closeCode?: number, statusCode?: number }>)[code.replaceAll('`', '')]
+  for (const [code, name, answer, text] of rows as Array<[string, string, string, string]>) {
+    const row = (errorTable as Record<string, { name: string, message: string, closeCode?: number, statusCode?: number }>)[code.replaceAll('`', '')]
     if (row === undefined) continue
     t.equal(name.replaceAll('`', ''), row.name, `${code}: name`)
+    t.equal(text, row.message.replaceAll('%s', '…'), `${code}: text`)
     t.equal(answer, row.closeCode !== undefined ? `close ${row.closeCode}` : row.statusCode !== undefined ? `HTTP ${row.statusCode}` : '', `${code}: close code or status`)
   }
   same(t, namesOf('docs/errors-and-close-codes.md', 'Name on the wire'), Object.values(errorTable).map(({ name }) => name), 'names on the wire')
@@ -225,6 +226,13 @@ t.test('decorators and entry points', async (t) => {
   same(t, namesOf('docs/architecture.md', 'Import'), Object.keys(exports).filter((path) => path !== './package.json').map((path) => path.replace('.', 'fastify-socketcluster')), 'entry points')
   const [row] = rowsOf('docs/architecture.md', 'Import')
   same(t, [...row![1]!.matchAll(/`(\w+)`/g)].map(({ 1: name }) => name!), Object.keys(await import('../lib/index.js')).filter((name) => !/^(default|module\.exports|scPlugin)$/.test(name)), 'exports')
+})
+
+t.test('npm scripts', async (t) => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
+  for (const { name, text } of pages.values()) {
+    for (const [, script] of text.matchAll(/npm run (?:-\S+ )*([\w:-]+)/g)) t.ok(Object.hasOwn(scripts, script!), `${name}: npm run ${script}`)
+  }
 })
 
 t.test('links', async (t) => {

@@ -1,9 +1,10 @@
 import type { AsyncApiDeclaration, AsyncApiDocument, AsyncApiServer, ScAsyncApiOptions } from '../../types/asyncapi.js'
 import type { DeclaredChannel, DeclaredEvent, ScDeclarations, ScDocumentation } from '../../types/contracts.js'
-import { parameter } from '../contracts/fill-pattern.js'
 import { companionOf } from '../contracts/presence.js'
+import { callError, historyAnswer, historyQuery, presenceMessages, presenceUpdate } from './calls.js'
 import { Keys, reference } from './keys.js'
-import { Schemas, holdsReference } from './schemas.js'
+import { addressOf, deprecation, documentation, errorSchema, examples, presenceOf, recoveryOf, tagsOf } from './parts.js'
+import { Schemas } from './schemas.js'
 
 /** The properties of the server that the document uses. */
 export interface ServerFacts {
@@ -50,6 +51,8 @@ class DocumentBuilder {
   readonly #operations: Record<string, object> = {}
   readonly #messages: Record<string, object> = {}
   #validationError: string | null = null
+  /** The messages of channels that tell who is in another one. */
+  #presenceMessages: Record<string, object> | null = null
 
   constructor (options: ScAsyncApiOptions, facts: ServerFacts) {
     this.#options = options
@@ -160,6 +163,7 @@ class DocumentBuilder {
       ...examples(contract.examples)
     }
     const { address, names } = addressOf(pattern)
+    const messages: Record<string, object> = { message: reference('components', 'messages', messageKey) }
     const parameters = Object.entries(names).map(([name, as]) => [as, this.#parameter(pattern, name, contract.params)])
     const tags = tagsOf(contract)
     this.#channels[channelKey] = {
@@ -168,13 +172,13 @@ class DocumentBuilder {
       ...documentation(contract),
       ...tags,
       ...(parameters.length === 0 ? {} : { parameters: Object.fromEntries(parameters) }),
-      messages: { message: reference('components', 'messages', messageKey) },
+      messages,
       'x-sc-kind': 'channel',
       ...(history === null ? {} : { 'x-sc-history': history }),
       ...(recover === null ? {} : { 'x-sc-recover': recoveryOf(recover) }),
       ...(presence === null ? {} : { 'x-sc-presence': presenceOf(pattern, presence) })
     }
-    const operation = (action: 'receive' | 'send', verb: string): void => {
+    const operation = (action: 'receive' | 'send', verb: string, more: object = {}): void => {
       this.#operations[this.#operationKeys.make(`${verb} ${pattern.replaceAll('*', 'wildcard')}`)] = {
         action,
         channel: reference('channels', channelKey),
@@ -182,11 +186,67 @@ class DocumentBuilder {
         ...documentation(contract),
         ...tags,
         ...deprecation(contract),
-        messages: [reference('channels', channelKey, 'messages', 'message')]
+        messages: [reference('channels', channelKey, 'messages', 'message')],
+        ...more
       }
+    }
+    /** Adds a call that clients make about the channel. @param answer the schema of the answer; null if it has no data */
+    const call = (name: 'history' | 'presence', request: object, answer: object | null): void => {
+      const add = (part: string, title: string, payload: object): { $ref: string } => {
+        const key = this.#messageKeys.make(`${messageKey}.${part}`)
+        this.#messages[key] = { name: `#${name}`, title, payload }
+        messages[part] = reference('components', 'messages', key)
+        return reference('channels', channelKey, 'messages', part)
+      }
+      const replies = answer === null ? [] : [add(`${name}Answer`, `Answer to #${name}`, answer)]
+      replies.push(add(`${name}Error`, `Error answer to #${name}`, callError))
+      operation('receive', name, {
+        'x-sc-event': `#${name}`,
+        messages: [add(name, `#${name}`, request)],
+        reply: { channel: reference('channels', channelKey), messages: replies }
+      })
     }
     if ((contract.clientPublish ?? true) && this.#facts.allowClientPublish) operation('receive', 'publish')
     if (contract.clientSubscribe ?? true) operation('send', 'subscribe')
+    if ((contract.clientSubscribe ?? true) && recover !== null) call('history', historyQuery, historyAnswer((this.#messages[messageKey] as { payload?: object }).payload ?? {}))
+    if (presence === null) return
+    const { update = false, watch = undefined } = typeof contract.presence === 'object' ? contract.presence : {}
+    if ((contract.clientSubscribe ?? true) && update !== false) call('presence', presenceUpdate, null)
+    if ((contract.clientSubscribe ?? true) || watch !== undefined) this.#addCompanion(pattern, contract)
+  }
+
+  /** Adds the channel that tells who is in another one. */
+  #addCompanion (pattern: string, contract: ScDocumentation): void {
+    const title = companionOf(pattern)
+    const channelKey = this.#channelKeys.make(title.replaceAll('*', 'wildcard'))
+    const tags = tagsOf(contract)
+    const summary = `Who is in ${pattern}`
+    if (this.#presenceMessages === null) {
+      this.#presenceMessages = {}
+      for (const [type, { summary, payload }] of Object.entries(presenceMessages)) {
+        const key = this.#messageKeys.make(`presence.${type}`)
+        this.#messages[key] = { name: type, title: `Presence: ${type}`, summary, payload }
+        this.#presenceMessages[type] = reference('components', 'messages', key)
+      }
+    }
+    this.#channels[channelKey] = {
+      // An address must not have a fragment.
+      address: null,
+      title,
+      summary,
+      ...tags,
+      messages: this.#presenceMessages,
+      'x-sc-kind': 'presence'
+    }
+    this.#operations[this.#operationKeys.make(`subscribe ${title.replaceAll('*', 'wildcard')}`)] = {
+      action: 'send',
+      channel: reference('channels', channelKey),
+      title: `subscribe ${title}`,
+      summary,
+      ...tags,
+      ...deprecation(contract),
+      messages: Object.keys(this.#presenceMessages).map((type) => reference('channels', channelKey, 'messages', type))
+    }
   }
 
   /**
@@ -228,56 +288,4 @@ class DocumentBuilder {
     this.#validationError = key
     return key
   }
-}
-
-function documentation ({ summary, description }: ScDocumentation): { summary?: string, description?: string } {
-  return { ...(summary === undefined ? {} : { summary }), ...(description === undefined ? {} : { description }) }
-}
-
-function tagsOf ({ tags }: ScDocumentation): { tags?: Array<{ name: string }> } {
-  return tags === undefined || tags.length === 0 ? {} : { tags: tags.map((name) => ({ name })) }
-}
-
-// AsyncAPI has no `deprecated` field on operations.
-function deprecation ({ deprecated }: ScDocumentation): { 'x-deprecated'?: true } {
-  return deprecated === true ? { 'x-deprecated': true } : {}
-}
-
-function examples (payloads: readonly unknown[] | undefined): { examples?: Array<{ payload: unknown }> } {
-  const shown = (payloads ?? []).filter((payload) => !holdsReference(payload))
-  return shown.length === 0 ? {} : { examples: shown.map((payload) => ({ payload })) }
-}
-
-function errorSchema (name: string): object {
-  return { type: 'object', properties: { name: { const: name }, message: { type: 'string' } }, required: ['name', 'message'] }
-}
-
-/**
- * Converts a pattern to an address with `{parameters}`. `names` maps the pattern's names to those of the address: `*` needs
- * another one.
- */
-function addressOf (pattern: string): { address: string | null, names: Record<string, string> } {
-  const names: Record<string, string> = {}
-  let text = pattern.replace(parameter, (match, name: string) => {
-    if (match === '::') return ':'
-    names[name] = name
-    return `{${name}}`
-  })
-  if (text.endsWith('*')) {
-    let wildcard = 'wildcard'
-    while (Object.hasOwn(names, wildcard)) wildcard += '_'
-    names['*'] = wildcard
-    text = `${text.slice(0, -1)}{${wildcard}}`
-  }
-  const plain = pattern.replace(parameter, '')
-  return /[{}?#]/.test(plain) ? { address: null, names: {} } : { address: text, names }
-}
-
-/** Describes the presence of a channel: the pattern of the channels on which clients see it, and its limits. */
-function presenceOf (pattern: string, { members, leaveDelay, interval }: NonNullable<DeclaredChannel['presence']>): object {
-  return { pattern: companionOf(pattern), members, leaveDelay, interval }
-}
-
-function recoveryOf ({ latest, ...limits }: NonNullable<DeclaredChannel['recover']>): object | 'latest' {
-  return latest ? 'latest' : limits
 }

@@ -14,11 +14,9 @@ import { deliveryBytes } from '../socket/waiting-deliveries.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { fail, refuseInvalid } from './error-answers.js'
 import { HistoryAnswer } from './history-answer.js'
+import { queryLimits } from './history-query.js'
 import { HistoryReader } from './history-reader.js'
 import { recoveryDelay } from './recovery.js'
-
-const defaultLimit = 100
-const maxLimit = 300
 
 /** No channel has this name: the reads of a socket follow each other. */
 const queueName = '\u0000history'
@@ -51,7 +49,7 @@ export const handleHistory: PacketHandler = (context, session, packet) => {
     refuseInvalid(context, session, packet.cid, mistaken)
     return
   }
-  const query: HistoryQuery = { channel, since: since as string | null | undefined ?? undefined, limit: limit as number | null | undefined ?? defaultLimit, reverse: reverse === true }
+  const query: HistoryQuery = { channel, since: since as string | null | undefined ?? undefined, limit: limit as number | null | undefined ?? queryLimits.default, reverse: reverse === true }
   const call = new HistoryCall(context, session, packet, query)
   // Not behind a subscription that waits for the broker.
   if (!call.isUp()) return
@@ -62,8 +60,8 @@ export const handleHistory: PacketHandler = (context, session, packet) => {
 function mistakeIn (since: unknown, limit: unknown, reverse: unknown): Error | undefined {
   const isGiven = (value: unknown): boolean => value !== undefined && value !== null
   if (isGiven(since) && typeof since !== 'string') return scError('SC_ERR_ARGUMENT', ['#history', 'since to be the text of a position', typeName(since)])
-  if (isGiven(limit) && !(Number.isSafeInteger(limit) && limit as number >= 1 && limit as number <= maxLimit)) {
-    return scError('SC_ERR_ARGUMENT', ['#history', `a limit from 1 to ${maxLimit}`, typeof limit === 'number' ? limit : typeName(limit)])
+  if (isGiven(limit) && !(Number.isSafeInteger(limit) && limit as number >= 1 && limit as number <= queryLimits.most)) {
+    return scError('SC_ERR_ARGUMENT', ['#history', `a limit from 1 to ${queryLimits.most}`, typeof limit === 'number' ? limit : typeName(limit)])
   }
   if (isGiven(reverse) && typeof reverse !== 'boolean') return scError('SC_ERR_ARGUMENT', ['#history', 'reverse to be a boolean', typeName(reverse)])
 }

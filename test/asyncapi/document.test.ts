@@ -88,7 +88,10 @@ async function rich (app: FastifyInstance): Promise<void> {
   app.scChannel('logs/:level-:day/*', { message: Type.String() })
   app.scChannel('a::b', {})
   app.scChannel('what?', {})
-  app.scChannel('hidden/*', { hide: true })
+  app.scChannel('hidden/*', { hide: true, history: {}, recover: true, presence: { update: true } })
+  app.scChannel('lobby', { history: {}, presence: { update: true } })
+  app.scChannel('staff', { history: {}, recover: true, presence: { update: true }, clientSubscribe: false })
+  app.scChannel('seen', { presence: { watch: () => {} }, clientSubscribe: false })
   await app.register(async (child) => {
     child.addSchema({ $id: 'local', type: 'boolean' })
     child.scEvent('inner', { data: { $ref: 'local#' } }, async () => {})
@@ -172,6 +175,27 @@ t.test('a rich application', async (t) => {
     t.equal(ref(document.operations['subscribe.what'].channel).address, null, 'what an address cannot hold is in the title')
   })
 
+  t.test('calls about channels, and who is in them', async (t) => {
+    const history = document.operations['history.room.id']
+    const room = ref(history.channel)
+    t.match(history, { action: 'receive', title: 'history room/:id', 'x-sc-event': '#history', tags: [{ name: 'rooms' }] })
+    t.equal(room.title, 'room/:id')
+    const [query] = history.messages.map(ref)
+    t.match(query, { name: '#history', payload: { required: ['channel'], properties: { since: { maxLength: 64 }, limit: { minimum: 1, maximum: 300, default: 100 }, reverse: { type: 'boolean' } } } })
+    const [answer, error] = history.reply.messages.map(ref)
+    t.same(Object.keys(answer.payload.properties), ['messages', 'pos', 'gap'])
+    t.match(ref(answer.payload.properties.messages.items.properties.data), { properties: { from: { type: 'string' } } }, 'with the schema of the channel\'s messages')
+    t.match(error.payload, { required: ['name', 'message'] })
+    t.match(document.operations['presence.lobby'], { action: 'receive', 'x-sc-event': '#presence' })
+    t.same(document.operations['presence.lobby'].reply.messages.map((message: any) => ref(message).title), ['Error answer to #presence'])
+    const watched = document.operations['subscribe.room.id.presence']
+    t.match(ref(watched.channel), { title: 'room/:id#presence', address: null, 'x-sc-kind': 'presence' })
+    t.same(watched.messages.map((message: any) => ref(message).payload.properties.type.const), ['state', 'diff', 'count'])
+    const about = (verb: string): string[] => Object.keys(document.operations).filter((key) => key.startsWith(verb))
+    t.same([about('history.'), about('presence.'), Object.keys(document.operations).filter((key) => key.endsWith('.presence'))],
+      [['history.room.id', 'history.price.id'], ['presence.lobby'], ['subscribe.room.id.presence', 'subscribe.lobby.presence', 'subscribe.seen.presence']], 'only where clients may')
+  })
+
   t.test('names', async (t) => {
     t.same(Object.values(document.channels).map(({ title }) => title).filter((title) => title.startsWith('odd')), ['odd {name}?#/~% ü', 'odd.name', 'odd name'])
     t.notMatch(JSON.stringify(document), /secret|hidden/)
@@ -191,7 +215,7 @@ t.test('the contract of the demo', async (t) => {
   })
   const document = app.asyncapi()
   t.same(await diagnose(document), [])
-  t.same(Object.keys(document.operations), ['login', 'say', 'typing', 'kick', 'subscribe.room.id'])
+  t.same(Object.keys(document.operations), ['login', 'say', 'typing', 'kick', 'subscribe.room.id', 'history.room.id'])
 })
 
 t.test('an application that declares nothing, and one that does not listen', async (t) => {

@@ -42,7 +42,9 @@ async function use (t: Test, [a, b]: readonly [Served, Served], isReleased: () =
   await until('the subscription', async () => a.sc.exchange.isSubscribed('plain') && !await isReleased())
   a.sc.exchange.unsubscribe('plain')
   for (const { sc } of [a, b]) t.equal(await sc.cluster.runOnce('work', () => 'done'), 'done')
-  await t.rejects(a.sc.cluster.runOnce('failing', () => { throw new Error('not now') }), { message: 'not now' })
+  // The key of work that failed is given back.
+  const failing = (): Promise<unknown> => a.sc.cluster.runOnce('failing', () => { throw new Error('not now') })
+  for (let i = 0; i < 2; i++) await failing().catch((err: Error) => { if (err.message !== 'not now') throw err })
   for (const room of ['room/7', 'room/{x}', 'room/}', 'room/é']) {
     const client = await RawClient.connect(t, a.port)
     const answer = await client.call('#subscribe', room)
