@@ -11,6 +11,9 @@ export class OpenFrame implements OutboundFrame {
   sentAt = 0
   /** The frame stays open after its tick, because the channel's previous frame is still in flight. */
   waits = false
+  /** Time until which the frame may stay open after the answer it waited for, by `performance.now()`; 0 if it waited for none. */
+  mayGrowUntil = 0
+  #lastLength = 0
   readonly messages: string[] = []
   /** The keys of the messages, '' for one without; `null` if no message has one. */
   keys: string[] | null = null
@@ -47,6 +50,13 @@ export class OpenFrame implements OutboundFrame {
     this.keys?.push(key ?? '')
     this.messages.push(message)
     this.size += message.length
+  }
+
+  /** Whether messages were added since the last call. */
+  takeGrowth (): boolean {
+    const grew = this.messages.length > this.#lastLength
+    this.#lastLength = this.messages.length
+    return grew
   }
 
   /** Resolves when the engine accepted the message that was added last, with whether it was published. */

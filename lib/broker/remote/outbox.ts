@@ -12,21 +12,30 @@ export interface OutboxPort {
   send (frames: readonly OutboundFrame[]): void
 }
 
+/** Longest time in milliseconds for which a frame that waited for an answer stays open after it. */
+const maxGrowth = 1
+
 /**
  * Gathers outgoing messages into frames, hands them to the engine, and tracks them until the engine accepts them.
  *
- * A frame is sent at the end of its tick. While another frame of its channel is in flight, it stays open for further publications
- * until the engine answers or the frame is full. So a busy channel needs one frame per answer and not one per message, while a
- * channel with nothing in flight never waits.
+ * While nothing is in flight, what is published is sent as soon as the running code returns to the event loop; otherwise at the end
+ * of the turn, in one write for all channels. While another frame of its channel is in flight, a frame stays open for further
+ * publications until the engine answers or the frame is full, and then as long as each turn adds to it, at most `maxGrowth`. So a
+ * busy channel needs a frame for many messages, a busy process one write per turn, and a quiet one does not wait.
  */
 export class Outbox {
   readonly #port: OutboxPort
   readonly #counters: Pick<BrokerCounters, 'framesOut' | 'messagesOut'>
   /** The open frame of each channel. */
   readonly #open = new Map<string, OpenFrame>()
-  /** Frames to send, or to keep open, at the end of this tick. */
+  /** Frames to send, or to keep open, at the next flush. */
   #queue: OpenFrame[] = []
-  #tick: NodeJS.Immediate | null = null
+  #flushing = false
+  readonly #run = (): void => {
+    this.#flushing = false
+    this.#flush()
+  }
+
   /** Frames that the engine has not answered, in the order in which they were sent. */
   readonly #inFlight = new Set<OpenFrame>()
   /** The last frame in flight of each channel. Engines answer the frames of one channel in order. */
@@ -36,7 +45,10 @@ export class Outbox {
     if (frame.channel === null || this.#lastInFlight.get(frame.channel) !== frame) return
     this.#lastInFlight.delete(frame.channel)
     const next = this.#open.get(frame.channel)
-    if (next?.waits === true) this.#enqueue(next)
+    if (next?.waits !== true) return
+    next.mayGrowUntil = performance.now() + maxGrowth
+    next.takeGrowth()
+    this.#enqueue(next)
   }
 
   constructor (port: OutboxPort, counters: Pick<BrokerCounters, 'framesOut' | 'messagesOut'>) {
@@ -85,8 +97,7 @@ export class Outbox {
   /** Sends all open frames and waits for the engine's answers, at most `patience` milliseconds. */
   async finish (patience: number): Promise<void> {
     for (const frame of this.#open.values()) if (frame.waits) this.#enqueue(frame)
-    if (this.#tick !== null) {
-      clearImmediate(this.#tick)
+    if (this.#queue.length !== 0) {
       this.#open.clear()
       this.#flush()
     }
@@ -99,8 +110,6 @@ export class Outbox {
 
   /** Fails all frames and discards those that were not sent. */
   fail (error: Error): void {
-    if (this.#tick !== null) clearImmediate(this.#tick)
-    this.#tick = null
     const waiting = [...this.#open.values()].filter((frame) => frame.waits)
     const frames = [...this.#inFlight, ...waiting, ...this.#queue]
     this.#queue = []
@@ -119,25 +128,33 @@ export class Outbox {
   #enqueue (frame: OpenFrame): void {
     frame.waits = false
     this.#queue.push(frame)
-    this.#tick ??= setImmediate(() => this.#flush())
+    if (this.#flushing) return
+    this.#flushing = true
+    // Nothing in flight: the first message does not wait for the rest of the turn. One in flight bounds the number of writes.
+    if (this.#inFlight.size === 0 && frame.mayGrowUntil === 0) process.nextTick(this.#run)
+    else setImmediate(this.#run)
   }
 
-  /** Whether a frame stays open: it has room, and another frame of its channel is in flight. */
-  #stays (frame: OpenFrame): boolean {
-    const { channel } = frame
-    return channel !== null && this.#open.get(channel) === frame && !frame.isFull && this.#lastInFlight.has(channel)
+  /** Whether a frame takes more messages: it has room, and no later frame of its channel was begun. */
+  #isOpen (frame: OpenFrame): boolean {
+    return frame.channel !== null && this.#open.get(frame.channel) === frame && !frame.isFull
   }
 
   #flush (): void {
-    this.#tick = null
     const queue = this.#queue
     this.#queue = []
     const frames: OpenFrame[] = []
     const now = performance.now()
     for (const frame of queue) {
-      if (this.#stays(frame)) {
-        frame.waits = true
-        continue
+      if (this.#isOpen(frame)) {
+        if (this.#lastInFlight.has(frame.channel!)) {
+          frame.waits = true
+          continue
+        }
+        if (now < frame.mayGrowUntil && frame.takeGrowth()) {
+          this.#enqueue(frame)
+          continue
+        }
       }
       frame.close(this.#port.close(frame.topic, frame.kind, frame.messages), now)
       this.#inFlight.add(frame)

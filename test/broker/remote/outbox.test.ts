@@ -20,7 +20,7 @@ function start () {
   return { outbox, batches, counters, asked, texts: () => batches.flat().map(({ text }) => text) }
 }
 
-t.test('messages of a tick: one frame for each channel, one batch for all, one promise for those who share a frame', async (t) => {
+t.test('messages of running code: one frame for each channel, one batch for all, one promise for those who share a frame', async (t) => {
   const { outbox, batches, counters, asked, texts } = start()
   const promises = [outbox.publish('a', '1'), outbox.publish('b', '2'), outbox.publish('a', '3'), outbox.send('node', 'c', 'x'), outbox.publish('a', '4')]
   t.equal(batches.length, 0)
@@ -38,6 +38,26 @@ t.test('messages of a tick: one frame for each channel, one batch for all, one p
   t.not(next, promises[0])
   await tick()
   t.equal(texts().at(-1), 'topic a m 5')
+})
+
+t.test('a quiet process sends at once what running code published, a busy one once in a turn', async (t) => {
+  const { outbox, batches, texts } = start()
+  const afterTick = (): Promise<void> => new Promise((resolve) => { process.nextTick(resolve) })
+  outbox.publish('a', '1')
+  outbox.publish('b', '1')
+  t.equal(batches.length, 0, 'running code may publish more')
+  await afterTick()
+  t.strictSame([batches.length, texts()], [1, ['topic a m 1', 'topic b m 1']], 'before other work of the turn')
+  outbox.publish('c', '1')
+  await afterTick()
+  t.equal(batches.length, 1, 'until the engine answers there is one write in a turn')
+  outbox.publish('d', '1')
+  await tick()
+  t.strictSame([batches.length, texts().slice(2)], [2, ['topic c m 1', 'topic d m 1']])
+  for (const frame of batches.flat()) frame.settle()
+  outbox.publish('a', '2')
+  await afterTick()
+  t.equal(texts().at(-1), 'topic a m 2')
 })
 
 t.test('a frame takes so many messages, or so much', async (t) => {
@@ -73,6 +93,7 @@ t.test('a busy channel: what is published while a frame is on its way goes in on
   batches[0]![0]!.settle()
   outbox.publish('a', '4')
   await tick()
+  await tick()
   t.strictSame(texts().slice(3), ['topic a m 2+3+4'])
   t.same(counters, { framesOut: 4, messagesOut: 6 })
   batches[3]![0]!.settle()
@@ -80,6 +101,72 @@ t.test('a busy channel: what is published while a frame is on its way goes in on
   outbox.publish('a', '5')
   await tick()
   t.equal(texts().at(-1), 'topic a m 5', 'nothing is on its way: nothing waits')
+})
+
+t.test('a busy channel: after the answer a frame stays open while each turn adds to it, not for long', async (t) => {
+  const clock = new Clock(t)
+  const waiting = async () => {
+    const set = start()
+    set.outbox.publish('a', '1')
+    await tick()
+    set.outbox.publish('a', '2')
+    await tick()
+    set.batches[0]![0]!.settle()
+    return set
+  }
+  const grown = await waiting()
+  for (const message of ['3', '4', '5']) {
+    grown.outbox.publish('a', message)
+    grown.outbox.publish(`of ${message}`, 'x')
+    await tick()
+    t.equal(grown.texts().at(-1), `topic of ${message} m x`, 'another channel does not wait for it')
+  }
+  await tick()
+  t.equal(grown.texts().at(-1), 'topic a m 2+3+4+5', 'a turn without a message ends it')
+
+  const quiet = await waiting()
+  await tick()
+  t.equal(quiet.texts().at(-1), 'topic a m 2', 'without a message it goes at once')
+
+  const late = await waiting()
+  late.outbox.publish('a', '3')
+  clock.now += 1
+  await tick()
+  t.equal(late.texts().at(-1), 'topic a m 2+3', 'its time is over')
+
+  const full = await waiting()
+  for (let i = 0; i < maxFrameMessages; i++) full.outbox.publish('a', 'x')
+  await tick()
+  t.strictSame(full.texts().slice(1).map((text) => text.split('+').length), [64], 'it is full')
+  full.batches[1]![0]!.settle()
+  await tick()
+  t.equal(full.texts().at(-1), 'topic a m x', 'and the order is kept')
+
+  const mixed = await waiting()
+  mixed.outbox.publish('a', '3')
+  mixed.outbox.publish('a', 'kept', { size: 1, ttl: 1 })
+  mixed.outbox.publish('a', 'also', { size: 2, ttl: 1 })
+  for (let i = 0; i < 3; i++) {
+    await tick()
+    mixed.batches.at(-1)!.at(-1)!.settle()
+  }
+  t.strictSame(mixed.texts().slice(1), ['topic a m 2+3', 'topic a m kept', 'topic a m also'], 'nothing overtakes it')
+
+  const ended = await waiting()
+  ended.outbox.publish('a', '3')
+  await tick()
+  const done = ended.outbox.finish(60_000)
+  t.equal(ended.texts().at(-1), 'topic a m 2+3', 'the end does not wait')
+  ended.batches[1]![0]!.settle()
+  await done
+
+  const gone = await waiting()
+  const lost = t.rejects(gone.outbox.publish('a', '3'), { message: 'gone' })
+  await tick()
+  gone.outbox.fail(new Error('gone'))
+  await lost
+  await tick()
+  t.equal(gone.batches.length, 1)
 })
 
 t.test('a busy channel: a frame that is full does not wait, and the order is kept', async (t) => {
@@ -179,7 +266,7 @@ async function finishes (t: Test, patience: number, act: (batches: OutboundFrame
   await done
 }
 
-t.test('the end: what this tick holds goes out, and the answers are waited for, but not for ever', async (t) => {
+t.test('the end: what was just published goes out, and the answers are waited for, but not for ever', async (t) => {
   await finishes(t, 60_000, ([batch]) => batch![0]!.settle())
   await finishes(t, 60_000, ([batch]) => batch![0]!.settle(new Error('refused')))
   await finishes(t, 5, () => {})
