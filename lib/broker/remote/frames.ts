@@ -49,7 +49,7 @@ export function encodeFrame (kind: FrameKind, nodeId: string, messages: readonly
 export interface ReadFrame {
   readonly kind: FrameKind
   readonly nodeId: string
-  readonly messages: string[]
+  readonly messages: readonly string[]
   /** The fields that this version knows; `null` without any. */
   readonly fields: FrameFields | null
   /** Whether there are fields that this version does not know. */

@@ -12,7 +12,7 @@ export interface InboxPort {
   /** The topic of this node, and the topic of all nodes. */
   readonly ownTopic: string
   readonly allTopic: string
-  readonly envelope: Pick<Envelope, 'open' | 'isTrusted'>
+  readonly envelope: Pick<Envelope, 'open'>
   readonly topics: Pick<Topics, 'channelOf'>
   /** Receives frames with a position; `null` if the engine keeps no histories. */
   readonly history: Pick<RemoteHistory, 'receive'> | null
@@ -51,8 +51,7 @@ export class Inbox {
         return
       }
       this.#counters.messagesIn += frame.messages.length
-      const trusted = envelope.isTrusted(topic, text, frame)
-      for (const message of frame.messages) sink.publication(channel, message, trusted)
+      for (const message of frame.messages) sink.publication(channel, message, frame.trusted)
     } else if (topic === ownTopic || topic === allTopic) {
       this.#control(topic, frame)
     }
@@ -68,7 +67,7 @@ export class Inbox {
       this.#drop(typeof frame === 'string' ? frame : 'frames of a kind that does not belong to a channel')
       return null
     }
-    return { messages: withoutRepeats(frame.messages, repeats), trusted: envelope.isTrusted(topic, sent, frame) }
+    return { messages: withoutRepeats(frame.messages, repeats), trusted: frame.trusted }
   }
 
   #receivePositioned (history: Pick<RemoteHistory, 'receive'>, topic: string, text: string): void {

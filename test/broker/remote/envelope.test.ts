@@ -1,19 +1,24 @@
 import t from 'tap'
-import { Envelope } from '../../../lib/broker/remote/envelope.js'
-import type { ReadFrame } from '../../../lib/broker/remote/frames.js'
+import { Envelope, type OpenedFrame } from '../../../lib/broker/remote/envelope.js'
 
 const key = Buffer.from('a key of tests that has more than thirty-two bytes')
 const make = (keys?: Buffer[], id = 'n1') => new Envelope({ id, prefix: 'sc', keys })
 
 t.test('without a key: only what this node sent, to the letter and once, is trusted', (t) => {
   const envelope = make()
-  const isTrusted = (topic: string, text: string): boolean => envelope.isTrusted(topic, text, envelope.open(topic, text) as ReadFrame)
+  const isTrusted = (topic: string, text: string): boolean => {
+    const opened = envelope.open(topic, text) as OpenedFrame
+    t.match(opened, { kind: 'm', messages: [/^\d$/], fields: null, hasUnknown: false })
+    return opened.trusted
+  }
   const text = envelope.close('a', 'm', ['1'], true)
   t.equal(text, 'sc1 m n1 1\n1')
-  t.match(envelope.open('a', text), { kind: 'm', nodeId: 'n1', messages: ['1'] })
   t.notOk(isTrusted('b', text))
   t.ok(isTrusted('a', text))
   t.notOk(isTrusted('a', text), 'a second time')
+  const [lost, next] = [envelope.close('a', 'm', ['4'], true), envelope.close('a', 'm', ['5'], true)]
+  t.strictSame(envelope.open('a', next), { kind: 'm', nodeId: 'n1', messages: ['5'], fields: null, hasUnknown: false, trusted: true })
+  t.notOk(isTrusted('a', lost), 'one before it cannot come any more')
   const notHeard = envelope.close('a', 'm', ['2'], false)
   t.notOk(isTrusted('a', notHeard))
   const forgotten = envelope.close('a', 'm', ['3'], true)
@@ -27,9 +32,7 @@ t.test('without a key: only what this node sent, to the letter and once, is trus
 t.test('with a key: all that is signed for its topic', (t) => {
   const [one, other] = [make([key]), make([key], 'n2')]
   const text = other.close('a', 'm', ['1'], false)
-  const frame = one.open('a', text)
-  t.match(frame, { nodeId: 'n2', messages: ['1'] })
-  t.ok(one.isTrusted('a', text, frame as ReadFrame))
+  t.match(one.open('a', text), { nodeId: 'n2', messages: ['1'], trusted: true })
   t.match(one.open('b', text), /signature that does not fit/)
   t.end()
 })
