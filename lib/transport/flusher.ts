@@ -32,7 +32,7 @@ export class Flusher {
   }
 
   // Connections that got the same publications in one turn share the joined buffer.
-  #lastFrames: readonly Buffer[] = []
+  #lastParts: readonly object[] = []
   #lastJoined: Buffer | null = null
 
   add (target: Flushable, urgent: boolean): void {
@@ -44,12 +44,12 @@ export class Flusher {
     }
   }
 
-  /** Joins frames into one buffer. Returns the previous buffer when the frames are the same ones. */
-  join (frames: readonly Buffer[]): Buffer {
-    const last = this.#lastFrames
-    if (this.#lastJoined !== null && last.length === frames.length && frames.every((frame, i) => frame === last[i])) return this.#lastJoined
-    this.#lastFrames = frames
-    return (this.#lastJoined = Buffer.concat(frames))
+  /** Joins frames, or messages, with `join`. Returns the previous buffer when the parts are the same ones. */
+  joined<Part extends object> (parts: readonly Part[], join: (parts: readonly Part[]) => Buffer): Buffer {
+    const last = this.#lastParts
+    if (this.#lastJoined !== null && last.length === parts.length && parts.every((part, i) => part === last[i])) return this.#lastJoined
+    this.#lastParts = parts
+    return (this.#lastJoined = join(parts))
   }
 
   #flushUrgent (): void {
@@ -84,7 +84,7 @@ export class Flusher {
     }
     this.#bulk = []
     this.#bulkAt = 0
-    this.#lastFrames = []
+    this.#lastParts = []
     this.#lastJoined = null
   }
 }

@@ -1,6 +1,6 @@
 import type { BrokerPosition } from '../../types/broker.js'
 import type { Deflate } from './deflate.js'
-import { deflatedFrame, headerLength, writeHeader } from './frames.js'
+import { deflatedFrame, headerLength, writeFrame, writeHeader } from './frames.js'
 
 /** The place of a publication in a channel with `recover`. */
 export interface MessagePlace {
@@ -15,6 +15,7 @@ export interface MessagePlace {
  */
 export class SharedMessage {
   #frame: Buffer | null = null
+  #wasWritten = false
   #deflated: Buffer | null = null
   #headerLength = 0
   #bytes = -1
@@ -32,6 +33,21 @@ export class SharedMessage {
 
   get binary (): boolean {
     return typeof this.data !== 'string'
+  }
+
+  /** Size of the frame in bytes. */
+  get frameBytes (): number { return headerLength(this.bytes) + this.bytes }
+
+  /**
+   * Writes the frame at `offset` and returns the offset of its end. The first time it is written from the payload: messages of one
+   * turn are joined once for all sockets that get them, and then none needs a buffer of its own.
+   */
+  writeFrame (target: Buffer, offset: number): number {
+    if (this.#frame === null && !this.#wasWritten) {
+      this.#wasWritten = true
+      return writeFrame(target, offset, this.data, this.bytes)
+    }
+    return offset + this.frame.copy(target, offset)
   }
 
   /** The frame: header and payload in one buffer. */
@@ -76,9 +92,23 @@ export class MessageSeries extends SharedMessage {
     return this.#length
   }
 
+  override get frameBytes (): number { return this.frame.length }
+
+  override writeFrame (target: Buffer, offset: number): number { return offset + this.frame.copy(target, offset) }
+
   override get frame (): Buffer { return (this.#frames ??= Buffer.concat(this.messages.map(({ frame }) => frame))) }
 
   override deflatedFrame (deflate: Deflate): Buffer {
     return (this.#deflatedFrames ??= Buffer.concat(this.messages.map((message) => message.deflatedFrame(deflate))))
   }
+}
+
+/** Joins the frames of messages. */
+export function joinFrames (messages: readonly SharedMessage[]): Buffer {
+  let total = 0
+  for (const message of messages) total += message.frameBytes
+  const joined = Buffer.allocUnsafe(total)
+  let at = 0
+  for (const message of messages) at = message.writeFrame(joined, at)
+  return joined
 }

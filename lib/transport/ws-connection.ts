@@ -5,7 +5,7 @@ import { truncateReason } from '../protocol/close-codes.js'
 import type { Deflate } from './deflate.js'
 import type { Flusher } from './flusher.js'
 import { frameOf, headerLength, writeFrame } from './frames.js'
-import { MessageSeries, SharedMessage } from './shared-message.js'
+import { MessageSeries, SharedMessage, joinFrames } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 import { type Item, OutgoingQueue } from './outgoing-queue.js'
 import type { ConnectionListener, Connection } from './connection.js'
@@ -215,7 +215,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
       for (const frame of frames) stream.write(frame)
       stream.uncork()
     } else {
-      stream.write(flusher.join(frames))
+      stream.write(flusher.joined(frames, Buffer.concat))
     }
   }
 
@@ -226,7 +226,7 @@ export class WsConnection extends OutgoingQueue implements Connection {
     for (let i = 0; i < queue.length; i++) {
       const item = queue[i]!
       if (item instanceof SharedMessage) {
-        total += lengths[i] = item.frame.length
+        total += item.frameBytes
       } else {
         onlyShared = false
         const length = typeof item === 'string' ? Buffer.byteLength(item) : item.length
@@ -242,15 +242,14 @@ export class WsConnection extends OutgoingQueue implements Connection {
       return
     }
     if (onlyShared) {
-      stream.write(flusher.join((queue as SharedMessage[]).map((item) => item.frame)))
+      stream.write(flusher.joined(queue as SharedMessage[], joinFrames))
       return
     }
     const joined = Buffer.allocUnsafe(total)
     let at = 0
     for (let i = 0; i < queue.length; i++) {
       const item = queue[i]!
-      if (item instanceof SharedMessage) at += item.frame.copy(joined, at)
-      else at = writeFrame(joined, at, item, lengths[i]!)
+      at = item instanceof SharedMessage ? item.writeFrame(joined, at) : writeFrame(joined, at, item, lengths[i]!)
     }
     stream.write(joined)
   }

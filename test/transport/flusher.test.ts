@@ -83,18 +83,19 @@ t.test('answers that come while slices are under way go before the next slice', 
   t.ok(log.includes('answer'))
 })
 
-t.test('the same frames are joined once in a turn', async (t) => {
+t.test('the same messages are joined once in a turn', async (t) => {
   const flusher = new Flusher()
   const [a, b, c] = [Buffer.from('a'), Buffer.from('b'), Buffer.from('c')]
-  const joined = flusher.join([a, b])
+  const join = (...parts: Buffer[]): Buffer => flusher.joined(parts, Buffer.concat)
+  const joined = join(a, b)
   t.equal(joined.toString(), 'ab')
-  t.equal(flusher.join([a, b]), joined)
-  t.equal(flusher.join([a, c]).toString(), 'ac')
-  t.equal(flusher.join([a, b, c]).toString(), 'abc')
-  t.equal(flusher.join([a, b]).toString(), 'ab')
-  t.equal(flusher.join([Buffer.from('a'), b]).toString(), 'ab', 'it is the frames that are the same, not their bytes')
-  const last = flusher.join([a, b])
+  t.equal(join(a, b), joined)
+  t.equal(join(a, c).toString(), 'ac')
+  t.equal(join(a, b, c).toString(), 'abc')
+  t.equal(join(a, b).toString(), 'ab')
+  t.equal(join(Buffer.from('a'), b).toString(), 'ab', 'it is the parts that are the same, not their bytes')
+  const last = join(a, b)
   flusher.add(target('x', []), false)
   await turn()
-  t.not(flusher.join([a, b]), last, 'nothing is kept once all is written')
+  t.not(join(a, b), last, 'nothing is kept once all is written')
 })

@@ -2,7 +2,7 @@ import { constants, inflateRawSync } from 'node:zlib'
 import t from 'tap'
 import { Deflate } from '../../lib/transport/deflate.js'
 import { frameOf } from '../../lib/transport/frames.js'
-import { SharedMessage } from '../../lib/transport/shared-message.js'
+import { joinFrames, MessageSeries, SharedMessage } from '../../lib/transport/shared-message.js'
 
 const deflate = new Deflate({ threshold: 10 })
 
@@ -16,6 +16,24 @@ t.test('a message for many is framed once, and knows its size', async (t) => {
     t.strictSame(message.payload.toString(), 'é€')
     t.equal(message.payload.buffer, message.frame.buffer, 'the payload is a part of the frame')
     t.equal(message.frame.buffer.byteLength, message.frame.length, 'which keeps nothing else in memory')
+  }
+})
+
+t.test('messages are joined, the first time without a buffer for each', async (t) => {
+  for (const data of ['é€', Buffer.from('é€'), 'x'.repeat(126), 'y'.repeat(65_536), '']) {
+    const made = (): SharedMessage => new SharedMessage(data)
+    const position = { epoch: 'e', offset: 2, check: 'c' }
+    const series = new MessageSeries([made(), made()], { position, previous: null })
+    const [first, second] = [made(), made()]
+    const frame = made().frame
+    t.equal(first.frameBytes, frame.length)
+    t.equal(series.frameBytes, frame.length * 2)
+    const expected = Buffer.concat([frame, frame, frame, frame])
+    for (let time = 1; time <= 3; time++) t.ok(joinFrames([first, second, series]).equals(expected), `time ${time}`)
+    t.ok(first.frame.equals(frame))
+    t.equal(first.frame.buffer.byteLength, frame.length, 'its own frame keeps nothing else in memory')
+    second.frame[0] = 0
+    t.equal(joinFrames([second])[0], 0, 'who gets other messages beside it gets a copy of the frame')
   }
 })
 
