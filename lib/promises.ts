@@ -44,6 +44,8 @@ export function ifRejects (returned: unknown, tell: (err: unknown) => void): voi
 
 /** Marks a promise as handled: the caller may await it, but does not have to. */
 export function handled<T> (promise: Promise<T>): Promise<T> {
-  promise.catch(() => {})
+  promise.then(undefined, ignore)
   return promise
 }
+
+function ignore (): void {}

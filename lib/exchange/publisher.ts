@@ -22,10 +22,21 @@ interface Way {
   readonly key: string | undefined
 }
 
+/** Publishes without a callback that the broker accepts or refuses together. */
+interface Shared {
+  /** The broker's promise. */
+  readonly published: Promise<unknown>
+  /** The promise that the callers get. */
+  answer: Promise<void>
+  count: number
+}
+
 /** Publishes the server's own messages, and those of clients. */
 export class Publisher {
   readonly #link: BrokerLink
   readonly #host: ExchangeHost
+  /** The last publishes without a callback, until they settle. */
+  #last: Shared | null = null
   /** Number of messages that were handed to the broker. */
   count = 0
 
@@ -48,7 +59,30 @@ export class Publisher {
       this.#call(told, null)
       return done
     }
-    return handled(this.#settled(published, told))
+    return told === undefined && published instanceof Promise ? this.#shared(published) : handled(this.#settled(published, told))
+  }
+
+  /** Messages that share a frame share the broker's promise, and so one answer. */
+  #shared (published: Promise<unknown>): Promise<void> {
+    if (this.#last?.published === published) {
+      this.#last.count++
+      return this.#last.answer
+    }
+    const shared: Shared = { published, answer: done, count: 1 }
+    shared.answer = handled(this.#outcome(shared))
+    return (this.#last = shared).answer
+  }
+
+  async #outcome (shared: Shared): Promise<void> {
+    try {
+      await shared.published
+    } catch (err) {
+      const error = asError(err)
+      for (let i = 0; i < shared.count; i++) this.#host.warn(error)
+      throw error
+    } finally {
+      if (this.#last === shared) this.#last = null
+    }
   }
 
   async #settled (published: unknown, callback: PublishCallback | undefined): Promise<void> {

@@ -76,6 +76,32 @@ t.test('one that the broker accepts later is done when it says so', async (t) =>
   t.strictSame(warnings, [error])
 })
 
+t.test('publications that the broker accepts together have one promise, and each that fails is a warning', async (t) => {
+  let settle: { resolve: () => void, reject: (err: Error) => void }
+  let accepted: Promise<void>
+  const begin = (): void => { accepted = new Promise((resolve, reject) => { settle = { resolve, reject } }) }
+  const broker = Object.assign(new ManualBroker(), { publish: () => accepted })
+  const { exchange, warnings } = setUp({ broker })
+  broker.sink.state('up')
+  begin()
+  const first = exchange.publish('a', 1)
+  t.equal(exchange.publish('a', 2), first)
+  const told: unknown[] = []
+  const withCallback = exchange.publish('a', 3, (err) => { told.push(err) })
+  t.not(withCallback, first)
+  settle!.resolve()
+  t.strictSame(await Promise.all([first, withCallback]), [undefined, undefined])
+  t.strictSame([told, warnings], [[null], []])
+  t.not(exchange.publish('a', 4), first, 'it is over')
+  begin()
+  const refused = exchange.publish('a', 5)
+  exchange.transmitPublish('a', 6)
+  t.not(refused, first)
+  settle!.reject(error)
+  await t.rejects(refused, error)
+  t.strictSame(warnings, [error, error])
+})
+
 t.test('null as the callback of a publication counts as none: a failure that comes later is a warning', async (t) => {
   const { exchange, answer, warnings } = setUpManual()
   const failed = t.rejects(exchange.publish('a', 1, null as never), error)
