@@ -1,6 +1,8 @@
 // `npm run bench:cluster`: messages through two nodes and a real Redis (and NATS), for us and for socket.io with its Redis adapter.
-import { writeFileSync } from 'node:fs'
+// `--only one-1,latency` runs some of the works, and `--profile` writes CPU profiles of both nodes of ours; neither writes CLUSTER.md.
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { pinLoad } from './lib/cores.js'
 import { machine } from './lib/machine.js'
 import { prepare } from './lib/prepare.js'
@@ -8,6 +10,7 @@ import { median } from './lib/statistics.js'
 import { engineCpu, onTwoNodes } from './lib/two-nodes.js'
 import { versionOf } from './lib/versions.js'
 
+const { values: flags } = parseArgs({ options: { only: { type: 'string' }, profile: { type: 'boolean' } } })
 const seconds = Number(process.env.BENCH_SECONDS ?? 3)
 const reps = Number(process.env.BENCH_REPS ?? 3)
 const message = { from: 'LqKtAABXRb5lTmVJAAAB', text: 'a line of chat' }
@@ -20,18 +23,25 @@ const contenders = [
 
 /** Each channel has one subscriber on each node; the first node publishes, `burst` messages to each channel in one turn of its event loop. */
 const works = [
-  { title: 'one channel, 64 messages in a turn', channels: 1, burst: 64 },
-  { title: 'one channel, 8 messages in a turn', channels: 1, burst: 8 },
-  { title: 'one channel, one message in a turn', channels: 1, burst: 1 },
-  { title: '1,000 channels, one message each in a turn', channels: 1000, burst: 1 },
-  { title: '1,000 channels, 4 messages each in a turn', channels: 1000, burst: 4 }
+  { id: 'one-64', title: 'one channel, 64 messages in a turn', channels: 1, burst: 64 },
+  { id: 'one-8', title: 'one channel, 8 messages in a turn', channels: 1, burst: 8 },
+  { id: 'one-1', title: 'one channel, one message in a turn', channels: 1, burst: 1 },
+  { id: 'many-1', title: '1,000 channels, one message each in a turn', channels: 1000, burst: 1 },
+  { id: 'many-4', title: '1,000 channels, 4 messages each in a turn', channels: 1000, burst: 4 }
 ]
+
+const ids = [...works.map(({ id }) => id), 'latency']
+const only = flags.only?.split(',') ?? ids
+const unknown = only.find((id) => !ids.includes(id))
+if (unknown !== undefined) throw new RangeError(`expected --only to name works (${ids.join(', ')}), got ${unknown}`)
+
+const profiles = new URL('profiles/', import.meta.url)
 
 /** What may be on its way: enough that no process waits for another. */
 const enough = 2000
 
 /** As much as goes through. */
-function throughput (contender, { channels, burst }) {
+function throughput (contender, { id, channels, burst }) {
   return onTwoNodes(contender, channels, async ({ nodes, names, counts, receive, redis }) => {
     const turn = channels * burst
     const turns = Math.max(1, Math.ceil(64 / turn)) // in one command, each of them in a turn of its own
@@ -49,14 +59,26 @@ function throughput (contender, { channels, burst }) {
     }
     const cpu = async () => (await Promise.all(nodes.map((node) => node.ask('cpu')))).reduce((a, b) => a + b)
     await run(1000)
+    const isProfiled = flags.profile && contender.name === 'ours'
+    if (isProfiled) for (const node of nodes) await node.ask('startProfile')
     const before = [await cpu(), await engineCpu(redis)]
     const from = performance.now()
     const sent = await run(seconds * 1000)
     const took = performance.now() - from
     const after = [await cpu(), await engineCpu(redis)]
+    if (isProfiled) await stopProfiles(nodes, `cluster-${id}-${contender.engine}`)
     if (counts.received !== 2 * sent) throw new Error(`expected ${2 * sent} messages, got ${counts.received}`)
     return { perSecond: sent / took * 1000, cpu: (after[0] - before[0]) / sent, engine: (after[1] - before[1]) / sent }
   })
+}
+
+async function stopProfiles (nodes, name) {
+  mkdirSync(profiles, { recursive: true })
+  for (const [i, node] of nodes.entries()) {
+    const profile = await node.ask('stopProfile', { path: new URL(`${name}-${i}.cpuprofile`, profiles).pathname })
+    console.error(`the node that ${i === 0 ? 'publishes' : 'receives'}`)
+    for (const { share, name } of profile) console.error(`  ${(share * 100).toFixed(1).padStart(5)} %  ${name}`)
+  }
 }
 
 /** Milliseconds from a publish, ten in a second to one channel, until both subscribers have it. */
@@ -87,7 +109,7 @@ const middle = (results, key) => median(results.map((result) => result[key]))
 await prepare()
 pinLoad()
 const lines = []
-for (const work of works) {
+for (const work of works.filter(({ id }) => only.includes(id))) {
   const results = contenders.map(() => [])
   // In turn, so that a slow minute of the machine meets all alike.
   for (let rep = 0; rep < reps; rep++) {
@@ -111,7 +133,7 @@ for (const work of works) {
 }
 
 const latencies = contenders.map(() => [])
-for (let rep = 0; rep < reps; rep++) {
+for (let rep = 0; rep < reps && only.includes('latency'); rep++) {
   for (const [i, contender] of contenders.entries()) {
     console.error(`one message at a time: ${contender.title}, ${rep + 1} of ${reps}`)
     const result = await latency(contender)
@@ -121,7 +143,7 @@ for (let rep = 0; rep < reps; rep++) {
 const latencyLines = contenders.flatMap(({ title }, i) => latencies[i].length === 0 ? [] : [row([title, middle(latencies[i], 'p50').toFixed(2), middle(latencies[i], 'p95').toFixed(2)])])
 for (const line of latencyLines) console.log(line)
 
-writeFileSync(new URL('CLUSTER.md', import.meta.url), `# Two nodes
+const page = `# Two nodes
 
 Written by \`npm run bench:cluster\` on ${new Date().toISOString().slice(0, 10)}. Do not edit.
 
@@ -140,4 +162,5 @@ Ten messages a second to one channel, one at a time: milliseconds from the publi
 ${row(['server', 'p50', 'p95'])}
 ${row(Array(3).fill('---'))}
 ${latencyLines.join('\n')}
-`)
+`
+if (flags.only === undefined && !flags.profile) writeFileSync(new URL('CLUSTER.md', import.meta.url), page)
