@@ -32,7 +32,8 @@ export class NodeProcess {
    */
   static async start (file: string, args: object): Promise<NodeProcess> {
     const node = new NodeProcess(fork(fileURLToPath(new URL(file, import.meta.url)), [JSON.stringify(args)], { execArgv: [...process.execArgv, '--expose-gc'] }))
-    const [hello] = await once(node.#child, 'message', { signal: AbortSignal.timeout(60_000) }) as [{ port: number }]
+    // It compiles its files first, which takes a busy machine a while.
+    const [hello] = await once(node.#child, 'message', { signal: AbortSignal.timeout(180_000) }) as [{ port: number }]
     node.port = hello.port
     return node
   }

@@ -211,7 +211,7 @@ function outage (kind: 'SIGSTOP' | 'black hole', { isLong, users, ...common }: C
     limits: isLong ? {} : { leaveDelay: 1_000 },
     // The clients of those who move are quick, so that they are back before the end.
     back: { initialDelay: 100, randomness: 400 },
-    broker: isLong ? {} : { ...common.broker, timeout: 500, probeInterval: 500, connectTimeout: 1_000 },
+    broker: isLong ? {} : { ...common.broker, timeout: 500, probeInterval: 500, connectTimeout: 3_000 },
     async setUp (stage) {
       const links = [await stage.proxy(stage.engine.port), await stage.proxy(stage.engine.port)]
       const nodes = [await stage.observingNode(links[0]!.port), await stage.observingNode(links[1]!.port)]

@@ -262,7 +262,7 @@ export interface Pace {
 }
 
 export const longPace: Pace = { duration: 12_000, faultAt: 2000, outage: 3000, pause: 10_000, refusal: 50, options: { timeout: 2000, probeInterval: 2000, connectTimeout: 2000, maxRetryDelay: 2000 } }
-export const shortPace: Pace = { duration: 3500, faultAt: 500, outage: 1000, pause: 1500, refusal: 500, options: { timeout: 400, probeInterval: 500, connectTimeout: 500, maxRetryDelay: 300 } }
+export const shortPace: Pace = { duration: 3500, faultAt: 500, outage: 1000, pause: 1500, refusal: 500, options: { timeout: 400, probeInterval: 500, connectTimeout: 3_000, maxRetryDelay: 300 } }
 
 /** The faults of the table, at a pace. */
 export function scenarios (pace: Pace): Scenario[] {

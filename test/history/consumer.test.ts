@@ -9,7 +9,7 @@ import { serve, type Served } from '../helpers/serve.js'
 import { startRedis } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 
-const quick = { timeout: 1_000, probeInterval: 500, connectTimeout: 2_000, retryDelay: 5, maxRetryDelay: 50 }
+const quick = { timeout: 10_000, probeInterval: 10_000, connectTimeout: 10_000, retryDelay: 5, maxRetryDelay: 50 }
 
 function start (t: Test, options: ScPluginOptions = {}): Promise<Served> {
   return serve(t, { inboundRate: 0, ...options }, (app) => {

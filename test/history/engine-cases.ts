@@ -1,19 +1,20 @@
 // What histories in an engine promise, whichever it is: what clients get when a node, a link or the engine fails.
 import t, { type Test } from 'tap'
+import type { RemoteBrokerOptions } from '../../lib/broker/remote/options.js'
 import type { Broker, ScPluginOptions } from '../../lib/index.js'
 import { generations } from '../helpers/app.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve } from '../helpers/serve.js'
 import type { TestServer } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
-import { history, join, numbers, proxyOf, publish, recover } from './several-nodes.js'
+import { history, impatient, join, numbers, proxyOf, publish, recover } from './several-nodes.js'
 
 /** An engine that keeps histories. */
 export interface HistoryEngine {
   readonly name: string
   /** Starts an engine of the test's own; `null` where it is not installed. */
   readonly start: (t: Test) => Promise<TestServer | null>
-  readonly broker: (port: number) => Broker
+  readonly broker: (port: number, options?: RemoteBrokerOptions) => Broker
 }
 
 type Connect = (typeof generations)[number][1]
@@ -23,7 +24,7 @@ type Node = Awaited<ReturnType<typeof historyNode>>
 interface CaseTools {
   readonly engine: TestServer
   /** Starts a node: with the engine's own port, or that of a proxy in front of it. */
-  readonly node: (port?: number, options?: ScPluginOptions) => Promise<Node>
+  readonly node: (port?: number, options?: ScPluginOptions, broker?: RemoteBrokerOptions) => Promise<Node>
   readonly connect: Connect
 }
 
@@ -57,7 +58,7 @@ export function runEngineCases (engine: HistoryEngine): void {
     for (const [generation, connect] of perGeneration ? generations : generations.slice(0, 1)) {
       withEngine(engine, perGeneration ? `client ${generation}: ${name}` : name, (t, server) => run(t, {
         engine: server,
-        node: (port = server.port, options) => historyNode(t, engine.broker(port), options),
+        node: (port = server.port, options, broker) => historyNode(t, engine.broker(port, broker), options),
         connect
       }))
     }
@@ -93,7 +94,7 @@ const cases: readonly EngineCase[] = [
     run: async (t, { engine, node, connect }) => {
       const a = await node()
       const proxy = await proxyOf(t, engine.port)
-      const b = await node(proxy.port)
+      const b = await node(proxy.port, {}, impatient)
       const watched: unknown[] = []
       b.sc.exchange.watch('room/1', (data: unknown) => { watched.push(data) })
       b.sc.exchange.subscribe('room/1')

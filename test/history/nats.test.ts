@@ -20,7 +20,7 @@ const small = { maxBytes: 64 * 1024 * 1024 }
 const engine: HistoryEngine = {
   name: 'NATS',
   start: startJetStream,
-  broker: (port) => natsBroker({ servers: `127.0.0.1:${port}`, history: small, ...quick })
+  broker: (port, options = quick) => natsBroker({ servers: `127.0.0.1:${port}`, history: small, ...options })
 }
 
 /** Starts a node with other options of the broker. */
@@ -140,7 +140,7 @@ t.test('a NATS cluster that loses the leader of the stream has lost nothing that
   const cluster = await startJetStreamCluster(t, 3)
   if (cluster === null) return t.plan(0, 'nats-server is not installed')
   const servers = cluster.map(({ port }) => `127.0.0.1:${port}`)
-  const start = () => node(t, 0, { servers, history: { ...small, replicas: 3 } })
+  const start = () => node(t, 0, { servers, history: { ...small, replicas: 3 }, timeout: 2_000, probeInterval: 2_000, connectTimeout: 2_000 })
   // The servers elect a leader of the cluster first.
   const nodes: Array<Awaited<ReturnType<typeof start>>> = []
   await until('the cluster', () => start().then((one) => nodes.push(one) > 0, () => false))

@@ -12,7 +12,7 @@ import { startRedis } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 
 const brokerKey = 'a key of brokers that has more than thirty-two bytes'
-const quick = { timeout: 1_000, probeInterval: 500, connectTimeout: 2_000, retryDelay: 5, maxRetryDelay: 50 }
+const quick = { timeout: 10_000, probeInterval: 10_000, connectTimeout: 10_000, retryDelay: 5, maxRetryDelay: 50 }
 
 function node (t: Test, port: number, options: ScPluginOptions = {}) {
   return serve(t, { broker: redisBroker({ url: `redis://127.0.0.1:${port}`, ...quick }), brokerPrefix: 'once', ...options }, (app) => {

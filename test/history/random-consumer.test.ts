@@ -102,7 +102,7 @@ t.test(`${runs} random sequences, seed ${seed}`, { timeout: runs > 40 ? 0 : 90_0
   const link = await new TcpProxy(redis.port).listen()
   t.teardown(() => link.close())
   const start = (port: number): Promise<Served> => serve(t, {
-    broker: redisBroker({ url: `redis://127.0.0.1:${port}`, timeout: 400, probeInterval: 300, connectTimeout: 400, retryDelay: 5, maxRetryDelay: 50 }),
+    broker: redisBroker({ url: `redis://127.0.0.1:${port}`, timeout: 400, probeInterval: 300, connectTimeout: 5_000, retryDelay: 5, maxRetryDelay: 50 }),
     brokerPrefix: 'random'
   }, (app) => { app.scChannel('jobs/:id', { history: { size: 3_000, ttl: 60_000 } }) })
   const [publisher, node] = [await start(redis.port), await start(link.port)]

@@ -46,7 +46,7 @@ export async function randomSequences (t: Test, { name, port, broker, watch, fau
   const link = await new TcpProxy(port).listen()
   t.teardown(() => link.close())
   const start = (port: number) => serve(t, {
-    broker: broker(port, { timeout: 400, probeInterval: 300, connectTimeout: 400, retryDelay: 5, maxRetryDelay: 50 }),
+    broker: broker(port, { timeout: 400, probeInterval: 300, connectTimeout: 5_000, retryDelay: 5, maxRetryDelay: 50 }),
     brokerPrefix: 'random',
     inboundRate: 0
   }, (app) => { app.scChannel('room/:id', { history: { size: 50, ttl: 60_000 }, recover: true }) })

@@ -16,7 +16,7 @@ import { history, join, numbers, proxyOf, publish, quick, recover } from './seve
 const engine: HistoryEngine = {
   name: 'Redis',
   start: startRedis,
-  broker: (port) => redisBroker({ url: `redis://127.0.0.1:${port}`, ...quick })
+  broker: (port, options = quick) => redisBroker({ url: `redis://127.0.0.1:${port}`, ...options })
 }
 
 /** Starts a node. */

@@ -7,8 +7,10 @@ import { TcpProxy } from '../helpers/proxy.js'
 
 export const history = { size: 2_000, ttl: 60_000 }
 export const recover = { limit: 1_000 }
-/** Options of brokers, so that outages are short. */
-export const quick = { timeout: 1_000, probeInterval: 500, connectTimeout: 2_000, maxRetryDelay: 100 }
+/** Options of brokers, so that outages are short. A busy machine may let an engine answer late. */
+export const quick = { timeout: 10_000, probeInterval: 10_000, connectTimeout: 10_000, maxRetryDelay: 100 }
+/** The same for a node that must notice soon that its engine is silent, and may take it for silent when the machine is busy. */
+export const impatient = { ...quick, timeout: 1_000, probeInterval: 500 }
 
 /** Starts a proxy in front of a port. */
 export async function proxyOf (t: Test, port: number): Promise<TcpProxy> {
