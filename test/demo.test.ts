@@ -1,11 +1,14 @@
+import { execFile } from 'node:child_process'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { Parser } from '@asyncapi/parser'
 import type { BrowserContextOptions, Page } from 'playwright-core'
+import { create } from 'socketcluster-client'
 import tap from 'tap'
 import { screenshotFolder, startChromium } from './helpers/chromium.js'
 import { type Program, startProgram } from './helpers/program.js'
@@ -33,6 +36,24 @@ tap.test('the demo takes the port it is told, and a free one when somebody has t
   const there = await startDemo(t, port)
   t.equal(Number(there.line[2]), port)
   t.equal(await there.stop(), 0)
+})
+
+tap.test('the line that is printed announces something in all rooms, and the key is good for nothing else', async (t) => {
+  const { line } = await startProgram(t, [script], /^ {2}(curl (http:\/\/\S+?:(\d+)\/operator)\/publish -H '(authorization: Bearer \w+)' .*)$/, { PORT: '0', HOST: '127.0.0.1' })
+  const [, command, operator, port, key] = line
+  const socket = create({ hostname: '127.0.0.1', port: Number(port), autoReconnect: false })
+  t.teardown(() => { socket.disconnect() })
+  await socket.invoke('login', { name: 'Ada' })
+  const channel = socket.subscribe('room/lobby', { waitForAuth: true })
+  await channel.listener('subscribe').once(20_000)
+  const notice = channel.once(20_000)
+  const { stdout } = await promisify(execFile)('sh', ['-c', command!.replace('curl', 'curl -sS')])
+  t.match(JSON.parse(stdout), { results: [{ channel: 'room/lobby' }, { channel: 'room/kitchen' }, { channel: 'room/workshop' }] })
+  t.strictSame(await notice, { notice: { text: 'Tea is ready' } })
+  const [name, value] = key!.split(': ') as [string, string]
+  const publish = async (channel: string, headers: Record<string, string>): Promise<number> => (await fetch(`${operator}/publish`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify({ channel, data: { notice: { text: 'x' } } }) })).status
+  t.strictSame([await publish('room/lobby', {}), await publish('other', { [name]: value }), await publish('room/lobby', { [name]: `${value}x` })], [403, 403, 403])
+  t.equal((await fetch(`${operator}/sockets`, { headers: { [name]: value } })).status, 404)
 })
 
 tap.test('the document of the demo is one that the official parser has nothing to say of', async (t) => {

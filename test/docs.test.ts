@@ -18,6 +18,7 @@ import { remoteDefaults } from '../lib/broker/remote/options.js'
 import { diagnostics } from '../lib/diagnostics.js'
 import { errorTable } from '../lib/errors.js'
 import { scPlugin } from '../lib/index.js'
+import { operationNames } from '../lib/http/operation-options.js'
 import { middlewareLines } from '../lib/lifecycle/middleware.js'
 import { hookNames } from '../lib/lifecycle/scope.js'
 import { defaultOptions, optionsSchema } from '../lib/options.js'
@@ -104,7 +105,7 @@ function same (t: Test, documented: Iterable<string>, existing: Iterable<string>
 }
 
 const interfaces = new Map<string, { properties: string[], methods: string[] }>()
-for (const file of ['server', 'exchange', 'contracts', 'options', 'stats', 'testing', 'client']) {
+for (const file of ['server', 'exchange', 'contracts', 'options', 'stats', 'testing', 'client', 'http']) {
   const source = ts.createSourceFile(file, await readFile(join(root, `types/${file}.ts`), 'utf8'), ts.ScriptTarget.Latest)
   source.forEachChild((node) => {
     if (!ts.isInterfaceDeclaration(node)) return
@@ -219,6 +220,12 @@ t.test('contracts and the test kit', async (t) => {
   same(t, namesOf('docs/contracts.md', 'Client member'), [...typed.properties, ...typed.methods], 'members of the typed client')
 })
 
+t.test('HTTP', async (t) => {
+  const { properties, methods } = membersOf('ScHttpOptions')
+  same(t, namesOf('docs/http.md', 'HTTP option'), [...properties, ...methods], 'options of fastify-socketcluster/http')
+  same(t, rowsOf('docs/http.md', 'Route').map(([route]) => route!.replaceAll('`', '').replace(/^\w+ \//, '')), operationNames, 'its routes')
+})
+
 t.test('decorators and entry points', async (t) => {
   const { body } = /interface FastifyInstance<[^>]*> \{(?<body>[^]*)\n {2}\}/.exec(await readFile(join(root, 'types/fastify.ts'), 'utf8'))!.groups!
   same(t, namesOf('docs/contracts.md', 'Decorator'), [...body!.matchAll(/^ {4}(sc\w+)/gm)].map(({ 1: name }) => name!), 'decorators')
@@ -271,6 +278,7 @@ const modules: Record<string, string> = {
   'fastify-socketcluster/testing': 'testing/index',
   'fastify-socketcluster/redis': 'broker/redis/index',
   'fastify-socketcluster/nats': 'broker/nats/index',
+  'fastify-socketcluster/http': 'http/index',
   'fastify-socketcluster/asyncapi': 'asyncapi/index'
 }
 

@@ -142,6 +142,25 @@ t.test('presence', async (t) => {
   t.match(await next, { type: 'diff', leaves: ['bob'], total: 0 })
 })
 
+t.test('operations over HTTP', async (t) => {
+  const { port, url } = await start(t, 'http-operations.js', { key: 'a key' })
+  const socket = await connect(t, port)
+  const news = await subscribe(socket, 'news')
+  const call = async (path: string, body?: object, key = 'a key'): Promise<[number, any]> => {
+    const response = await fetch(`${url}/operator/${path}`, { headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' }, ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }) })
+    return [response.status, await response.json()]
+  }
+  const headline = news.once(5_000)
+  t.match(await call('publish', { channel: 'news', data: 'It works' }), [200, { results: [{ channel: 'news', position: /./ }] }])
+  t.equal(await headline, 'It works')
+  t.match(await call('publish', { channel: 'news', data: 7 }), [400, { name: 'ValidationError' }])
+  t.match(await call('publish', { channel: 'news', data: 'x' }, 'guessed'), [401, { message: 'The key is wrong' }])
+  t.match(await call('sockets'), [200, { items: [{ id: socket.id, subscriptions: 1 }] }])
+  t.match(await call('history?channel=news'), [200, { messages: [{ data: 'It works' }] }])
+  t.match(await call('disconnect', { filter: {} }), [403, {}])
+  t.match(await call('disconnect', { filter: { socketId: socket.id } }), [200, { sockets: 1 }])
+})
+
 t.test('channels', async (t) => {
   const { port } = await start(t, 'channels.js')
   const [ada, grace] = [await connect(t, port), await connect(t, port)]

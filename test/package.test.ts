@@ -31,8 +31,8 @@ t.test('import gives the plugin as default and by name', async (t) => {
 
 t.test('every entry point loads', async (t) => {
   const code = `
-    const names = ['redis', 'nats', 'client', 'asyncapi', 'testing']
+    const names = ['redis', 'nats', 'client', 'http', 'asyncapi', 'testing']
     const loaded = await Promise.all(names.map((name) => import('fastify-socketcluster/' + name)))
     console.log(loaded.map((module) => Object.keys(module).length > 0).join())`
-  t.equal(run(code, 'module'), 'true,true,true,true,true')
+  t.equal(run(code, 'module'), 'true,true,true,true,true,true')
 })

@@ -63,6 +63,11 @@ export interface BrokerHistory {
    * @param key 1 to 128 UTF-16 units without lone surrogates. Each channel has its own keys
    */
   publishOnce? (channel: string, data: string, limits: BrokerHistoryLimits, key: string): MaybePromise<boolean>
+  /**
+   * Publishes and keeps a message like `publish`, or with a key like `publishOnce`, and settles with its position; with `null` if it was
+   * not published because it is a repeat. Without `append`, `exchange.append()` rejects.
+   */
+  append? (channel: string, data: string, limits: BrokerHistoryLimits, key?: string): MaybePromise<BrokerPosition | null>
   /** Reads at most `limit` messages: those after `since`, or the newest ones if `since` is `null`. */
   read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
   /**

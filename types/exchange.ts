@@ -82,6 +82,9 @@ export interface ScPublishOptions {
   history?: false
 }
 
+/** Options of `exchange.append()`. */
+export type ScAppendOptions = Pick<ScPublishOptions, 'idempotencyKey'>
+
 /** A stream of values. Any number of `for await` loops can read it; each receives the values that arrive after it started. */
 export interface ScStream<T> extends AsyncIterable<T> {
   /** Resolves with the next value. Rejects with a `TimeoutError` after `timeout` milliseconds, if given. */
@@ -128,6 +131,13 @@ export interface ScExchange {
    * are left out, with a `warning`. Rejects with a BrokerError while the engine of the broker is down.
    */
   occupancy (channel: string): Promise<number>
+  /**
+   * Publishes a message to a channel with `history`, like `publish()`, and resolves with its position; with `null` if it was not published
+   * because a message with its `idempotencyKey` was published before. Rejects with an InvalidActionError if the channel has no history, or
+   * the broker does not tell positions: memory, Redis and NATS do. A rejection that nobody handles is neither a `warning` nor an unhandled
+   * rejection.
+   */
+  append (channel: string, data?: unknown, options?: ScAppendOptions): Promise<ScPosition | null>
   /** Same as `publish`, with the name of SocketCluster 15 and later. */
   invokePublish (channel: string, data?: unknown, options?: ScPublishOptions): Promise<void>
   /** Publishes a message without waiting for the broker. */

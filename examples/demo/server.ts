@@ -4,8 +4,12 @@ import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import Fastify, { type FastifyInstance } from 'fastify'
 import scPlugin, { type ScPublishOptions, ScRefusal, type ScServerSocket } from 'fastify-socketcluster'
+import scHttp from 'fastify-socketcluster/http'
 import { channels, events, type Person, type RoomNews } from './contract.js'
+import { rooms as roomList } from './room-list.js'
 import { createRooms, type Room } from './rooms.js'
+
+export { roomList as rooms }
 
 export interface DemoOptions {
   /** The folder of the page and its style. */
@@ -14,6 +18,8 @@ export interface DemoOptions {
   scriptDir: string
   /** Who gives it at login is a moderator. Default: a random one. */
   moderatorCode?: string
+  /** Who sends it over HTTP may make announcements. Default: a random one. */
+  operatorKey?: string
   /** @default 'warn' */
   logLevel?: string
 }
@@ -21,6 +27,7 @@ export interface DemoOptions {
 export interface Demo {
   app: FastifyInstance
   moderatorCode: string
+  operatorKey: string
 }
 
 /** An error that the browser gets to see. */
@@ -30,7 +37,7 @@ class Refusal extends ScRefusal {
   }
 }
 
-export async function createDemo ({ publicDir, scriptDir, moderatorCode = randomBytes(3).toString('hex'), logLevel = 'warn' }: DemoOptions): Promise<Demo> {
+export async function createDemo ({ publicDir, scriptDir, moderatorCode = randomBytes(3).toString('hex'), operatorKey = randomBytes(16).toString('hex'), logLevel = 'warn' }: DemoOptions): Promise<Demo> {
   const app = Fastify({ logger: { level: logLevel } })
   // The key is new with every start, so everybody logs in again then. A real application keeps its key.
   await app.register(scPlugin, { authKey: randomBytes(32).toString('hex'), channels: 'declared' })
@@ -47,7 +54,13 @@ export async function createDemo ({ publicDir, scriptDir, moderatorCode = random
     return person
   })
   await app.register(members, { rooms })
-  return { app, moderatorCode }
+  // Announcements come over HTTP, for example by curl. That is all that the key is good for.
+  await app.register(scHttp, {
+    prefix: '/operator',
+    operations: ['publish'],
+    authorize: ({ headers }, operation) => sameText(headers.authorization ?? '', `Bearer ${operatorKey}`) && operation.operation === 'publish' && operation.channels.every((channel) => channel.startsWith('room/'))
+  })
+  return { app, moderatorCode, operatorKey }
 }
 
 /** What only somebody who is logged in may do: the hook counts for this plugin's events, and not for `login`. */

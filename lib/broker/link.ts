@@ -136,6 +136,14 @@ export class BrokerLink {
     return this.#publishing.publishOnce(channel, data, limits, key)
   }
 
+  /**
+   * Publishes a message with `history.append`, which the broker must have. Returns or resolves with its position, `null` for a repeat.
+   * Otherwise like `publish`.
+   */
+  append (channel: string, data: string, limits: BrokerHistoryLimits, key: string | undefined): MaybePromise<BrokerPosition | null> {
+    return this.#publishing.append(channel, data, limits, key)
+  }
+
   /** @throws BrokerError while the engine is down */
   checkUp (): void {
     if (this.#state.current === 'down') throw this.#state.error()

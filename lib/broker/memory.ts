@@ -1,4 +1,4 @@
-import type { Broker, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerSink } from '../../types/broker.js'
+import type { Broker, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerPosition, BrokerSink } from '../../types/broker.js'
 import type { MemoryBrokerOptions } from '../../types/options.js'
 import { scError, shown } from '../errors.js'
 import { isTable } from '../untrusted.js'
@@ -28,7 +28,11 @@ interface WaitingPublish {
   readonly channel: string
   readonly data: string
   readonly limits: BrokerHistoryLimits | null
+  readonly told: Told | undefined
 }
+
+/** Called with the position of a message, or with `null` if the broker was stopped before. */
+type Told = (position: BrokerPosition | null) => void
 
 class MemoryBroker implements Broker {
   readonly name = 'memory'
@@ -51,6 +55,16 @@ class MemoryBroker implements Broker {
         const isNew = this.#history.addKey(channel, key, limits)
         if (isNew) this.#publish(channel, data, limits)
         return isNew
+      },
+      append: (channel, data, limits, key) => {
+        if (key !== undefined && !this.#history.addKey(channel, key, limits)) return null
+        let told: BrokerPosition | null | undefined
+        let tellLater: Told | null = null
+        this.#publish(channel, data, limits, (position) => {
+          if (tellLater === null) told = position
+          else tellLater(position)
+        })
+        return told !== undefined ? told : new Promise((resolve) => { tellLater = resolve })
       },
       read: (channel, since, limit, limits) => this.#history.read(channel, since, limit, limits),
       follow: (channel, since, limit, limits) => this.#history.follow(channel, since, limit, limits)
@@ -76,14 +90,14 @@ class MemoryBroker implements Broker {
   }
 
   /** @param limits of the history; null when the message is not kept */
-  #publish (channel: string, data: string, limits: BrokerHistoryLimits | null): void {
+  #publish (channel: string, data: string, limits: BrokerHistoryLimits | null, told?: Told): void {
     if (this.#delivering) {
-      this.#waiting.push({ channel, data, limits })
+      this.#waiting.push({ channel, data, limits, told })
       return
     }
     this.#delivering = true
     try {
-      this.#deliver(channel, data, limits)
+      this.#deliver(channel, data, limits, told)
       if (this.#waiting.length !== 0) this.#deliverWaiting()
     } finally {
       this.#delivering = false
@@ -93,16 +107,20 @@ class MemoryBroker implements Broker {
   #deliverWaiting (): void {
     // More may be added meanwhile.
     for (let i = 0; i < this.#waiting.length; i++) {
-      const { channel, data, limits } = this.#waiting[i]!
-      this.#deliver(channel, data, limits)
+      const { channel, data, limits, told } = this.#waiting[i]!
+      this.#deliver(channel, data, limits, told)
     }
     this.#waiting = []
   }
 
   /** Adds the message to the history at its delivery, so that a subscriber that joins earlier does not receive it twice. */
-  #deliver (channel: string, data: string, limits: BrokerHistoryLimits | null): void {
-    if (this.#sink === null) return
+  #deliver (channel: string, data: string, limits: BrokerHistoryLimits | null, told?: Told): void {
+    if (this.#sink === null) {
+      told?.(null)
+      return
+    }
     const position = limits === null ? undefined : this.#history.add(channel, data, limits)
+    told?.(position ?? null)
     if (this.#subscribed.has(channel)) this.#sink.publication(channel, data, undefined, position)
   }
 
@@ -113,7 +131,7 @@ class MemoryBroker implements Broker {
   stop (): void {
     this.#sink = null
     this.#subscribed.clear()
-    this.#waiting = []
+    for (const { told } of this.#waiting.splice(0)) told?.(null)
     this.#history.stop()
     this.store.clear()
   }

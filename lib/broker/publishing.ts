@@ -1,4 +1,4 @@
-import type { Broker, BrokerHistoryLimits, MaybePromise } from '../../types/broker.js'
+import type { Broker, BrokerHistoryLimits, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import { scError, withoutStack } from '../errors.js'
 import { promiseOf } from '../promises.js'
 import type { EngineState } from './engine-state.js'
@@ -69,6 +69,21 @@ export class Publishing {
       return Promise.reject(err)
     }
     const accepted = promiseOf<boolean>(answer)
+    if (accepted === undefined) return answer
+    this.#fly(accepted, data.length)
+    return accepted
+  }
+
+  append (channel: string, data: string, limits: BrokerHistoryLimits, key: string | undefined): MaybePromise<BrokerPosition | null> {
+    const refusal = this.#refusal(data)
+    if (refusal !== null) return refusal
+    let answer: MaybePromise<BrokerPosition | null>
+    try {
+      answer = this.#broker.history!.append!(channel, data, limits, key)
+    } catch (err) {
+      return Promise.reject(err)
+    }
+    const accepted = promiseOf<BrokerPosition | null>(answer)
     if (accepted === undefined) return answer
     this.#fly(accepted, data.length)
     return accepted

@@ -1,6 +1,6 @@
 import type { BrokerHistoryLimits, BrokerPosition, MaybePromise } from '../../types/broker.js'
-import type { ExchangeEventObjects, ExchangeEvents, ScChannel, ScExchange, ScPublishOptions, ScStream, ScSubscribeOptions, ScWatcher } from '../../types/exchange.js'
-import type { ScHistory, ScHistoryQuery } from '../../types/history.js'
+import type { ExchangeEventObjects, ExchangeEvents, ScAppendOptions, ScChannel, ScExchange, ScPublishOptions, ScStream, ScSubscribeOptions, ScWatcher } from '../../types/exchange.js'
+import type { ScHistory, ScHistoryQuery, ScPosition } from '../../types/history.js'
 import type { ScPresence } from '../../types/presence.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
@@ -50,6 +50,10 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
 
   publish (channel: string, data?: unknown, options?: ScPublishOptions | PublishCallback, callback?: PublishCallback): Promise<void> {
     return this.#publisher.publish(channel, data, options, callback)
+  }
+
+  append (channel: string, data?: unknown, options?: ScAppendOptions): Promise<ScPosition | null> {
+    return handled(this.#publisher.append(channel, data, options))
   }
 
   invokePublish (channel: string, data?: unknown, options?: ScPublishOptions): Promise<void> { return this.#publisher.publish(channel, data, options) }

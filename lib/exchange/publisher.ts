@@ -1,8 +1,10 @@
 import type { BrokerHistoryLimits, MaybePromise } from '../../types/broker.js'
-import type { ScPublishOptions } from '../../types/exchange.js'
+import type { ScAppendOptions, ScPublishOptions } from '../../types/exchange.js'
+import type { ScPosition } from '../../types/history.js'
 import type { Checked, ChannelRoute } from '../../types/routes.js'
 import { checkCallback } from '../arguments.js'
 import type { BrokerLink } from '../broker/link.js'
+import { positionText } from '../broker/position.js'
 import { scError } from '../errors.js'
 import { done, handled, ifRejects } from '../promises.js'
 import { toJson } from '../protocol/codec.js'
@@ -105,6 +107,24 @@ export class Publisher {
     const checked = route.validateMessage(data)
     if (checked instanceof Promise) return checked.then((result) => this.#sendResult(channel, result, way))
     return this.#sendResult(channel, checked, way)
+  }
+
+  /** Publishes a message to a channel with history. Resolves with its position, or with `null` for a repeat. */
+  async append (channel: string, data: unknown, options: ScAppendOptions | null | undefined): Promise<ScPosition | null> {
+    checkName(channel, 'publish', this.#host)
+    const { key, isKept } = checkPublishOptions(options)
+    const { route } = this.#host.resolve(channel)
+    if (route.isCompanion) throw scError('SC_ERR_COMPANION', [channel])
+    if (route.history === null || !isKept) throw scError('SC_ERR_NO_HISTORY', [channel])
+    const { broker } = this.#link
+    if (broker.history?.append === undefined) throw scError('SC_ERR_NO_POSITIONS', [broker.name, channel])
+    if (key !== undefined) this.#checkKeys(channel, route)
+    const checked = route.validateMessage === null ? { value: data } : await route.validateMessage(data)
+    if (checked.error !== undefined) throw serverMistake(checked.error)
+    const position = this.#link.append(channel, this.#encode(checked.value), route.history, key)
+    this.count++
+    const told = await position
+    return told === null ? null : positionText(told)
   }
 
   #checkKeys (channel: string, { history }: Pick<ChannelRoute, 'history'>): void {

@@ -132,6 +132,25 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
       })
     },
     {
+      name: 'history: append gives each message its position, whoever publishes at the same time',
+      run: withHistory(2, async (nodes) => {
+        if (nodes.some((node) => node.broker.history!.append === undefined)) return
+        const own = { size: 10_000, ttl: limits.ttl }
+        const given = new Map<string, BrokerPosition | null>()
+        for (let n = 0; n < 40; n++) {
+          await Promise.all(nodes.flatMap((node, i) => Array.from({ length: 20 }, async (_, k) => {
+            const data = `"${n}:${i}:${k}"`
+            if (k % 3 === 0) await node.broker.history!.publish('a', data, own)
+            else given.set(data, await node.broker.history!.append!('a', data, own))
+          })))
+        }
+        const { entries } = await read(nodes[0]!, 'a', null, 10_000, own)
+        const appended = entries.filter(({ data }) => given.has(data))
+        assert.equal(appended.length, given.size)
+        for (const { data, position } of appended) assert.deepEqual(given.get(data), position)
+      })
+    },
+    {
       name: 'history: any text and any channel name',
       run: withHistory(2, async (nodes) => {
         const [writer, reader] = [nodes[0]!, nodes.at(-1)!]

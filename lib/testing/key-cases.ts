@@ -81,6 +81,24 @@ export function keyCases ({ withKeys, until, read, texts, numbers }: KeyTools): 
       })
     },
     {
+      name: 'keys: append gives the position of a message, and none to a repeat',
+      run: withKeys(2, async (nodes) => {
+        if (nodes.some((node) => node.broker.history!.append === undefined)) return
+        const append = (node: SuiteNode, data: string, key?: string) => node.broker.history!.append!('a', data, limits, key)
+        const kept = new Map<string, BrokerPosition>()
+        for (let n = 0; n < 60; n++) {
+          const calls = nodes.flatMap((node, i) => [undefined, `k${n}`, `k${n}`, `own ${i}:${n}`].map((key, k) => ({ node, data: `"${n}:${i}:${k}"`, key })))
+          const positions = await Promise.all(calls.map(({ node, data, key }) => append(node, data, key)))
+          for (const [i, { data }] of calls.entries()) if (positions[i] !== null) kept.set(data, positions[i]!)
+          assert.equal(calls.filter(({ key }, i) => key === `k${n}` && positions[i] !== null).length, 1, 'expected one position for the messages of a key')
+          assert.ok(calls.every(({ key }, i) => key === `k${n}` || positions[i] !== null), 'expected a position for each other message')
+        }
+        const { entries } = await read(nodes[0]!, 'a', null, 1_000, { size: 1_000, ttl: limits.ttl })
+        for (const { data, position } of entries) assert.deepEqual(kept.get(data), position)
+        assert.ok(entries.length >= limits.size)
+      })
+    },
+    {
       name: 'keys: any text is a key of its own',
       run: withKeys(1, async ([node]) => {
         const keys = ['k', 'K', ' k', '{k}', '}k{', '__proto__', 'é', '🙂', '*', '\n', '\u0000', '-0 sc1 m', 'x'.repeat(128)]

@@ -91,8 +91,8 @@ export class FramePublisher {
       try {
         if (next.frame.kept === null) next.send(next.frame)
         else {
-          await this.#send(lane, next.frame, next.since)
-          next.frame.settle()
+          const { epoch, last } = await this.#send(lane, next.frame, next.since)
+          next.frame.settle(undefined, undefined, { epoch, first: last - next.frame.kept.count + 1 })
         }
       } catch (err) {
         lane.last = null
@@ -102,7 +102,7 @@ export class FramePublisher {
     }
   }
 
-  async #send (lane: Lane, { text, kept }: OutboundFrame, since: number): Promise<void> {
+  async #send (lane: Lane, { text, kept }: OutboundFrame, since: number): Promise<LastFrame> {
     const { limits, count, check } = kept!
     await this.#stream.reserve(limits)
     let creations = 0
@@ -118,7 +118,7 @@ export class FramePublisher {
       }
       if (stored !== 'taken') {
         if (lane.last === null || lane.last.seq < stored.seq) lane.last = stored
-        return
+        return stored
       }
       // Unless a newer frame arrived meanwhile.
       if (lane.last === last) lane.last = null

@@ -43,11 +43,12 @@ redis.call(ARGV[7], KEYS[3], 'sc2 ' .. epoch .. ' ' .. first .. ' ' .. ARGV[4] .
  * of them: its check proves the position of a client that has all messages up to it.
  *
  * Keys: meta, frames, topic. Arguments: new epoch, ttl of meta, number of messages, check, size, ttl, command, frame.
+ * Returns: a space, the epoch and the offset of the first message.
  */
 export const publishScript = `${begin}
 local count, frame = ARGV[3], ARGV[8]
 ${keep}
-return 1
+return ' ' .. epoch .. ' ' .. first
 `
 
 /**
@@ -56,7 +57,8 @@ return 1
  * a frame that Redis refuses can be sent again.
  *
  * Keys: the same, and the key of each message that has one. Arguments: the same, and the index of each of these messages.
- * Returns: the indexes of the messages that do not count, separated by commas.
+ * Returns: the indexes of the messages that do not count, separated by commas; then the epoch and the offset of the first message that
+ * counts, if there is one.
  */
 export const publishOnceScript = `${begin}
 local known = redis.call('MGET', unpack(KEYS, 4))
@@ -76,7 +78,7 @@ if #repeats > 0 then frame = '-' .. left_out .. ' ' .. frame end
 count = string.format('%.0f', count)
 ${keep}
 for _, key in ipairs(fresh) do redis.call('SET', key, 1, 'PX', ARGV[6]) end
-return left_out
+return left_out .. ' ' .. epoch .. ' ' .. first
 `
 
 /**

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
-import type { OutboundFrame, StoredRequest } from '../remote/engine.js'
+import type { FramePlace, OutboundFrame, StoredRequest } from '../remote/engine.js'
+import { indexesOf } from '../remote/history/repeats.js'
 import type { StoredFrame, StoredHistory } from '../remote/history/stored.js'
 import { publishOnceScript, publishScript, readScript } from './history-scripts.js'
 import { Script } from './script.js'
@@ -58,6 +59,12 @@ export class ConnectionHistory {
     const isPart = frames.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0) > maxReadBytes
     return { now: Number(now), top, frames: frames.reverse(), isPart }
   }
+}
+
+/** Reads the answer of a script that publishes: which messages do not count because of their keys, and where the others are. */
+export function readAnswer (reply: string): { repeats: readonly number[], place: FramePlace | undefined } {
+  const [repeats, epoch, first] = reply.split(' ') as [string, string?, string?]
+  return { repeats: indexesOf(repeats), place: epoch === undefined ? undefined : { epoch, first: Number(first) } }
 }
 
 function keysOf (topic: string): [meta: string, frames: string] {

@@ -1,8 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { EngineSession, EngineStore, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
-import { indexesOf } from '../remote/history/repeats.js'
 import type { StoredHistory } from '../remote/history/stored.js'
-import { ConnectionHistory, type FrameCommand } from './history.js'
+import { ConnectionHistory, type FrameCommand, readAnswer } from './history.js'
 import { withRights } from './rights.js'
 import { ConnectionStore } from './store.js'
 
@@ -62,9 +61,10 @@ const wrongNode = /^(?:MOVED|ASK|CLUSTERDOWN|TRYAGAIN|READONLY|LOADING|MASTERDOW
  * not reported yet. The session is then reported lost, which settles the frame.
  */
 function settleBy (frame: OutboundFrame, err: Error | null | undefined, reply: unknown, events: SessionEvents): void {
-  // The script for frames with keys answers with the indexes of the messages that it did not publish.
-  if (err === null || err === undefined) frame.settle(undefined, typeof reply === 'string' ? indexesOf(reply) : undefined)
-  else if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
+  if (err === null || err === undefined) {
+    const kept = typeof reply === 'string' ? readAnswer(reply) : undefined
+    frame.settle(undefined, kept?.repeats, kept?.place)
+  } else if (err.name !== 'ReplyError') events.lost(new Error('the connection was closed', { cause: err }))
   else if (wrongNode.test(err.message)) events.lost(err)
   else frame.settle(withRights(err))
 }

@@ -1,4 +1,4 @@
-import type { Broker, BrokerCounters, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerOrder, BrokerSink, BrokerStore } from '../../../types/broker.js'
+import type { Broker, BrokerCounters, BrokerHistory, BrokerHistoryLimits, BrokerNode, BrokerOrder, BrokerPosition, BrokerSink, BrokerStore } from '../../../types/broker.js'
 import { scError } from '../../errors.js'
 import { downError } from '../errors.js'
 import { Connection } from './connection.js'
@@ -77,6 +77,7 @@ export class RemoteBroker implements Broker {
       topicOf,
       publish: (channel, data, limits) => this.#publish(channel, data, limits),
       publishOnce: engine.keepsKeys === true ? (channel, data, limits, key) => this.#publishOnce(channel, data, limits, key) : undefined,
+      append: (channel, data, limits, key) => this.#append(channel, data, limits, key),
       open: (topic, text) => this.#inbox.openKept(topic, text),
       dropped: (reason) => {
         this.#counters.framesDropped++
@@ -147,6 +148,11 @@ export class RemoteBroker implements Broker {
   #publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): Promise<boolean> {
     if (this.#connection.session === null || this.#connection.stopped) return Promise.reject(this.#downError())
     return this.#outbox.publishOnce(channel, data, limits, key)
+  }
+
+  #append (channel: string, data: string, limits: BrokerHistoryLimits, key: string | undefined): Promise<BrokerPosition | null> {
+    if (this.#connection.session === null || this.#connection.stopped) return Promise.reject(this.#downError())
+    return this.#outbox.append(channel, data, limits, key)
   }
 
   control (message: string, toNode?: string): Promise<void> {

@@ -15,16 +15,22 @@ export interface KeptFrame {
   readonly keys: readonly string[] | null
 }
 
+/** Where an engine put the messages of a frame: the offset of the first one that was published. */
+export interface FramePlace {
+  readonly epoch: string
+  readonly first: number
+}
+
 /**
  * A frame to send. The session calls `settle` once, when the engine accepted or refused the frame, with the indexes of the messages
- * that were not published because of their keys.
+ * that were not published because of their keys, and the place of the others if the frame was kept.
  */
 export interface OutboundFrame {
   readonly topic: string
   readonly text: string
   /** How the engine keeps the frame and gives it a position; `null` for a frame that is only published. */
   readonly kept: KeptFrame | null
-  settle (err?: Error, repeats?: readonly number[]): void
+  settle (err?: Error, repeats?: readonly number[], place?: FramePlace): void
 }
 
 /** A read of a topic's history. */

@@ -1,6 +1,6 @@
-import type { BrokerHistoryLimits } from '../../../types/broker.js'
+import type { BrokerHistoryLimits, BrokerPosition } from '../../../types/broker.js'
 import { brokerError } from '../errors.js'
-import type { KeptFrame, OutboundFrame } from './engine.js'
+import type { FramePlace, KeptFrame, OutboundFrame } from './engine.js'
 import { maxFrameMessages, maxFrameSize, type FrameKind } from './frames.js'
 
 /** A frame that is being filled. All publishes into it get the same promise. */
@@ -19,8 +19,9 @@ export class OpenFrame implements OutboundFrame {
   keys: string[] | null = null
   /** The indexes of the messages that were not published because of their keys. */
   #repeats: readonly number[] = []
+  #place: FramePlace | undefined
   readonly accepted: Promise<void>
-  settle!: (err?: Error, repeats?: readonly number[]) => void
+  settle!: (err?: Error, repeats?: readonly number[], place?: FramePlace) => void
 
   /**
    * @param channel the channel of publications; `null` for other messages, which are sent alone
@@ -28,8 +29,9 @@ export class OpenFrame implements OutboundFrame {
    */
   constructor (readonly topic: string, readonly kind: FrameKind, readonly channel: string | null, readonly limits: BrokerHistoryLimits | null, settled: (frame: OpenFrame) => void) {
     this.accepted = new Promise<void>((resolve, reject) => {
-      this.settle = (err, repeats = []) => {
+      this.settle = (err, repeats = [], place) => {
         this.#repeats = repeats
+        this.#place = place
         settled(this)
         if (err === undefined) resolve()
         else reject(brokerError(err))
@@ -63,6 +65,16 @@ export class OpenFrame implements OutboundFrame {
   publishedLast (): Promise<boolean> {
     const index = this.messages.length - 1
     return this.accepted.then(() => !this.#repeats.includes(index))
+  }
+
+  /** Resolves when the engine accepted the message that was added last, with its position; with `null` if it was not published. */
+  positionOfLast (): Promise<BrokerPosition | null> {
+    const index = this.messages.length - 1
+    return this.accepted.then(() => {
+      if (this.#place === undefined || this.#repeats.includes(index)) return null
+      const { epoch, first } = this.#place
+      return { epoch, offset: first + index - this.#repeats.filter((repeat) => repeat < index).length, check: this.kept!.check }
+    })
   }
 
   /** Call before the frame is sent. @param text the encoded messages */

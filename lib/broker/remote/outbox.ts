@@ -1,4 +1,4 @@
-import type { BrokerCounters, BrokerHistoryLimits } from '../../../types/broker.js'
+import type { BrokerCounters, BrokerHistoryLimits, BrokerPosition } from '../../../types/broker.js'
 import type { OutboundFrame } from './engine.js'
 import type { FrameKind } from './frames.js'
 import { OpenFrame } from './open-frame.js'
@@ -73,6 +73,11 @@ export class Outbox {
   /** Publishes like `publish`, unless the key was used. Resolves with whether the message was published. */
   publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): Promise<boolean> {
     return this.#put(channel, data, limits, key).publishedLast()
+  }
+
+  /** Publishes like `publish`, or with a key like `publishOnce`. Resolves with the position of the message, or `null` for a repeat. */
+  append (channel: string, data: string, limits: BrokerHistoryLimits, key?: string): Promise<BrokerPosition | null> {
+    return this.#put(channel, data, limits, key).positionOfLast()
   }
 
   /** Adds a message to the open frame of its channel, or to a new one. */

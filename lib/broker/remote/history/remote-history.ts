@@ -45,6 +45,10 @@ export class RemoteHistory implements BrokerHistory {
     return this.#port.publish(channel, data, limits)
   }
 
+  append (channel: string, data: string, limits: BrokerHistoryLimits, key?: string): Promise<BrokerPosition | null> {
+    return this.#port.append(channel, data, limits, key)
+  }
+
   async read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
     const page = await this.#read(channel, limits, { since, limit, whole: false })
     if (page.gap === null) return { ...page, entries: since === null ? page.entries.slice(-limit) : page.entries.slice(0, limit) }

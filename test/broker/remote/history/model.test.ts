@@ -94,6 +94,7 @@ class Node {
       },
       topicOf: (name) => name,
       publish: () => Promise.resolve(),
+      append: () => Promise.resolve(null),
       open: (_topic, text) => ({ messages: JSON.parse(text) as string[], trusted: true }),
       dropped: () => {},
       downError: () => Object.assign(new Error('down'), { code: 'SC_ERR_BROKER_DOWN' })

@@ -52,6 +52,7 @@ function start (engine: Engine) {
     dropped: (reason: string) => { dropped.push(reason) },
     topicOf: (channel: string) => channel,
     publish: () => Promise.resolve(),
+    append: () => Promise.resolve(null),
     open: (_topic: string, text: string) => text === 'unreadable' ? null : { messages: [text], trusted: true },
     downError: () => Object.assign(new Error('down'), { code: 'SC_ERR_BROKER_DOWN' })
   }

@@ -1,0 +1,43 @@
+import type { ScHttpOperationName, ScHttpOptions } from '../../types/http.js'
+import { scError, typeName } from '../errors.js'
+
+/** All operations, in the order of their routes. */
+export const operationNames: readonly ScHttpOperationName[] = ['publish', 'kick', 'disconnect', 'revoke', 'channels', 'sockets', 'nodes', 'history', 'presence']
+
+/** The options with the defaults filled in. */
+export type OperationOptions = ScHttpOptions & Required<Pick<ScHttpOptions, 'operations' | 'idempotencyTtl'>>
+
+type Check = readonly [expected: string, holds: (value: unknown) => boolean]
+
+const isFunction: Check = ['a function', (value) => typeof value === 'function']
+const checks: { readonly [Name in keyof Required<ScHttpOptions>]: Check } = {
+  authorize: isFunction,
+  principal: isFunction,
+  operations: [`an array of ${operationNames.join(', ')}`, (value) => Array.isArray(value) && value.length !== 0 && value.every((name) => operationNames.includes(name as ScHttpOperationName))],
+  idempotencyTtl: ['a whole number of milliseconds from 1000 to 86400000', (value) => Number.isInteger(value) && value as number >= 1_000 && value as number <= 86_400_000],
+  openapi: ['an object of hide, tags and security', isOpenApi]
+}
+
+/** Options that Fastify itself adds to the options of a plugin. */
+const fastifyOptions = new Set(['prefix', 'logLevel', 'logSerializers'])
+
+/** Checks the options. @throws InvalidOptionsError with the name of the option, the expected value and the given one */
+export function checkOperationOptions (options: ScHttpOptions): OperationOptions {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || fastifyOptions.has(name)) continue
+    const check = Object.hasOwn(checks, name) ? checks[name as keyof typeof checks] : undefined
+    if (check === undefined) throw scError('SC_ERR_OPTIONS', [`fastify-socketcluster/http has no option "${name}"; expected some of ${Object.keys(checks).join(', ')}`])
+    if (!check[1](value)) throw scError('SC_ERR_OPTIONS', [`Option ${name} of fastify-socketcluster/http: expected ${check[0]}, got ${typeof value === 'string' ? JSON.stringify(value) : typeName(value)}`])
+  }
+  if (options.authorize === undefined) {
+    throw scError('SC_ERR_OPTIONS', ['fastify-socketcluster/http needs the option authorize, which decides who may do what: authorize: (request, { operation }) => mayDo(request.user, operation)'])
+  }
+  return { ...options, operations: options.operations ?? operationNames, idempotencyTtl: options.idempotencyTtl ?? 300_000 }
+}
+
+function isOpenApi (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { hide, tags, security, ...others } = value as Record<string, unknown>
+  return Object.keys(others).length === 0 && (hide === undefined || typeof hide === 'boolean') && (security === undefined || Array.isArray(security)) &&
+    (tags === undefined || (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')))
+}
