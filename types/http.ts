@@ -21,9 +21,25 @@ export type ScHttpOperation =
   | { readonly operation: 'history', readonly channel: string }
   /** `GET /presence` */
   | { readonly operation: 'presence', readonly channel: string }
+  /** `GET /stream`. The `subscribe` hooks and policies of the channels are asked too. */
+  | { readonly operation: 'stream', readonly channels: readonly string[] }
+  /** `POST /stream/ticket` */
+  | { readonly operation: 'streamTicket' }
 
-/** The name of an operation. */
-export type ScHttpOperationName = ScHttpOperation['operation']
+/** The name of an operation, but for streams, which the option `streams` adds. */
+export type ScHttpOperationName = Exclude<ScHttpOperation['operation'], 'stream' | 'streamTicket'>
+
+/** Options of event streams. */
+export interface ScStreamOptions {
+  /** The maximum number of streams of the process; 0 for no limit. @default 1000 */
+  maxStreams?: number
+  /** The maximum number of streams with the same key; 0 for no limit. @default 10 */
+  maxStreamsPerKey?: number
+  /** The key by which the streams of a client are counted. Default: its user, or its address without a user. */
+  key?: (request: FastifyRequest) => string
+  /** The milliseconds between two comments that keep a stream alive, at least 1,000. @default 20000 */
+  heartbeat?: number
+}
 
 /** Options of `fastify-socketcluster/http`. */
 export interface ScHttpOptions {
@@ -40,6 +56,8 @@ export interface ScHttpOptions {
   principal? (this: FastifyInstance, request: FastifyRequest): string
   /** The operations that have a route. Default: all. */
   operations?: readonly ScHttpOperationName[]
+  /** Adds `GET /stream`, server-sent events of channels, and `POST /stream/ticket`. @default false */
+  streams?: boolean | ScStreamOptions
   /** The milliseconds for which the answer to a request with an `Idempotency-Key` is kept, 1,000 to 86,400,000. @default 300000 */
   idempotencyTtl?: number
   /** What the routes have in the document of @fastify/swagger. */
@@ -58,7 +76,7 @@ declare module 'fastify' {
     /** Set by `fastify-socketcluster/http`. */
     sc?: {
       /** The operation of the route, for hooks. */
-      readonly operation?: ScHttpOperationName
+      readonly operation?: ScHttpOperation['operation']
     }
   }
 }

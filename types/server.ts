@@ -241,6 +241,8 @@ export interface ScSocketStreams {
 export interface ScServerSocket extends ScSocketStreams {
   /** The socket's unique id of 20 URL-safe characters. */
   readonly id: string
+  /** What carries the socket's messages. The client of an event stream (`'sse'`) receives only: it answers no calls. */
+  readonly transport: 'websocket' | 'sse'
   readonly CONNECTING: 'connecting'
   readonly OPEN: 'open'
   readonly CLOSED: 'closed'

@@ -2,6 +2,8 @@ import type { ScAuthToken } from '../../types/auth.js'
 import { checkAudience } from '../auth/audience.js'
 import { verifyToken } from '../auth/call-engine.js'
 import { isAuthTokenExpired } from '../auth/is-token-expired.js'
+import { jwtError } from '../auth/jwt-errors.js'
+import { isTicket } from '../auth/ticket.js'
 import { toAuthError } from '../auth/token-errors.js'
 import { ScError, scError, typeName } from '../errors.js'
 import { decide, runHooks, withDeadline } from '../lifecycle/run.js'
@@ -103,6 +105,8 @@ export function authenticate (context: HandlerContext, session: Session, signedT
   const check = (claims: ScAuthToken): Verdict | Promise<Verdict> => {
     const { authAudience } = context.host.options
     try {
+      // A ticket opens one stream, and says nothing else.
+      if (isTicket(claims)) throw jwtError('JsonWebTokenError', 'a ticket of a stream is not a token')
       // Checked here, because the engine may be the application's own.
       if (typeof authAudience === 'string') checkAudience(claims.aud, authAudience)
     } catch (err) {

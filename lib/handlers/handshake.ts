@@ -68,7 +68,7 @@ function authenticateHandshake (context: HandlerContext, session: Session, packe
   const signedToken = (typeof packet.data === 'object' && packet.data !== null ? packet.data as { authToken?: unknown } : {}).authToken
   if (signedToken !== undefined && signedToken !== null) return authenticate(context, session, signedToken)
   const { authFromRequest } = context.host.options
-  const user = authFromRequest ? handshakeUser(session.fastifyRequest, context.tokens.userProperty) : null
+  const user = session.handshake?.user ?? (authFromRequest ? handshakeUser(session.fastifyRequest, context.tokens.userProperty) : null)
   return user === null ? null : authenticateUser(context, session, user)
 }
 

@@ -2,10 +2,15 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ScHttpOptions } from '../../types/http.js'
 import '../../types/fastify.js'
+import { scError } from '../errors.js'
+import { coreOf } from '../server/core.js'
 import { prepareContext } from './operation-context.js'
 import { checkOperationOptions } from './operation-options.js'
 import { schemaOf } from './operation-schemas.js'
 import { handle, methodOf } from './operations.js'
+import { checkStreamOptions } from './stream-options.js'
+import type { StreamOptions } from './stream-route.js'
+import { addStreamRoutes, streamQuery } from './stream-routes.js'
 
 export type * from '../../types/http.js'
 
@@ -26,6 +31,27 @@ async function httpFn (instance: FastifyInstance, rawOptions: ScHttpOptions): Pr
       handler: (request, reply) => handle(name, instance, options, request, reply)
     })
   }
+  const streams = checkStreamOptions(options.streams)
+  if (streams !== null) addStreams(instance, options, streams, count)
+}
+
+function addStreams (instance: FastifyInstance, { authorize, openapi: { hide, tags = ['SocketCluster'], security } = {} }: ScHttpOptions, options: StreamOptions, count: number): void {
+  addStreamRoutes(instance, {
+    core: coreOf(instance.scServer),
+    options,
+    async authorize (request, channels) {
+      const operation = channels === null ? { operation: 'streamTicket' as const } : { operation: 'stream' as const, channels }
+      if (await authorize.call(instance, request, operation) !== true) throw scError('SC_ERR_NOT_ALLOWED', [operation.operation])
+    },
+    schema: (route) => ({
+      summary: route === 'stream' ? 'Receive what is published to channels as server-sent events' : 'Get a ticket that opens one stream',
+      operationId: `sc${route === 'stream' ? 'Stream' : 'StreamTicket'}${count === 1 ? '' : count}`,
+      tags,
+      ...(hide === undefined ? {} : { hide }),
+      ...(security === undefined ? {} : { security }),
+      ...(route === 'stream' ? { querystring: streamQuery } : {})
+    })
+  })
 }
 
 /**

@@ -14,6 +14,7 @@ const checks: { readonly [Name in keyof Required<ScHttpOptions>]: Check } = {
   authorize: isFunction,
   principal: isFunction,
   operations: [`an array of ${operationNames.join(', ')}`, (value) => Array.isArray(value) && value.length !== 0 && value.every((name) => operationNames.includes(name as ScHttpOperationName))],
+  streams: ['a boolean or an object', (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null)],
   idempotencyTtl: ['a whole number of milliseconds from 1000 to 86400000', (value) => Number.isInteger(value) && value as number >= 1_000 && value as number <= 86_400_000],
   openapi: ['an object of hide, tags and security', isOpenApi]
 }

@@ -32,6 +32,11 @@ export function isOrdinaryClose (code: number): boolean {
   return code === 1000 || code === 1001
 }
 
+/** Whether stock clients do not connect again after a close code: 1000, or 4500 and higher. */
+export function isFinalClose (code: number): boolean {
+  return code === 1000 || code >= 4500
+}
+
 /** Whether an application may close a connection with this code. All other codes are reserved by RFC 6455 (section 7.4). */
 export function isSendableCloseCode (code: unknown): code is number {
   return typeof code === 'number' && Number.isInteger(code) && (code === 1000 || code === 1001 || (code >= 3000 && code <= 4999))

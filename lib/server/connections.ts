@@ -3,6 +3,7 @@ import type { ResolvedOptions, SlowConsumerPolicy } from '../../types/options.js
 import type { ConnectStatus } from '../../types/server.js'
 import { attempt } from '../barrier.js'
 import type { Deadlines } from '../deadlines.js'
+import { scError } from '../errors.js'
 import { closeReasons } from '../protocol/close-codes.js'
 import type { Session } from '../socket/session.js'
 import { Heartbeat } from '../transport/heartbeat.js'
@@ -71,9 +72,27 @@ export class Connections<Ws extends Upgraded = Upgraded> {
       ws.close(1013, closeReasons[1013])
       return false
     }
+    this.#take(request, (holdings) => this.#make(ws, request, holdings))
+    return true
+  }
+
+  /**
+   * Takes over an event stream.
+   * @param make creates its session
+   * @throws ScError when there is no room for it, or the server closes
+   */
+  acceptStream<S extends Session> (request: FastifyRequest, make: (holdings: Holdings) => S): S {
+    if (this.#closing) throw scError('SC_ERR_CLOSING')
+    const refusal = this.admission.ask(request.ip)
+    if (refusal === undefined) return this.#take(request, make)
+    this.#monitor.refused(request.ip, refusal)
+    throw refusal
+  }
+
+  #take<S extends Session> (request: FastifyRequest, make: (holdings: Holdings) => S): S {
     const crowds = this.admission.crowded(request.ip)
     if (crowds !== undefined) this.clients.oldestPending((session) => crowds(session.remoteAddress))?.end(1013)
-    const session = this.#make(ws, request, this.#budget.holdings)
+    const session = make(this.#budget.holdings)
     this.#connected.add(session)
     try {
       this.clients.addPending(session)
@@ -83,7 +102,7 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     } catch (err) {
       session.fault(err)
     }
-    return true
+    return session
   }
 
   /** Call after a successful handshake: the socket is a client from now on. */
@@ -91,7 +110,8 @@ export class Connections<Ws extends Upgraded = Upgraded> {
     this.clients.moveToOpen(session)
     this.admission.shookHands(session.remoteAddress)
     session.opened()
-    if (!this.#options.pingTimeoutDisabled) this.#heartbeat.add(session)
+    // Streams have a heartbeat of their own: their clients cannot answer.
+    if (!this.#options.pingTimeoutDisabled && session.connection.transport !== 'sse') this.#heartbeat.add(session)
     this.#monitor.connected(session, status)
     session.fireLocal('connect', status)
     // A listener of `connect` may have closed the socket: `connection` must not be emitted after its end.

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { AuthEngine } from '../../types/auth.js'
 import type { ResolvedOptions } from '../../types/options.js'
+import type { ScServer } from '../../types/server.js'
 import type { ScStats } from '../../types/stats.js'
 import type { JwtKeys } from '../auth/key-source.js'
 import { brokerKeys } from '../broker/keys.js'
@@ -27,6 +28,7 @@ import type { Session } from '../socket/session.js'
 import { Connections } from './connections.js'
 import { EventLoopDelay } from './event-loop-delay.js'
 import { Events } from './events.js'
+import { Gate } from './gate.js'
 import { Host } from './host.js'
 import { generateId } from './id.js'
 import { LegacyMiddleware } from './legacy-middleware.js'
@@ -34,6 +36,7 @@ import { Monitor } from './monitor.js'
 import { Server, type ServerPort } from './server.js'
 import { SharedRates } from './shared-rates.js'
 import { SocketMaker } from './socket-maker.js'
+import { Streams } from './streams.js'
 import { Tokens } from './tokens.js'
 
 /** Milliseconds between two checks whether a socket that sent too much may be read again. */
@@ -41,6 +44,13 @@ const readingPause = 50
 
 /** Minimum time in milliseconds for a broker to stop. `closeTimeout` may be short, but an engine needs time for a goodbye. */
 const minStopTimeout = 1_000
+
+const cores = new WeakMap<ScServer, ServerCore>()
+
+/** Returns the core of a server. */
+export function coreOf (server: ScServer): ServerCore {
+  return cores.get(server)!
+}
 
 /** Builds all parts of one registration, starts and drains them, and collects the statistics. */
 export class ServerCore implements ServerPort {
@@ -60,6 +70,8 @@ export class ServerCore implements ServerPort {
   readonly connections: Connections<WebSocket>
   readonly host: Host
   readonly control: Control
+  readonly streams: Streams
+  readonly gate: Gate
   ready = false
   draining = false
   // Private: the options contain keys, and code that lists the object's properties must not find them.
@@ -74,8 +86,10 @@ export class ServerCore implements ServerPort {
     this.#options = options
     this.#log = fastify.log
     this.server = new Server(this)
+    cores.set(this.server, this)
     this.events = new Events(this.server, (err, event) => this.monitor.listenerFailed(err, event))
     this.monitor = new Monitor(fastify.log, this.events, options)
+    this.gate = new Gate(options, this.monitor)
     const warn = (err: unknown): void => this.monitor.warn(err)
     this.scopes = new Scopes(fastify)
     this.contracts = new Registry(this.scopes.root, options)
@@ -106,6 +120,7 @@ export class ServerCore implements ServerPort {
       rates: new SharedRates(options, monitor),
       tokens
     }, options)
+    this.streams = new Streams(connections, this.#sockets, this.host)
     const { revocations } = tokens
     this.control = new Control(this.link, {
       commands: new SocketCommands<Session>({ sockets: connections.clients, revocations, supersede: (session) => { session.auth.supersede() } }),

@@ -7,7 +7,6 @@ import { runHooks } from '../lifecycle/run.js'
 import { isInstance, messageOf } from '../untrusted.js'
 import type { ServerCore } from './core.js'
 import type { LegacyMiddleware } from './legacy-middleware.js'
-import { Hosts, Origins } from './origins.js'
 import type { Upgrades } from './upgrades.js'
 
 /** Seconds after which a refused client may try again. */
@@ -19,8 +18,6 @@ const retryAfter = 10
  */
 export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades: Upgrades, websocketServer: WebSocketServer): void {
   const { path } = core.options
-  const origins = new Origins(core.options.origins)
-  const hosts = core.options.hosts === undefined ? null : new Hosts(core.options.hosts)
 
   // Uses a callback: an async hook would create an unneeded promise for every connection.
   function onRequest (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
@@ -47,17 +44,7 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       refuse(reply, refusal)
       return false
     }
-    if (hosts !== null && !hosts.has(request.host, request.protocol)) {
-      const error = scError('SC_ERR_HOST', [request.host])
-      core.monitor.warn(error, request.log)
-      throw error
-    }
-    const { origin } = request.headers
-    if (origin !== undefined && !origins.allows(origin, request.host, request.protocol)) {
-      const error = scError('SC_ERR_ORIGIN', [origin])
-      core.monitor.warn(error, request.log)
-      throw error
-    }
+    core.gate.check(request)
     return true
   }
 
@@ -118,7 +105,8 @@ function refuse (reply: FastifyReply, { message, code, statusCode = 503 }: ScErr
   reply.code(statusCode).header('retry-after', retryAfter).send({ statusCode, code, error: STATUS_CODES[statusCode], message })
 }
 
-async function runMiddleware (core: ServerCore, middleware: LegacyMiddleware['handshakeWS'], request: FastifyRequest): Promise<void> {
+/** Runs `handshakeWS` middleware for a request. @throws ServerProtocolError when it blocks */
+export async function runMiddleware (core: ServerCore, middleware: LegacyMiddleware['handshakeWS'], request: FastifyRequest): Promise<void> {
   try {
     await runHooks('handshakeWS', middleware, undefined, request.raw, core.deadlines.hooks)
   } catch (thrown) {

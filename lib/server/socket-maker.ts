@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { ResolvedOptions } from '../../types/options.js'
@@ -5,9 +6,12 @@ import type { SocketHost } from '../socket/host.js'
 import { Inbound, type InboundPort } from '../socket/inbound.js'
 import type { Session } from '../socket/session.js'
 import { createSession } from '../socket/socket.js'
+import type { StreamCursor } from '../protocol/stream-cursor.js'
+import type { StreamClient } from '../socket/stream-client.js'
 import { Deflate } from '../transport/deflate.js'
 import { Flusher } from '../transport/flusher.js'
 import type { Holdings } from '../transport/holdings.js'
+import { StreamConnection } from '../transport/stream-connection.js'
 import { endTimeout } from '../transport/websocket-server.js'
 import { type TrafficCounters, WsConnection } from '../transport/ws-connection.js'
 import { generateId } from './id.js'
@@ -18,6 +22,8 @@ export class SocketMaker {
   readonly #host: SocketHost<Session>
   readonly #inbound: InboundPort
   readonly #flusher = new Flusher()
+  /** Of its own, because it keeps what it joined last: that of websockets is no use to streams. */
+  readonly #streamFlusher = new Flusher()
   readonly #deflate: Deflate | null
   readonly #maxBufferedBytes: number
   readonly #endTimeout: number
@@ -37,5 +43,15 @@ export class SocketMaker {
     const session = createSession(generateId(), this.#host, connection, request)
     connection.attach(new Inbound(session, this.#inbound))
     return session
+  }
+
+  /** @param client asks for what the stream is to have */
+  makeStream (response: ServerResponse, request: FastifyRequest, holdings: Holdings, cursor: StreamCursor, client: StreamClient): { session: Session, connection: StreamConnection } {
+    const connection = new StreamConnection(response, cursor, client, { flusher: this.#streamFlusher, counters: this.traffic, holdings, maxBufferedBytes: this.#maxBufferedBytes, endTimeout: this.#endTimeout })
+    const session = createSession(generateId(), this.#host, connection, request)
+    const inbound = new Inbound(session, this.#inbound)
+    client.use(session, inbound)
+    connection.attach(inbound)
+    return { session, connection }
   }
 }

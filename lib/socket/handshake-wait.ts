@@ -1,3 +1,4 @@
+import type { ScAuthToken } from '../../types/auth.js'
 import { Timed } from '../deadlines.js'
 
 /** The part of a session that this class uses. */
@@ -13,6 +14,8 @@ export class HandshakeWait extends Timed {
   readonly #newcomer: Newcomer
   /** Whether `#handshake` arrived. */
   begun = false
+  /** The claims of a user that the request verified, beside those that a hook verified. */
+  user: ScAuthToken | null = null
 
   constructor (newcomer: Newcomer) {
     super()

@@ -51,12 +51,16 @@ export class Outbound {
 
   /**
    * Sends an event that the client has to answer.
-   * @returns the id of the call, or `undefined` when the socket was closed and the callback was already called
+   * @returns the id of the call, or `undefined` when the callback was already called: the socket is closed, or its client cannot answer
    */
   call (event: string, data: unknown, callback: CallCallback): number | undefined {
     if (this.#sender.state === 'closed') {
       const error = scError('SC_ERR_BAD_CONNECTION', [event], { type: 'disconnect', code: 1001, reason: closeReasons[1001] })
       tell(callback, error, undefined, (err) => this.#sender.onListenerError(err))
+      return
+    }
+    if (this.#sender.connection.transport === 'sse') {
+      tell(callback, scError('SC_ERR_SSE_CALL', [event]), undefined, (err) => this.#sender.onListenerError(err))
       return
     }
     this.#calls ??= new Calls((err) => this.#sender.onListenerError(err))
@@ -84,6 +88,8 @@ export class Outbound {
 
   /** Like `invoke`, with a promise of the error, or of null when the client answered. */
   delivery (event: string, data?: unknown): Promise<Error | null> {
+    // The client of a stream is told, though it cannot answer.
+    if (this.#sender.connection.transport === 'sse') this.event(event, data)
     return this.invoke(event, data).then(() => null, asError)
   }
 

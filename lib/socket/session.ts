@@ -70,7 +70,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     const { protocolVersion, inboundQueue, inboundQueueBytes } = host.options
     this.activity = new Activity(inboundQueue, inboundQueueBytes, connection)
     this.queue = new KeyedQueue(this, this.activity)
-    this.dialect = protocolVersion === 'auto' ? unknownDialect : dialects[protocolVersion]
+    this.dialect = protocolVersion === 'auto' || connection.transport === 'sse' ? unknownDialect : dialects[protocolVersion]
   }
 
   get host (): SocketHost<Session> { return this.#host }

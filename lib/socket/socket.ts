@@ -53,6 +53,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     this.id = session.id
   }
 
+  get transport (): 'websocket' | 'sse' { return this.#session.connection.transport }
   get active (): boolean { return this.#active }
   get state (): SocketState { return this.#session.state }
   get authState (): AuthState { return this.#session.auth.state }
@@ -154,6 +155,10 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
   send (data: string | number | RawBytes, options?: { binary?: boolean }): void {
     checkObject('send', 'options', options)
     const payload = rawPayload(data)
+    if (this.transport === 'sse') {
+      this.#session.emitError(scError('SC_ERR_SSE_RAW'))
+      return
+    }
     const binary = options?.binary ?? typeof payload !== 'string'
     if (binary === (typeof payload !== 'string')) this.#session.connection.send(payload)
     else this.#session.connection.send(binary ? Buffer.from(payload as string) : payload.toString())

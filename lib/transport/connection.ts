@@ -3,8 +3,13 @@ import type { Guarded } from '../barrier.js'
 import type { SharedMessage } from './shared-message.js'
 import type { Holdings } from './holdings.js'
 
+/** What carries a connection. */
+export type ScConnectionTransport = 'websocket' | 'sse'
+
 /** The connection under a socket. No code outside this folder knows which websocket library is used. */
 export interface Connection {
+  /** `websocket`, or `sse` for an event stream: its client cannot send anything, so it answers neither calls nor pings. */
+  readonly transport: ScConnectionTransport
   /** False as soon as either side starts to close. */
   readonly open: boolean
   /** Whether incoming messages may be compressed. */

@@ -71,6 +71,11 @@ export abstract class OutgoingQueue implements Flushable {
   }
 
   send (data: string | Buffer): void {
+    this.sendItem(data, typeof data === 'string' ? data.length * bytesPerCharacter : data.length)
+  }
+
+  /** Queues an item for this client alone. @param bytes its size, for the budgets */
+  protected sendItem (data: Item, bytes: number): void {
     if (!this.open) {
       this.onUnsent()
       return
@@ -82,7 +87,6 @@ export abstract class OutgoingQueue implements Flushable {
       this.onBacklog(this.bufferedBytes, 'disconnect')
       if (!this.open) return
     }
-    const bytes = typeof data === 'string' ? data.length * bytesPerCharacter : data.length
     this.#enqueue(data, bytes)
     if (!this.#urgent) {
       this.#urgent = true

@@ -1,6 +1,7 @@
 import type { BrokerPosition } from '../../types/broker.js'
 import type { Deflate } from './deflate.js'
 import { deflatedFrame, headerLength, writeFrame, writeHeader } from './frames.js'
+import type { StreamBlock } from './stream-block.js'
 
 /** The place of a publication in a channel with `recover`. */
 export interface MessagePlace {
@@ -17,6 +18,7 @@ export class SharedMessage {
   #frame: Buffer | null = null
   #wasWritten = false
   #deflated: Buffer | null = null
+  #block: StreamBlock | null = null
   #headerLength = 0
   #bytes = -1
 
@@ -66,6 +68,11 @@ export class SharedMessage {
   /** The frame for sockets with compression. It is built once too. */
   deflatedFrame (deflate: Deflate): Buffer {
     return deflate.takes(this.bytes) ? (this.#deflated ??= deflatedFrame(this.data, deflate)) : this.frame
+  }
+
+  /** The form for event streams. It is made on first use, once for all streams. */
+  streamBlock (make: (message: SharedMessage) => StreamBlock): StreamBlock {
+    return (this.#block ??= make(this))
   }
 
   /** The payload without its header, for sockets that send through `ws`. */

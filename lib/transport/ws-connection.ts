@@ -140,6 +140,8 @@ export class WsConnection extends OutgoingQueue implements Connection {
     this.#listener?.fault(err)
   }
 
+  get transport (): 'websocket' { return 'websocket' }
+
   get open (): boolean {
     return this.#ws.readyState === this.#ws.OPEN
   }

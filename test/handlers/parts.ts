@@ -16,6 +16,7 @@ import { authKey } from '../helpers/serve.js'
 
 /** A connection that takes everything, and keeps the packets. */
 class Sink implements Connection {
+  readonly transport = 'websocket'
   open = true
   readonly compressed = false
   readonly closed = new Promise<void>(() => {})

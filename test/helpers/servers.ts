@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -134,6 +135,21 @@ export async function startSentinel (t: Cleanup, name: string, masterPort: numbe
   const file = join(dir, 'sentinel.conf')
   await writeFile(file, `sentinel monitor ${name} 127.0.0.1 ${masterPort} 1\nsentinel down-after-milliseconds ${name} 1000\nsentinel failover-timeout ${name} 3000\n`)
   return startServer(t, undefined, (port) => start('redis-server', [file, '--sentinel', '--port', String(port), '--bind', '127.0.0.1', '--dir', dir]))
+}
+
+/** Starts a real nginx before HTTP servers of this machine, with its defaults for proxies; `null` if it is not installed. */
+export async function startNginx (t: Cleanup, upstream: readonly number[]): Promise<TestServer | null> {
+  const dir = await mkdtemp(join(tmpdir(), 'sc-nginx-'))
+  const server = await startServer(t, undefined, (port) => {
+    const file = join(dir, `${port}.conf`)
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${join(dir, name)};`).join(' ')
+    writeFileSync(file, `pid ${join(dir, 'pid')}; error_log stderr; daemon off; events {} http { access_log off; ${temporary}
+upstream nodes { ${upstream.map((each) => `server 127.0.0.1:${each};`).join(' ')} }
+server { listen 127.0.0.1:${port}; location / { proxy_pass http://nodes; } } }`)
+    return spawn('nginx', ['-e', 'stderr', '-c', file], { stdio: 'ignore', env: { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` } })
+  })
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  return server
 }
 
 /** Returns a port that was free a moment ago. */
