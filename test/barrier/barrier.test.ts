@@ -11,8 +11,10 @@ import { Events } from '../../lib/server/events.js'
 import { type Broker, memoryBroker, type ScPluginOptions, type ScServerSocket } from '../../lib/index.js'
 import { sessionOf } from '../../lib/socket/socket.js'
 import { startApp } from '../helpers/app.js'
+import { startStream, type StreamReader } from '../helpers/event-stream.js'
 import { type Cleanup, NetClient, RawClient, frame } from '../helpers/raw.js'
 import { authKey } from '../helpers/serve.js'
+import { serveStreams } from '../helpers/serve-streams.js'
 import { until } from '../helpers/waiting.js'
 
 // Every way from the event loop into a socket's code, with code behind it that throws: it ends that socket with 1011, once in
@@ -63,6 +65,14 @@ subscribe('sc:socket:fault', () => {
   for (const at of stack) seen.add(at)
   guard ??= stack.at(-1)
 })
+
+/** Opens an event stream. @returns the session of it, and its client */
+async function openedStream (session: any, t: Cleanup, port: number): Promise<{ opened: any, stream: StreamReader }> {
+  const connecting = once(session.host.server, 'connection') as Promise<[any]>
+  const stream = await startStream(t, port, ['all'])
+  const [socket] = await connecting
+  return { opened: sessionOf(socket), stream }
+}
 
 const slowly = async (): Promise<void> => { await sleep(5) }
 
@@ -390,6 +400,31 @@ const entries: Record<string, Entry> = {
       }
       client.ws.close(4100)
     }
+  },
+  'the flush of an event stream': {
+    by: 'transport/flusher.ts',
+    async enter (session, _client, other, { t: row, port }) {
+      const { opened, stream } = await openedStream(session, row, port)
+      await other.call('#subscribe', { channel: 'all' })
+      const { connection } = opened
+      connection.flush = () => {
+        delete connection.flush
+        thrower()
+      }
+      await session.host.exchange.publish('all', 5)
+      t.equal(await other.publication('all'), 5, 'the others get it')
+      return new Other(opened.socket, stream.next('disconnect').then(({ data }) => data))
+    }
+  },
+  'the end of an event stream': {
+    by: 'transport/stream-connection.ts',
+    after: true,
+    async enter (session, _client, _other, { t, port }) {
+      const { opened, stream } = await openedStream(session, t, port)
+      opened.closeStreams = thrower
+      stream.close()
+      return new Other(opened.socket, stream.end().then(() => ({ code: 1001 })))
+    }
   }
 }
 
@@ -398,7 +433,7 @@ for (const [name, { by, options = {}, enter, pending = false, after }] of Object
     // What a row is to meet while it is awaited stays so until the row is done, however long this process is held up.
     let done = (): void => {}
     const rowDone = new Promise<void>((resolve) => { done = resolve })
-    const { port, sc, logs, warnings } = await startApp(t, { authVerifyAsync: true, ...options }, (app) => {
+    const { port, sc, logs, warnings } = await serveStreams(t, { authVerifyAsync: true, ...options }, (app) => {
       if (name.includes('hooks')) app.scHook('publishOut', slowly)
       app.scHook('subscribe', async ({ channel }) => { if (channel === 'slow') await rowDone })
       app.scHook('emit', ({ event }) => event === 'through slow hooks' ? rowDone : undefined)
@@ -554,6 +589,8 @@ t.test('no way past the barrier: the timers of the library are in classes that h
     'socket/outbound-batch.ts': 2,
     'transport/flusher.ts': 2,
     'transport/heartbeat.ts': 1,
+    // It destroys a response whose client does not read the end: no code but ours and that of Node.js runs there.
+    'transport/stream-connection.ts': 1,
     // Two of them drop a connection whose client ended its side: no code but ours and that of ws runs there.
     'transport/ws-connection.ts': 9
   }
