@@ -97,6 +97,7 @@ export const errorTable = {
   SC_ERR_BROKER: { name: 'BrokerError', message: '%s', wire: 'The broker failed' },
   SC_ERR_SUBSCRIBE: { name: 'BrokerError', message: 'Failed to subscribe socket to the %s channel - %s', wire: 'Failed to subscribe socket to the %s channel' },
   SC_ERR_UNSUBSCRIBED: { name: 'BrokerError', message: 'Failed to subscribe socket to the %s channel - it was unsubscribed meanwhile' },
+  SC_ERR_KICKED_OUT: { name: 'InvalidActionError', message: 'Failed to subscribe socket to the %s channel - it was kicked out: %s' },
   SC_ERR_CLUSTER: { name: 'BrokerError', message: 'The command "%s" was not carried out, or not confirmed, by the processes %s', wire: 'The command "%s" was not carried out, or not confirmed, by all processes' },
   SC_ERR_BROKER_DOWN: { name: 'BrokerError', message: 'The %s broker is down: %s', wire: 'The %s broker is down' },
   SC_ERR_BROKER_BUSY: { name: 'BrokerError', message: 'The %s broker is busy: %s publishes are in flight' },

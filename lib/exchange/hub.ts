@@ -131,7 +131,8 @@ export class Hub implements ReplayDesk {
   /** Call with the position of the last publication of a channel with `recover`, before a subscriber is added. */
   reached (channel: string, position: BrokerPosition): void {
     const entry = this.#entries.get(channel)
-    if (entry !== undefined) entry.last = position
+    // With subscribers, it is that of the last fan-out: the broker may be about to deliver more that it has.
+    if (entry?.members.size === 0) entry.last = position
   }
 
   /** The position of the last publication of a channel with `recover` that was delivered; `null` if it is not known. */
