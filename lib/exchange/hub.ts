@@ -164,9 +164,9 @@ export class Hub implements ReplayDesk {
     return json === delivery.json ? delivery.message : this.#messages.publication(delivery.channel, json, delivery.message.place)
   }
 
-  count (delivered: boolean | null): void {
-    if (delivered === true) this.deliveries++
-    else if (delivered === false) this.dropped++
+  count (delivered: boolean | null, messages = 1): void {
+    if (delivered === true) this.deliveries += messages
+    else if (delivered === false) this.dropped += messages
   }
 
   undecided (subscriber: Subscriber, { message, channel, policy }: Delivery): void {

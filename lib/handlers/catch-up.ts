@@ -204,12 +204,12 @@ class CatchUp {
   /** Delivers several messages as one. @returns how many; 0 if the next one has to be delivered alone */
   #deliverTogether (entries: readonly BrokerHistoryEntry[], at: number): number {
     const { hub: { replay } } = this.#context
-    const lag = this.#lag
-    const previous = lag.position!
-    const series = replay.seriesAt(entries, at)
+    const series = replay.seriesAt(this.#channel, this.#resolved, entries, at)
     if (series === null) return 0
-    lag.position = series.at(-1)!.position
-    if (replay.series(this.#session, this.#channel, this.#resolved, series, previous)) return series.length
+    const lag = this.#lag
+    const previous = lag.position
+    lag.position = series.place!.position
+    if (replay.together(this.#session, this.#channel, series)) return series.count
     lag.position = previous
     return 0
   }

@@ -5,7 +5,7 @@ import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
 import type { HistoryRights } from '../broker/history-from.js'
 import { companionBase } from '../contracts/presence.js'
 import { scError } from '../errors.js'
-import type { Found } from '../exchange/preparation.js'
+import { type Found, preparationOf } from '../exchange/preparation.js'
 import { decide, runHooks } from '../lifecycle/run.js'
 import { memorySize } from '../memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
@@ -183,7 +183,7 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
 function ask (context: HandlerContext, session: Session, joining: Joining, waited: BrokerWait | null): void | Promise<void> {
   const { cid, options: { channel }, request } = joining
   const resolved = context.contracts.channel(channel)
-  const prepare = request === null ? null : context.exchange.preparation(channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
+  const prepare = request === null ? null : preparationOf(context.hub, channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
   let isAsking = false
   let hasEntered = false
   const joined = context.hub.join(channel, resolved, session, () => {
