@@ -72,9 +72,9 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     const limits = this.#host.resolve(channel).route.history
     if (limits === null) throw scError('SC_ERR_NO_HISTORY', [channel])
     const { since, limit } = checked
-    const position = since === undefined ? null : parsePosition(since)
-    const page = await this.#link.readHistory(channel, position, limit, limits)
-    return historyOf(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page, checked)
+    const position = since === undefined || since === 'oldest' ? since : parsePosition(since)
+    const page = await this.#link.readHistory(channel, position ?? null, limit, limits)
+    return historyOf(position === null ? { ...page, gap: 'unknown' } : page, checked)
   }
 
   presence (channel: string): Promise<ScPresence> {
@@ -106,7 +106,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     if (history === null) throw scError('SC_ERR_NO_HISTORY', [name])
     if (broker.history?.follow === undefined) throw scError('SC_ERR_NO_FOLLOW', [broker.name, name])
     return new Consumer(channel, {
-      link: this.#link,
+      hub: this.#hub,
       run: (work) => follow(this, work, () => {}, (err) => { throw err }),
       warn: (err) => this.#host.warn(err),
       tell: (status) => {

@@ -4,7 +4,7 @@ import { positionText } from '../broker/position.js'
 import { scError, typeName } from '../errors.js'
 
 /** The numbers of messages that `exchange.history()` reads. */
-const limits = { default: 100, most: 10_000 }
+const serverNumbers = { default: 100, most: 10_000 }
 
 /** A checked query, of the server or of a client. */
 export interface HistoryQuery {
@@ -13,12 +13,19 @@ export interface HistoryQuery {
   readonly reverse: boolean
 }
 
-/** Checks the options of a query and sets their defaults. @param reader the function or event that reads @throws InvalidArgumentsError */
-export function checkedQuery ({ since, limit, reverse = false }: { readonly [O in keyof HistoryQuery]?: unknown }, reader: string, limits: { readonly default: number, readonly most: number }): HistoryQuery {
+/**
+ * Checks the options of a query and sets their defaults.
+ * @param reader the function or event that reads
+ * @param numbers of messages that it reads
+ * @param form what `since` may be
+ * @throws InvalidArgumentsError
+ */
+export function checkedQuery (query: { readonly [O in keyof HistoryQuery]?: unknown }, reader: string, numbers: { readonly default: number, readonly most: number }, form = 'the text of a position'): HistoryQuery {
+  const { since, limit = numbers.default, reverse = false } = query
   const refuse = (expected: string, got: string | number): never => { throw scError('SC_ERR_ARGUMENT', [reader, expected, got]) }
-  if (since !== undefined && typeof since !== 'string') return refuse('since to be the text of a position', typeName(since))
-  const isLimit = Number.isSafeInteger(limit) && limit as number >= 1 && limit as number <= maxLimit
-  if (!isLimit) return refuse(`a limit from 1 to ${maxLimit}`, typeof limit === 'number' ? limit : typeName(limit))
+  if (since !== undefined && typeof since !== 'string') return refuse(`since to be ${form}`, typeName(since))
+  const isLimit = Number.isSafeInteger(limit) && limit as number >= 1 && limit as number <= numbers.most
+  if (!isLimit) return refuse(`a limit from 1 to ${numbers.most}`, typeof limit === 'number' ? limit : typeName(limit))
   if (typeof reverse !== 'boolean') return refuse('reverse to be a boolean', typeName(reverse))
   return { since, limit: limit as number, reverse }
 }
@@ -29,7 +36,7 @@ export function checkQuery (query: ScHistoryQuery): HistoryQuery {
   for (const name of Object.keys(query)) {
     if (name !== 'since' && name !== 'limit' && name !== 'reverse') throw scError('SC_ERR_ARGUMENT', ['history', 'the options since, limit and reverse', JSON.stringify(name)])
   }
-  return checkedQuery(query, 'history', maxLimit)
+  return checkedQuery(query, 'history', serverNumbers, "the text of a position, or 'oldest'")
 }
 
 /** Turns a page of the broker into the history that applications get. Each message is parsed anew. */

@@ -26,7 +26,7 @@ export interface Found {
  * get all messages.
  * @param found called with what was found, `null` if nothing can be read, in the turn in which the subscriber is added
  */
-export function preparationOf (hub: Pick<Hub, 'allAfter' | 'reached' | 'warn'>, channel: string, resolved: ResolvedChannel, { since, newest }: Wanted, found: (found: Found | null) => void): Preparation {
+export function preparationOf (hub: Pick<Hub, 'allAfter' | 'reached' | 'warn'>, channel: string, { route: { history, recover } }: ResolvedChannel, { since, newest }: Wanted, found: (found: Found | null) => void): Preparation {
   const position = since === undefined ? null : parsePosition(since)
   /** What the broker answered to a position after which it cannot return all messages. It is not asked again. */
   let missed: Found['missed'] = since === undefined || position !== null ? null : { entries: [], gap: 'unknown' }
@@ -43,12 +43,12 @@ export function preparationOf (hub: Pick<Hub, 'allAfter' | 'reached' | 'warn'>, 
   }
   const read = (): MaybePromise<void> => {
     if (position !== null && missed === null) {
-      const page = hub.allAfter(channel, resolved, position, resolved.route.recover?.limit ?? 0)
+      const page = hub.allAfter(channel, position, recover?.limit ?? 0, history!)
       if (page instanceof Promise) return page.catch(failed)
       missed = page
       if (page.gap === null || newest === 0) return finish(page.top, [])
     }
-    const page = hub.allAfter(channel, resolved, null, newest)
+    const page = hub.allAfter(channel, null, newest, history!)
     if (page instanceof Promise) return page.catch(failed)
     finish(page.top, page.entries)
   }
