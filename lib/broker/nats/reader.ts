@@ -97,6 +97,8 @@ export class FrameReader {
         frames.push(frame)
         bytes += bytesOf(frame)
       }
+      // Those that were read in vain do not count.
+      while (frames.length > 1 && frames[0]!.last < from) bytes -= bytesOf(frames.shift()!)
       // The newest messages are wanted, so the oldest ones are left out, except the one that exceeds the maximum.
       if (limit !== null) continue
       while (bytes - bytesOf(frames[0]!) > maxReadBytes) {
