@@ -5,6 +5,7 @@ import type { SubscriptionOptions } from '../../types/server.js'
 import type { HistoryRights } from '../broker/history-from.js'
 import { scError } from '../errors.js'
 import type { Preparation } from '../exchange/hub-host.js'
+import { preparationOf } from '../exchange/preparation.js'
 import { decide } from '../lifecycle/run.js'
 import { memorySize } from '../memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
@@ -145,7 +146,7 @@ function ask (context: HandlerContext, session: Session, joining: Joining): void
   const resolved = context.contracts.channel(channel)
   const makePreparation = (): Preparation => {
     const { request } = joining
-    return request === null ? null : context.exchange.preparation(channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
+    return request === null ? null : preparationOf(context.hub, channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
   }
   let preparation = makePreparation()
   let isAsking = false

@@ -11,13 +11,12 @@ export const handleUnsubscribe: PacketHandler = (context, session, packet) => {
     refuseInvalid(context, session, packet.cid, channelNameError(channel, maxChannelNameLength, '#unsubscribe'))
     return
   }
-  // A subscription that is not decided yet is given up.
+  // A subscription that waits for the broker is given up.
   const waits = session.queue.isBusy(channel)
-  const wasPending = waits && session.subscriptions.pending.refuse(channel, () => scError('SC_ERR_UNSUBSCRIBED', [channel]))
   if (waits) context.brokerWaits.leaving(session, channel)
   session.queue.run(channel, () => {
     const gaveUp = waits && context.brokerWaits.left(session, channel)
-    if ((gaveUp || wasPending) && !session.subscriptions.has(channel)) {
+    if (gaveUp && !session.subscriptions.has(channel)) {
       if (packet.cid !== undefined) session.outbound.ack(packet.cid, undefined)
       return
     }

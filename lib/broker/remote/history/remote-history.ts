@@ -49,12 +49,15 @@ export class RemoteHistory implements BrokerHistory {
     return this.#port.append(channel, data, limits, key)
   }
 
-  async read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
+  async read (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
     const page = await this.#read(channel, limits, { since, limit, whole: false })
-    if (page.gap === null) return { ...page, entries: since === null ? page.entries.slice(-limit) : page.entries.slice(0, limit) }
+    if (since === null) return { ...page, entries: page.entries.slice(-limit) }
+    // When none of the first ones can be read, nobody can read on after them.
+    const gap = page.isCut && page.entries.length === 0 ? page.gap ?? 'unknown' : page.gap
+    if (gap === null) return { ...page, entries: page.entries.slice(0, limit) }
     // What was published after the position is not known: return the newest messages.
     const newest = await this.#read(channel, limits, { since: null, limit, whole: false })
-    return { ...newest, entries: newest.entries.slice(-limit), gap: page.gap }
+    return { ...newest, entries: newest.entries.slice(-limit), gap }
   }
 
   follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {

@@ -58,6 +58,7 @@ class Engine {
       for (let left = limit; left > 0 && from > 0;) left -= this.frames[--from]!.count
       return { top, now, frames: this.frames.slice(from) }
     }
+    if (since === 'oldest') return { top, now, frames: [...this.frames] }
     const count = offset - since.offset
     const none = since.epoch !== epoch || count < 1 || (whole && count > limit)
     return { top, now, frames: none ? [] : this.frames.filter(({ last }) => last >= since.offset) }
