@@ -20,11 +20,18 @@ const constants = new Map<string, Constants>()
 for (const file of await readdir(`${root}lib`, { recursive: true })) {
   if (!file.endsWith('.ts')) continue
   const found: Record<string, number> = {}
-  ts.createSourceFile(file, await readFile(`${root}lib/${file}`, 'utf8'), ts.ScriptTarget.Latest).forEachChild((node) => {
+  const source = ts.createSourceFile(file, await readFile(`${root}lib/${file}`, 'utf8'), ts.ScriptTarget.Latest)
+  source.forEachChild((node) => {
     if (!ts.isVariableStatement(node)) return
     for (const { name, initializer } of node.declarationList.declarations) {
       const value = initializer === undefined ? undefined : valueOf(initializer)
-      if (value !== undefined && ts.isIdentifier(name)) found[name.text] = value
+      if (!ts.isIdentifier(name)) continue
+      if (value !== undefined) found[name.text] = value
+      if (initializer === undefined || !ts.isObjectLiteralExpression(initializer)) continue
+      for (const property of initializer.properties) {
+        const number = ts.isPropertyAssignment(property) ? valueOf(property.initializer) : undefined
+        if (number !== undefined) found[`${name.text}.${property.name!.getText(source)}`] = number
+      }
     }
   })
   constants.set(file.replace(/\.ts$/, ''), found)
@@ -77,7 +84,7 @@ const figures: ReadonlyArray<readonly [page: Page, text: string, value: number]>
   [recovery, 'A read counts like a position that is sent: {ten} in a second', c('handlers/recovery', 'recoveryRate')],
   [recovery, 'more than {8 MiB} from Redis or NATS', c('broker/redis/history', 'maxReadBytes')],
   [recovery, 'more than {8 MiB} from Redis or NATS', c('broker/nats/reader', 'maxReadBytes')],
-  [recovery, 'read in parts of at most {1,000 messages}', c('exchange/consumer', 'maxPart')],
+  [recovery, 'read in parts of at most {1,000 messages}', c('exchange/parts', 'partSize')],
   [recovery, 'Up to {1,000 messages} or 262,144 characters', c('exchange/consumer', 'maxWaiting')],
   [recovery, 'or {262,144 characters} of JSON wait for it', c('exchange/consumer', 'maxWaitingLength')],
   [recovery, 'A key has 1 to {128 characters}', c('exchange/publish-options', 'maxKeyLength')],
@@ -185,9 +192,8 @@ t.test('fields of history, recover and presence', async (t) => {
     t.throws(declare(highest + 1), { code: 'SC_ERR_CONTRACT' }, `${field}.${name}: more`)
   }
   for (const [field, names] of found) t.same(names.sort(), Object.entries(all[field]!).filter(([, value]) => typeof value === 'number').map(([name]) => name).sort(), `${field} has these numbers`)
-  for (const [file, name, rows] of [['exchange/history', 'Query', fieldsOf(recovery, 'Query')], ['handlers/history-query', 'Field', fieldsOf(recovery, 'Field', 1)]] as const) {
+  for (const [file, name, rows] of [['exchange/history', 'serverNumbers', fieldsOf(recovery, 'Query')], ['handlers/history-query', 'queryLimits', fieldsOf(recovery, 'Field', 1)]] as const) {
     const [, byDefault, meaning] = rows.find(([name]) => name === '`limit`')!
-    const limits = file === 'exchange/history' ? [c(file, 'defaultLimit'), c(file, 'maxLimit')] : Object.values((await import('../lib/handlers/history-query.js')).queryLimits)
-    t.same([number(byDefault), number(/1 to ([\d,]*\d)/.exec(meaning)![1]!)], limits, `${name}: limit`)
+    t.same([number(byDefault), number(/1 to ([\d,]*\d)/.exec(meaning)![1]!)], [c(file, `${name}.default`), c(file, `${name}.most`)], `${name}: limit`)
   }
 })
