@@ -237,6 +237,7 @@ class DocumentBuilder {
       title,
       summary,
       ...tags,
+      ...this.#servers.of(false),
       messages: this.#presenceMessages,
       'x-sc-kind': 'presence'
     }

@@ -13,7 +13,7 @@ import type { TokenChange } from '../socket/authentication.js'
 import { messageOf } from '../untrusted.js'
 import { AnsweredError } from './answered-error.js'
 import { errorResponse } from './error-response.js'
-import { HttpCaller } from './http-caller.js'
+import { createCaller } from './http-caller.js'
 
 /** A call of a declared event over HTTP: who calls, and where the answer goes. It lives as long as its request. */
 export class HttpCall implements Caller, Authenticated, Answers, CallerActivity {
@@ -25,7 +25,7 @@ export class HttpCall implements Caller, Authenticated, Answers, CallerActivity 
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   #id: string | null = null
-  #caller: HttpCaller | null = null
+  #caller: ScServerSocket | null = null
   #authVersion = 0
   #aborts: Map<AbortController, () => void> | null = null
 
@@ -36,8 +36,7 @@ export class HttpCall implements Caller, Authenticated, Answers, CallerActivity 
   }
 
   get id (): string { return (this.#id ??= generateId()) }
-  // Hooks get the caller where they expect a socket: it has all members of one.
-  get socket (): ScServerSocket { return (this.#caller ??= new HttpCaller(this)) as object as ScServerSocket }
+  get socket (): ScServerSocket { return (this.#caller ??= createCaller(this)) }
   get fastifyRequest (): FastifyRequest { return this.#request }
   get remoteAddress (): string | undefined { return this.#request.ip }
   get log (): FastifyBaseLogger { return this.#request.log }

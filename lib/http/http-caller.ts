@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { ScAuthToken } from '../../types/auth.js'
 import type { ScExchange } from '../../types/exchange.js'
-import type { AuthState, ScCaller, ScServer, SocketState } from '../../types/server.js'
+import type { AuthState, ScCaller, ScServer, ScServerSocket, SocketState } from '../../types/server.js'
 import { scError } from '../errors.js'
 import { printAs } from '../printing.js'
 import { ServerSocket } from '../socket/socket.js'
@@ -85,4 +85,10 @@ for (const prototype of [ServerSocket.prototype, Object.getPrototypeOf(ServerSoc
 
 function withoutConnection (name: string): () => never {
   return () => { throw scError('SC_ERR_NO_CONNECTION', [name]) }
+}
+
+/** Creates the caller of a call. Hooks get it where they expect a socket: it has all members of one. */
+export function createCaller (call: CallPort): ScServerSocket {
+  const caller: object = new HttpCaller(call)
+  return caller as ScServerSocket
 }

@@ -324,7 +324,7 @@ t.test('a closing server does not wait longer than closeTimeout for a handler', 
 t.test('a body that never ends is not waited for by the event', async (t) => {
   const { port } = await start(t, (app) => { app.scEvent('act', { http: true }, () => t.fail('called')) })
   const socket = connectTcp(port, '127.0.0.1')
-  socket.write(`POST /events/act HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"a":`)
+  socket.write('POST /events/act HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"a":')
   await once(socket, 'connect')
   socket.destroy()
   await once(socket, 'close')

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import jwt from 'jsonwebtoken'
 import t from 'tap'
@@ -28,16 +27,21 @@ const endings: Record<string, { readonly end: Ending, readonly denied?: number, 
   passes: { end: () => {} },
   'passes later': { end: later },
   'replaces the data': { end: (hook) => { if (hook.data !== undefined) hook.data = { ...hook.data, n: hook.data.n + 1 } } },
-  'replaces the data later': { end: async (hook) => {
-    await later()
-    if (hook.data !== undefined) hook.data = { ...hook.data, n: hook.data.n + 1 }
-  } },
+  'replaces the data later': {
+    end: async (hook) => {
+      await later()
+      if (hook.data !== undefined) hook.data = { ...hook.data, n: hook.data.n + 1 }
+    }
+  },
   'calls next later': { end: ({ next }) => { setImmediate(() => next!()) }, middlewareOnly: true },
   'throws a refusal': { end: () => { throw new ScRefusal('no', { name: 'NotYours', code: 'E_NO', seat: 5 }) }, denied: 403 },
-  'rejects with a refusal': { end: async () => {
-    await later()
-    throw new ScRefusal('no', { name: 'NotYours', seat: 5 })
-  }, denied: 403 },
+  'rejects with a refusal': {
+    end: async () => {
+      await later()
+      throw new ScRefusal('no', { name: 'NotYours', seat: 5 })
+    },
+    denied: 403
+  },
   'throws a refusal with a status': { end: () => { throw new ScRefusal('pay', { name: 'Unpaid', statusCode: 402 }) }, denied: 402 },
   'throws an error that nobody may see': { end: () => { throw new Error('SELECT secret') }, denied: 500 },
   'rejects with an error that nobody may see': { end: async () => { throw Object.assign(new TypeError('secret'), { query: 'secret' }) }, denied: 500 },
