@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { addressKey } from '../server/address-key.js'
 import { handshakeUser } from '../auth/handshake-user.js'
@@ -9,6 +10,9 @@ import { findingError, inspect } from '../protocol/inspect.js'
 import type { ServerCore } from '../server/core.js'
 import { Hosts, Origins } from '../server/origins.js'
 import { RateKeys } from '../server/rate-keys.js'
+import { AnsweredError } from './answered-error.js'
+import { checkKeys } from './body-keys.js'
+import { errorResponse } from './error-response.js'
 import type { HttpCall } from './http-call.js'
 
 const json = /^application\/(?:[\w.+-]+\+)?json[ \t]*(?:;|$)/i
@@ -43,6 +47,15 @@ export class HttpAdmission {
     if (origin !== undefined && ambient && !this.#origins.allows(origin, request.host, request.protocol)) return this.#warned(request, scError('SC_ERR_ORIGIN', [origin]))
     // Nothing else needs a preflight request of browsers.
     if (type !== undefined && !json.test(type)) return scError('SC_ERR_CONTENT_TYPE', [type])
+  }
+
+  /** Returns the body of a request, which fails if it has more than `maxKeys` different keys. */
+  limited (request: FastifyRequest, body: Readable): Readable {
+    const { maxKeys } = this.#core.options
+    return checkKeys(request, body, maxKeys, () => {
+      this.#core.monitor.counters.invalid++
+      return new AnsweredError(errorResponse(scError('SC_ERR_MESSAGE_KEYS', [maxKeys])))
+    })
   }
 
   #warned (request: FastifyRequest, error: ScError): ScError {

@@ -51,11 +51,13 @@ export function prepareError (request: FastifyRequest, reply: FastifyReply, erro
   failed.set(request, { message: error.message, body })
 }
 
-/** The status of an error, as Fastify takes it; `set` is the status that the reply has already. */
+/** The status that Fastify gives an error: the error's own, or else the one that the reply has already, `set`. */
 function statusOf (error: Error, set: number): number {
-  if (set >= 400) return set
-  const own = read(error, 'statusCode') ?? read(error, 'status')
-  return typeof own === 'number' && Number.isInteger(own) && own >= 400 && own < 600 ? own : 500
+  return [read(error, 'statusCode'), read(error, 'status'), set].find(isErrorStatus) ?? 500
+}
+
+function isErrorStatus (status: unknown): status is number {
+  return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status < 600
 }
 
 function responseTo (error: Error, statusCode: number, request: FastifyRequest): ErrorResponse {

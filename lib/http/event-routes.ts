@@ -53,6 +53,7 @@ export class EventRoutes {
         if (refusal === undefined) done()
         else reply.send(new AnsweredError(errorResponse(refusal)))
       },
+      preParsing: (request, _reply, payload, done) => { done(null, this.#admission.limited(request, payload)) },
       preValidation: (request, reply, done) => { this.#begin(event, request, reply, done) },
       onError: (request, reply, error, done) => {
         prepareError(request, reply, error)
@@ -69,8 +70,19 @@ export class EventRoutes {
   #begin (event: EventDeclaration, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     const call = new HttpCall(this.#core, request, reply)
     const admitted = this.#admission.admit(call)
-    if (admitted instanceof Promise) follow(call, admitted, (passed) => { if (passed) this.#run(event, call, done) }, (err) => { done(err as Error) })
-    else if (admitted) this.#run(event, call, done)
+    if (!(admitted instanceof Promise)) {
+      if (admitted) this.#run(event, call, done)
+      return
+    }
+    call.beginWaiting()
+    follow(call, admitted, (passed) => {
+      call.endWaiting()
+      // A closing server may have answered.
+      if (passed && call.state !== 'closed') this.#run(event, call, done)
+    }, (err) => {
+      call.endWaiting()
+      done(err as Error)
+    })
   }
 
   #run (event: EventDeclaration, call: HttpCall, done: HookHandlerDoneFunction): void {

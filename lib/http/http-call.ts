@@ -114,14 +114,25 @@ export class HttpCall implements Caller, Authenticated, Answers, CallerActivity 
     this.#reply.code(response.statusCode).send(new AnsweredError(response))
   }
 
-  // Activity: only handlers that take longer are counted, so that a closing server waits for them.
+  // Activity: only hooks and handlers that take longer are counted, so that a closing server waits for them.
 
   get activity (): CallerActivity { return this }
   get ended (): boolean { return this.#reply.raw.destroyed }
   beginOwing (): void {}
   endOwing (): void {}
-  beginWaiting (): number { return 0 }
-  endWaiting (): void {}
+  beginWaiting (): number {
+    this.#core.calls.add(this)
+    return 0
+  }
+
+  endWaiting (): void { this.#core.calls.delete(this) }
+
+  /** The server closes and waits no longer for the hooks of this call. */
+  expire (): void {
+    this.endWaiting()
+    this.answerError(scError('SC_ERR_CLOSING'))
+  }
+
   keep (wait: Owed): void { this.#core.calls.add(wait) }
   forget (wait: Owed): void { this.#core.calls.delete(wait) }
 

@@ -28,7 +28,7 @@ export function documentsErrors ({ contract: { data, response } }: DeclaredEvent
 /** Returns the schema of an event's route, which documents the event. */
 export function routeSchema (event: DeclaredEvent): object {
   const { name, contract } = event
-  const { data, response, summary, description, tags, deprecated, hide } = contract
+  const { data, summary, description, tags, deprecated, hide } = contract
   return {
     operationId: name,
     ...(summary === undefined ? {} : { summary }),
@@ -37,11 +37,18 @@ export function routeSchema (event: DeclaredEvent): object {
     ...(deprecated === undefined ? {} : { deprecated }),
     ...(hide === true ? { hide } : {}),
     ...(data === undefined ? {} : { body: data }),
-    // A response without content has no schema that a builder could refuse.
+    ...responsesOf(event)
+  }
+}
+
+function responsesOf (event: DeclaredEvent): object {
+  const { response } = event.contract
+  if (!documentsErrors(event)) return response === undefined ? {} : { response: { 200: response } }
+  return {
     response: {
-      200: response ?? { description: 'The answer of the event', content: {} },
-      ...(response === undefined ? { 204: { description: 'The event has no answer', content: {} } } : {}),
-      default: documentsErrors(event) ? errorSchema : { description: errorSchema.description, content: {} }
+      200: response ?? { description: 'The answer of the event' },
+      ...(response === undefined ? { 204: { description: 'The event has no answer', type: 'null' } } : {}),
+      default: errorSchema
     }
   }
 }

@@ -115,6 +115,7 @@ t.test("the context's hooks, error handler and encapsulation", async (t) => {
     })
     app.register(async (child) => {
       child.setErrorHandler((err: any, _request, reply) => { reply.code(418).send(err) })
+      child.post('/plain', () => { throw Object.assign(new Error('only here'), { statusCode: 403 }) })
       child.scEvent('teapot', { http: true, data: Type.Any() }, () => { throw new ScRefusal('no', { name: 'Taken' }) })
       child.scHook('emit', () => { throw new ScRefusal('only here') })
     })
@@ -123,7 +124,42 @@ t.test("the context's hooks, error handler and encapsulation", async (t) => {
   t.same(order.splice(0), ['onRequest', 'preParsing', 'preValidation', 'sc emit', 'preHandler', 'body {"n":2}', 'sc preHandler', 'handler', 'onSend', 'sc onResponse', 'onResponse'])
   t.match(await send('/events/fails', {}), { status: 409, body: { mine: 'Taken', seat: 5 } })
   t.strictSame((await send('/fails', {})).body, { mine: 'Error' })
-  t.match(await send('/events/teapot', {}), { status: 418, body: { statusCode: 418, error: "I'm a Teapot", message: 'only here', name: 'RefusalError' } })
+  // Fastify gives an error that is sent its own status.
+  t.match(await send('/plain', {}), { status: 403, body: { statusCode: 403, message: 'only here' } })
+  t.match(await send('/events/teapot', {}), { status: 403, body: { statusCode: 403, error: 'Forbidden', message: 'only here', name: 'RefusalError' } })
+})
+
+t.test('what a Fastify hook throws has the status that Fastify gives it, and no inner text from 500 on', async (t) => {
+  // The status that the hook sets, the fields of the error, the status of the answer.
+  const rows: Array<[number | undefined, object, number]> = [
+    [undefined, {}, 500], [undefined, { statusCode: 500 }, 500], [undefined, { statusCode: 503 }, 503], [undefined, { statusCode: 404 }, 404], [undefined, { status: 409 }, 409],
+    [undefined, { statusCode: 200 }, 500], [undefined, { statusCode: 4003, status: 410 }, 410], [201, {}, 500], [404, {}, 404], [503, {}, 503],
+    [404, { statusCode: 500 }, 500], [503, { statusCode: 404 }, 404], [404, { statusCode: 1 }, 404], [undefined, { headers: { 'x-of-error': '1' }, statusCode: 429 }, 429]
+  ]
+  for (const name of ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend'] as const) {
+    const { send } = await start(t, (app) => {
+      app.addHook(name as 'onRequest', async (request, reply) => {
+        const [set, fields] = rows[Number(request.headers['x-row'])]!
+        if (set !== undefined) reply.code(set)
+        throw Object.assign(new Error('SELECT secret'), fields)
+      })
+      app.scEvent('bare', { http: true }, () => 1)
+      app.scEvent('documented', { http: true, data: Type.Any(), response: Type.Any() }, () => 1)
+      app.post('/plain', () => '1')
+    })
+    for (const [row, [set, fields, status]] of rows.entries()) {
+      const what = `${name} ${set} ${JSON.stringify(fields)}`
+      const headers = { 'x-row': String(row) }
+      // A plain route keeps the status that it had before `onSend`, be it 201.
+      if (name !== 'onSend') t.equal((await send('/plain', {}, { headers })).status, status, `${what}: a plain route`)
+      // After an `onSend` hook that throws, no other runs: only a schema of the errors changes the body then.
+      for (const event of name === 'onSend' ? ['documented'] : ['bare', 'documented']) {
+        const answer = await send(`/events/${event}`, {}, { headers })
+        t.match(answer, { status, body: { statusCode: status, name: 'Error', message: status < 500 ? 'SELECT secret' : 'Internal error' } }, `${what}: ${event}`)
+        t.equal(/secret/.test(JSON.stringify(answer.body)), status < 500, `${what}: ${event}`)
+      }
+    }
+  }
 })
 
 t.test('what a caller over HTTP has, and what it has not', async (t) => {
@@ -190,10 +226,10 @@ t.test('hostile requests: each has its answer', async (t) => {
       handled++
       return { proto: [Object.prototype, Array.prototype].includes(Object.getPrototypeOf(data ?? {})) }
     })
-  }, { maxPayload: 10_000, maxDepth: 5, maxNodes: 100, inboundRate: 0 })
+  }, { maxPayload: 10_000, maxDepth: 5, maxNodes: 100, maxKeys: 20, inboundRate: 0 })
   const deep = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels)
   const json = { 'content-type': 'application/json' }
-  for (const [what, body, headers, status, name] of [
+  for (const [what, body, headers, status, name, code] of [
     ['too large', JSON.stringify('x'.repeat(10_000)), json, 413, 'InvalidMessageError'],
     ['no JSON', '{', json, 400, 'InvalidMessageError'],
     ['an empty body', '', json, 400, 'InvalidMessageError'],
@@ -203,6 +239,9 @@ t.test('hostile requests: each has its answer', async (t) => {
     ['nested too deep', deep(5), json, 400, 'InvalidMessageError'],
     ['as deep as allowed', deep(4), json, 200],
     ['too many values', JSON.stringify(new Array(101).fill(0)), json, 400, 'InvalidMessageError'],
+    ['too many different keys', JSON.stringify(Object.fromEntries(Array.from({ length: 21 }, (_, n) => [`key${n}`, 1]))), json, 400, 'InvalidMessageError', 'SC_ERR_MESSAGE_KEYS'],
+    ['as many keys as allowed', JSON.stringify(Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`key${n}`, 1]))), json, 200],
+    ['many equal keys', JSON.stringify(Array.from({ length: 40 }, () => ({ key: 1 }))), json, 200],
     ['plain text', '{}', { 'content-type': 'text/plain' }, 415, 'InvalidMessageError'],
     ['a form', 'a=1', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'InvalidMessageError'],
     ['several types', '{}', { 'content-type': 'text/plain, application/json' }, 415, 'InvalidMessageError'],
@@ -216,18 +255,18 @@ t.test('hostile requests: each has its answer', async (t) => {
     ['a token that is none', '{}', { ...json, authorization: 'Bearer' }, 401, 'AuthTokenInvalidError'],
     ['a large token', '{}', { ...json, authorization: `Bearer ${'x'.repeat(8_000)}` }, 401, 'AuthTokenInvalidError'],
     ['a token with alg none', '{}', { ...json, authorization: 'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4ifQ.' }, 401, 'AuthTokenInvalidError']
-  ] as Array<[string, string, Record<string, string>, number, string?]>) {
+  ] as Array<[string, string, Record<string, string>, number, string?, string?]>) {
     const before = handled
     // Not fetch, which sets some headers itself.
     const answer = await raw(port, 'POST /events/act', headers, body)
     t.equal(answer.status, status, what)
     t.equal(handled - before, status === 200 ? 1 : 0, `${what}: handled`)
-    if (status >= 400) t.match(answer.body, { statusCode: status, error: String, message: String, name }, what)
+    if (status >= 400) t.match(answer.body, { statusCode: status, error: String, message: String, name, ...(code === undefined ? {} : { code }) }, what)
     else t.same(answer.body, { proto: true }, what)
   }
   t.equal((await send('/events/act', {})).status, 200, 'the server goes on')
   t.equal(({} as any).admin, undefined)
-  t.ok(app.scServer.stats().invalid >= 3)
+  t.ok(app.scServer.stats().invalid >= 2)
 })
 
 /** Sends a request as it is and reads the answer. */
@@ -318,6 +357,61 @@ t.test('a closing server does not wait longer than closeTimeout for a handler', 
     await begun
     await app.close()
     t.match(await answer, { status: 504, body: { name: 'TimeoutError' } })
+  }
+})
+
+t.test('a closing server does not wait longer than closeTimeout for a hook', async (t) => {
+  for (const line of ['handshakeSC', 'authenticate', 'emit', 'preHandler'] as const) {
+    let entered!: () => void
+    const { send, app } = await start(t, (app) => {
+      app.decorateRequest('user', null as any)
+      app.addHook('onRequest', async (request) => { request.user = { sub: 'ann' } })
+      app.scHook(line as 'emit', () => new Promise(() => { entered() }))
+      app.scEvent('act', { http: true }, () => t.fail('the handler ran'))
+    }, { closeTimeout: 100, hookTimeout: 0 })
+    const begun = new Promise<void>((resolve) => { entered = resolve })
+    const answer = send('/events/act', {})
+    await begun
+    await app.close()
+    t.match(await answer, { status: 503, body: { code: 'SC_ERR_CLOSING' } }, line)
+  }
+})
+
+t.test('a closing server waits for the handler after a hook', async (t) => {
+  let entered!: () => void
+  let pass!: () => void
+  let answer!: (value: string) => void
+  const { send, app } = await start(t, (app) => {
+    app.scHook('emit', () => new Promise((resolve) => {
+      pass = resolve
+      entered()
+    }))
+    app.scEvent('act', { http: true }, () => new Promise((resolve) => {
+      answer = resolve
+      entered()
+    }))
+  })
+  let begun = new Promise<void>((resolve) => { entered = resolve })
+  const answered = send('/events/act', {})
+  await begun
+  begun = new Promise<void>((resolve) => { entered = resolve })
+  const closed = app.close()
+  pass()
+  await begun
+  answer('bye')
+  t.match(await answered, { status: 200, body: 'bye' })
+  await closed
+})
+
+t.test('too many different keys in a body without a length', async (t) => {
+  const { port } = await start(t, (app) => {
+    app.scEvent('act', { http: true }, (data) => Object.keys(data as object).length)
+  }, { maxKeys: 20 })
+  for (const [keys, status] of [[20, 200], [21, 400]] as const) {
+    const body = JSON.stringify(Object.fromEntries(Array.from({ length: keys }, (_, n) => [`key${n}`, 1])))
+    const response = await fetch(`http://127.0.0.1:${port}/events/act`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: new Blob([body]).stream(), duplex: 'half' } as RequestInit)
+    t.equal(response.status, status)
+    t.match(await response.json(), status === 200 ? keys : { code: 'SC_ERR_MESSAGE_KEYS', name: 'InvalidMessageError' })
   }
 })
 
