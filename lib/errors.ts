@@ -54,6 +54,8 @@ export const errorTable = {
   SC_ERR_ENCODE: { name: 'InvalidArgumentsError', message: 'The data cannot be encoded: %s', wire: 'The data cannot be encoded' },
   SC_ERR_EVENT_RESERVED: { name: 'InvalidActionError', message: 'The "%s" event is reserved and cannot be emitted on a server socket' },
   SC_ERR_EVENT_UNKNOWN: { name: 'InvalidActionError', message: 'No handler for the "%s" event' },
+  SC_ERR_NO_CONNECTION: { name: 'InvalidActionError', message: '%s needs a connection, which a call over HTTP does not have; see socket.transport' },
+  SC_ERR_CONTENT_TYPE: { name: 'InvalidMessageError', message: 'An event over HTTP expects its data as application/json, got %s', statusCode: 415 },
   SC_ERR_EVENT_NOT_ALLOWED: { name: 'InvalidActionError', message: 'Clients may not send the "%s" event' },
   SC_ERR_EVENT_DUPLICATE: { name: 'InvalidArgumentsError', message: 'Event "%s" is already declared' },
   SC_ERR_EVENT_NAME: { name: 'InvalidArgumentsError', message: 'An event name must be non-empty text that is not reserved, got %s' },

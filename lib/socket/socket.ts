@@ -53,6 +53,7 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     this.id = session.id
   }
 
+  get transport (): 'websocket' { return 'websocket' }
   get active (): boolean { return this.#active }
   get state (): SocketState { return this.#session.state }
   get authState (): AuthState { return this.#session.auth.state }
