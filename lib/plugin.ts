@@ -5,8 +5,10 @@ import type { ScPluginOptions } from '../types/options.js'
 import type { EventRoute } from '../types/routes.js'
 import '../types/fastify.js'
 import { createJwtEngine } from './auth/engine.js'
+import { EventDeclaration } from './contracts/declarations.js'
 import { fillPattern } from './contracts/fill-pattern.js'
 import { scError, typeName } from './errors.js'
+import { EventRoutes } from './http/event-routes.js'
 import type { AnyHook } from './lifecycle/run.js'
 import { hookNames } from './lifecycle/scope.js'
 import { writeLine } from './log.js'
@@ -28,13 +30,15 @@ async function scPluginFn (fastify: FastifyInstance, rawOptions: ScPluginOptions
   const engine = await createJwtEngine(fastify, options)
   const core = new ServerCore(fastify, options, options.authEngine ?? engine)
   const { scopes, contracts } = core
+  const overHttp = new EventRoutes(core)
   let ready = false
 
   fastify.decorate('scServer', core.server)
   fastify.decorate('scChannelOf', ((_channels: unknown, pattern: string, params?: Record<string, string>) =>
     core.exchange.channel(fillPattern(pattern, params, (reason) => scError('SC_ERR_CONTRACT', [pattern, reason])))) as FastifyInstance['scChannelOf'])
   fastify.decorate('scEvent', function (this: FastifyInstance, name: string, contract: unknown, handler: EventRoute['handler']) {
-    contracts.declareEvent(scopes.of(this), this, name, contract, handler)
+    const event = contracts.declareEvent(scopes.of(this), this, name, contract, handler)
+    if (event instanceof EventDeclaration) overHttp.add(event)
     return this
   } as FastifyInstance['scEvent'])
   fastify.decorate('scChannel', function (this: FastifyInstance, pattern: string, contract: unknown) {

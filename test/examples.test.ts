@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type {} from '@fastify/jwt'
+import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { recovering } from '../lib/client/index.js'
 import type {} from '../types/fastify.js'
@@ -72,6 +73,29 @@ t.test('events and acks', async (t) => {
   t.equal(await noted, 4)
   socket.procedure('favourite color').once(5_000).then((request: any) => request.end('teal'))
   t.equal(await socket.invoke('ask me'), 'You like teal')
+})
+
+t.test('events over HTTP', async (t) => {
+  const authKey = 'a secret of tests that has more than thirty-two bytes'
+  const { port, url } = await start(t, 'http.js', { authKey })
+  const token = jwt.sign({ sub: 'ada' }, authKey, { expiresIn: 60 })
+  const send = async (method: string, path: string, body: object, headers: object = { authorization: `Bearer ${token}` }) => {
+    const response = await fetch(url + path, { method, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
+    return [response.status, response.status === 204 ? null : await response.json()]
+  }
+  const socket = await connect(t, port)
+  const channel = await subscribe(socket, 'stock')
+  const news = channel.once(5_000)
+  t.strictSame(await send('POST', '/shop/events/order', { article: 'tea', count: 2 }), [200, { left: 3, by: 'http' }])
+  t.strictSame(await news, { article: 'tea', left: 3 })
+  await t.rejects(socket.invoke('order', { article: 'tea', count: 2 }), { name: 'NotAuthenticatedError' })
+  t.match(await send('POST', '/shop/events/order', { article: 'tea', count: 2 }, {}), [401, { name: 'NotAuthenticatedError' }])
+  await socket.authenticate(token)
+  t.strictSame(await socket.invoke('order', { article: 'tea', count: 2 }), { left: 1, by: 'websocket' })
+  t.match(await send('POST', '/shop/events/order', { article: 'tea', count: 2 }), [409, { name: 'OutOfStockError', message: 'Only 1 left', left: 1 }])
+  t.match(await send('POST', '/shop/events/order', { article: 'tea', count: '2' }), [400, { name: 'ValidationError' }])
+  t.strictSame(await send('PUT', '/shop/stock', { tea: 9 }), [204, null])
+  t.strictSame(await socket.invoke('order', { article: 'tea', count: 1 }), { left: 8, by: 'websocket' })
 })
 
 t.test('JWT: one token for HTTP and for sockets', async (t) => {

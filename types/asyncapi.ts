@@ -19,8 +19,8 @@ export interface AsyncApiServer {
   /** The host, with the port if there is one: `'api.example.com'`. */
   host: string
   /** @default 'wss' */
-  protocol?: 'ws' | 'wss'
-  /** @default the server's option `path` */
+  protocol?: 'ws' | 'wss' | 'http' | 'https'
+  /** @default the server's option `path`; none for HTTP */
   pathname?: string
   description?: string
   [field: string]: unknown

@@ -44,7 +44,8 @@ export interface BrokerHistoryPage {
   readonly entries: readonly BrokerHistoryEntry[]
   /**
    * `null` if `entries` continue directly after `since` without a missing message, else the reason why messages may be missing.
-   * Only `follow` gives `'limit'`: there are more messages than requested.
+   * `'limit'` from `follow`: there are more messages than requested. `'limit'` from `read` of the newest messages: fewer than
+   * requested, because more would be too large for one answer.
    */
   readonly gap: 'unknown' | 'trimmed' | 'limit' | null
 }
@@ -68,8 +69,11 @@ export interface BrokerHistory {
    * not published because it is a repeat. Without `append`, `exchange.append()` rejects.
    */
   append? (channel: string, data: string, limits: BrokerHistoryLimits, key?: string): MaybePromise<BrokerPosition | null>
-  /** Reads at most `limit` messages: those after `since`, or the newest ones if `since` is `null`. */
-  read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
+  /**
+   * Reads at most `limit` messages: those after `since`, the oldest ones that are kept if it is `'oldest'`, or the newest ones if it
+   * is `null`. An answer may have fewer of them, but not none if there are any.
+   */
+  read (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage>
   /**
    * Reads synchronously what the sink received of a subscribed channel after `since`. If there are more messages than `limit`,
    * `entries` is empty and `gap` is `'limit'`. With `since` `null` it reads the newest messages, at most `limit`, which may be 0: then

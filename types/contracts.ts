@@ -5,7 +5,7 @@ import type { ScDeclaredRecovery, ScHistory, ScHistoryLimits, ScHistoryQuery, Sc
 import type { ChannelRequest, Hook } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScPresenceLimits } from './presence.js'
-import type { ScServerSocket } from './server.js'
+import type { ScCaller, ScServerSocket } from './server.js'
 import type { ScLifecycle, ScSchemaErrorFormatter, ScValidatorCompiler } from './validation.js'
 import type { UserData } from './user-data.js'
 
@@ -39,6 +39,11 @@ export interface ScEventContract extends ScDocumentation {
   timeout?: number
   /** A value for the application's own use. Hooks and the handler read it from their context. */
   config?: unknown
+  /**
+   * Whether the event can be called over HTTP as well: `true` for `POST <prefix of the context>/events/<name>`, or the url within
+   * the context and the method. Requires `lifecycle: 'own'`. @default false
+   */
+  http?: boolean | ScEventHttp
   /** How the event runs. Default: the option `lifecycle`, which is `'own'` by default. */
   lifecycle?: ScLifecycle
   /** With `lifecycle: 'request'` only: Fastify's `logLevel` of the route. Fastify logs each request at `'info'`. */
@@ -50,6 +55,21 @@ export interface ScEventContract extends ScDocumentation {
   /** Examples of `data`. */
   examples?: readonly unknown[]
 }
+
+/** Where an event can be called over HTTP. */
+export interface ScEventHttp {
+  /**
+   * The url within the event's context, without parameters: the body has the data. Default: `/events/<name>`, for names of letters,
+   * digits and `-`, `.`, `_`, `~`, `:`, `/`.
+   */
+  readonly url?: string
+  /** A method whose requests have a body. @default 'POST' */
+  readonly method?: 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+}
+
+/** The type of `socket` in the handler of an event: a `ScCaller` where the contract has `http`. */
+export type ScEventCaller<Contract> =
+  Contract extends { readonly http: infer Http } ? ([Http] extends [false | undefined] ? ScServerSocket : ScCaller) : ScServerSocket
 
 /** The second argument of `scEvent`: a schema of the data, or a contract. */
 export type ScEventSchema = ScEventContract | object
@@ -280,6 +300,8 @@ export interface DeclaredEvent {
   readonly instance: FastifyInstance
   /** The contract; a bare schema is its `data`. */
   readonly contract: ScEventContract
+  /** The route over HTTP, with the url from the root; null without one. */
+  readonly http: Readonly<Required<ScEventHttp>> | null
 }
 
 /** A declaration of `scChannel`, for documents and tools. */

@@ -48,8 +48,9 @@ export type OnceTimeout = number | undefined
 /** Options of `exchange.subscribe()`. */
 export interface ScSubscribeOptions {
   /**
-   * The position after which the messages of the channel are delivered: `channel.position` or the position of an earlier process;
-   * `undefined` to begin with new messages. Requires a channel with `history`.
+   * The position after which the messages of the channel are delivered: `channel.position` or the position of an earlier process.
+   * `'oldest'` to begin with the oldest message that is kept, `undefined` to begin with new messages. Requires a channel with
+   * `history`.
    */
   since: ScPosition | undefined
 }

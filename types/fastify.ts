@@ -1,7 +1,7 @@
 import type { HookName, HookRequests } from './hooks.js'
 import type { EventContext } from './routes.js'
 import type { ScServer, ScServerSocket } from './server.js'
-import type { CheckedEvent, InferChannels, ParamsArgument, ScChannelContract, ScDeclarations, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
+import type { CheckedEvent, InferChannels, ParamsArgument, ScChannelContract, ScDeclarations, ScEventCaller, ScEventData, ScEventSchema, ScReply, ScTypedChannel } from './contracts.js'
 
 // These interfaces are outside FastifyInstance and marked `in out`, so that the compiler compares two instances by their type
 // providers and not by all of their methods, which would cost seconds per program. It takes all type providers for equal, so
@@ -13,7 +13,7 @@ interface DeclareEvent<in out TypeProvider> {
     this: This,
     name: string,
     contract: S & CheckedEvent<NoInfer<S>>,
-    handler: (this: NoInfer<This>, data: NoInfer<ScEventData<TypeProvider, S>>, context: EventContext) => R | Promise<R>
+    handler: (this: NoInfer<This>, data: NoInfer<ScEventData<TypeProvider, S>>, context: EventContext<ScEventCaller<NoInfer<S>>>) => R | Promise<R>
   ): This
 }
 

@@ -48,7 +48,7 @@ export type ScHistoryGap = 'unknown' | 'trimmed' | 'limit' | 'refused'
 
 /** The query of `exchange.history()`. */
 export interface ScHistoryQuery {
-  /** Read only messages after this position. Default: the newest messages. */
+  /** Read the messages after this position, or from the oldest one that is kept for `'oldest'`. Default: the newest messages. */
   since?: ScPosition
   /** The maximum number of messages to read, 1 to 10,000. @default 100 */
   limit?: number
@@ -71,8 +71,9 @@ export interface ScHistory<Message = UserData> {
   /** The position of the newest message of the channel. Also present for a channel without messages. */
   readonly position: ScPosition
   /**
-   * With `since`: `null` if `messages` contains all messages published after it, else the reason why some may be missing. Without
-   * `since`: `null`.
+   * With `since`: `null` if `messages` contains all messages published after it, else the reason why some may be missing. With
+   * `'limit'` there are more: read on with the position of the last one as `since`. Without `since`: `null`, or `'limit'` if
+   * `messages` has fewer than `limit` because more would take over 8 MiB, the maximum of one read from Redis or NATS.
    */
   readonly gap: ScHistoryGap | null
 }

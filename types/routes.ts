@@ -5,7 +5,7 @@ import type { ScDeclaredRecovery } from './history.js'
 import type { Hook, HookName } from './hooks.js'
 import type { SlowConsumerPolicy } from './options.js'
 import type { ScPresenceLimits } from './presence.js'
-import type { ScServerSocket } from './server.js'
+import type { ScCaller, ScServerSocket } from './server.js'
 import type { UserData } from './user-data.js'
 
 /** The hooks of an encapsulation context, those of outer contexts first. The arrays are live: read them when the hooks run. */
@@ -36,13 +36,13 @@ export interface EventRoute {
   readonly handler: (this: FastifyInstance, data: UserData, context: EventContext) => unknown
 }
 
-/** The second argument of an event's handler. */
-export interface EventContext {
-  readonly socket: ScServerSocket
+/** The second argument of an event's handler. `socket` is a `ScCaller` where the contract has `http`. */
+export interface EventContext<Caller extends ScCaller = ScServerSocket> {
+  readonly socket: Caller
   readonly log: ScServerSocket['log']
   readonly event: string
   readonly config: unknown
-  /** Aborted when the call times out or the socket closes. */
+  /** Aborted when the call times out, or when the socket or the HTTP connection closes before the answer. */
   readonly signal: AbortSignal
   /** With `lifecycle: 'request'` only: the request that represents the call. */
   readonly request?: FastifyRequest

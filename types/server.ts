@@ -237,12 +237,23 @@ export interface ScSocketStreams {
   hasAnyProcedureConsumer (consumerId: number): boolean
 }
 
+/**
+ * Who calls a declared event: a socket, or a request over HTTP. Handlers of events with `http` get this type, because a caller over
+ * HTTP has no connection.
+ */
+export interface ScCaller extends Pick<ScServerSocket, 'id' | 'transport' | 'request' | 'fastifyRequest' | 'log' | 'remoteAddress' | 'remoteFamily' | 'remotePort' |
+  'forwardedForAddress' | 'exchange' | 'server' | 'authState' | 'authToken' | 'signedAuthToken' | 'data'> {}
+
 /** The server's side of a client's connection. */
 export interface ScServerSocket extends ScSocketStreams {
   /** The socket's unique id of 20 URL-safe characters. */
   readonly id: string
-  /** What carries the socket's messages. The client of an event stream (`'sse'`) receives only: it answers no calls. */
-  readonly transport: 'websocket' | 'sse'
+  /**
+   * What carries the socket's messages. The client of an event stream (`'sse'`) receives only: it answers no calls. In hooks it is
+   * `'http'` for a call over HTTP of an event that is declared with `http`: members that need a connection throw an
+   * InvalidActionError then.
+   */
+  readonly transport: 'websocket' | 'sse' | 'http'
   readonly CONNECTING: 'connecting'
   readonly OPEN: 'open'
   readonly CLOSED: 'closed'

@@ -1,20 +1,11 @@
-import type { AsyncApiDeclaration, AsyncApiDocument, AsyncApiServer, ScAsyncApiOptions } from '../../types/asyncapi.js'
+import type { AsyncApiDeclaration, AsyncApiDocument, ScAsyncApiOptions } from '../../types/asyncapi.js'
 import type { DeclaredChannel, DeclaredEvent, ScDeclarations, ScDocumentation } from '../../types/contracts.js'
 import { companionOf } from '../contracts/presence.js'
 import { callError, historyAnswer, historyQuery, presenceMessages, presenceUpdate } from './calls.js'
 import { Keys, reference } from './keys.js'
 import { addressOf, deprecation, documentation, errorSchema, examples, presenceOf, recoveryOf, tagsOf } from './parts.js'
 import { Schemas } from './schemas.js'
-
-/** The properties of the server that the document uses. */
-export interface ServerFacts {
-  readonly path: string
-  /** The host and port where the application listens. */
-  readonly host: string
-  readonly secure: boolean
-  /** The server's option `allowClientPublish`. */
-  readonly allowClientPublish: boolean
-}
+import { type ServerFacts, Servers } from './servers.js'
 
 const jwtScheme = {
   type: 'http',
@@ -22,8 +13,6 @@ const jwtScheme = {
   bearerFormat: 'JWT',
   description: 'A signed token that the client sends in its handshake, or later with `authenticate`.'
 }
-
-const protocolDescription = 'SocketCluster over WebSocket: socketcluster-client 14 to 20.'
 
 /** Builds the document of an application from the server's perspective: the server receives the events of clients. */
 export function buildDocument (declarations: ScDeclarations, options: ScAsyncApiOptions, facts: ServerFacts): AsyncApiDocument {
@@ -51,6 +40,7 @@ class DocumentBuilder {
   readonly #operations: Record<string, object> = {}
   readonly #messages: Record<string, object> = {}
   #validationError: string | null = null
+  #servers!: Servers
   /** The messages of channels that tell who is in another one. */
   #presenceMessages: Record<string, object> | null = null
 
@@ -61,19 +51,19 @@ class DocumentBuilder {
   }
 
   build ({ events, channels }: ScDeclarations): AsyncApiDocument {
-    for (const event of events) {
-      if (this.#isShown('event', event.name, event.contract)) this.#addEvent(event)
-    }
+    const shown = events.filter(({ name, contract }) => this.#isShown('event', name, contract))
+    const securitySchemes = this.#options.securitySchemes ?? { jwt: jwtScheme }
+    this.#servers = new Servers(this.#options, this.#facts, Object.keys(securitySchemes), shown.some(({ http }) => http !== null))
+    for (const event of shown) this.#addEvent(event)
     for (const channel of channels) {
       if (this.#isShown('channel', channel.pattern, channel.contract)) this.#addChannel(channel)
     }
-    const securitySchemes = this.#options.securitySchemes ?? { jwt: jwtScheme }
     const { title = 'fastify-socketcluster', version = '0.0.0', ...info } = this.#options.info ?? {}
     return {
       asyncapi: '3.1.0',
       info: { title, version, ...info },
       defaultContentType: 'application/json',
-      servers: this.#servers(Object.keys(securitySchemes)),
+      servers: this.#servers.objects,
       channels: this.#channels,
       operations: this.#operations,
       components: { messages: this.#messages, schemas: this.#schemas.components, securitySchemes }
@@ -86,16 +76,8 @@ class DocumentBuilder {
     return this.#options.filter?.({ kind, name, documentation: { summary, description, tags, hide, deprecated } }) !== false
   }
 
-  #servers (schemes: string[]): Record<string, unknown> {
-    const { path, host, secure } = this.#facts
-    const given: Record<string, AsyncApiServer> = this.#options.servers ?? { default: { host, protocol: secure ? 'wss' : 'ws' } }
-    const security = schemes.map((scheme) => reference('components', 'securitySchemes', scheme))
-    return Object.fromEntries(Object.entries(given).map(([name, { protocol = 'wss', pathname = path, description = protocolDescription, ...server }]) =>
-      [name, { ...server, protocol, pathname, description, ...(security.length === 0 ? {} : { security }) }]))
-  }
-
   /** Adds an event: an operation that receives it, with a reply if the event has an answer. */
-  #addEvent ({ name, contract, instance }: DeclaredEvent): void {
+  #addEvent ({ name, contract, instance, http }: DeclaredEvent): void {
     const channelKey = this.#channelKeys.make(name)
     const messages: Record<string, unknown> = {}
     const add = (part: string, message: Record<string, unknown>): { $ref: string } => {
@@ -136,9 +118,11 @@ class DocumentBuilder {
       title: name,
       ...documentation(contract),
       ...tags,
+      ...this.#servers.of(false),
       messages,
       'x-sc-kind': 'event'
     }
+    if (http !== null) this.#addRoute({ name, contract, http }, messages)
     this.#operations[this.#operationKeys.make(name)] = {
       action: 'receive',
       channel: reference('channels', channelKey),
@@ -148,6 +132,23 @@ class DocumentBuilder {
       ...deprecation(contract),
       messages: [data],
       ...(answers.length === 0 ? {} : { reply: { channel: reference('channels', channelKey), messages: answers } })
+    }
+  }
+
+  /** Adds the route of an event over HTTP: an operation with the same messages on a channel of its own. */
+  #addRoute ({ name, contract, http }: Pick<DeclaredEvent, 'name' | 'contract' | 'http'>, messages: Record<string, unknown>): void {
+    const key = this.#channelKeys.make(`${name} over HTTP`)
+    const { data, ...answers } = Object.fromEntries(Object.keys(messages).map((part) => [part, reference('channels', key, 'messages', part)]))
+    const about = { title: `${name} over HTTP`, ...documentation(contract), ...tagsOf(contract) }
+    this.#channels[key] = { address: http!.url, ...about, ...this.#servers.of(true), messages: { ...messages }, 'x-sc-kind': 'event' }
+    this.#operations[this.#operationKeys.make(`${name} over HTTP`)] = {
+      action: 'receive',
+      channel: reference('channels', key),
+      ...about,
+      ...deprecation(contract),
+      bindings: { http: { method: http!.method, bindingVersion: '0.3.0' } },
+      messages: [data],
+      ...(Object.keys(answers).length === 0 ? {} : { reply: { channel: reference('channels', key), messages: Object.values(answers) } })
     }
   }
 
@@ -172,6 +173,7 @@ class DocumentBuilder {
       ...documentation(contract),
       ...tags,
       ...(parameters.length === 0 ? {} : { parameters: Object.fromEntries(parameters) }),
+      ...this.#servers.of(false),
       messages,
       'x-sc-kind': 'channel',
       ...(history === null ? {} : { 'x-sc-history': history }),
@@ -235,6 +237,7 @@ class DocumentBuilder {
       title,
       summary,
       ...tags,
+      ...this.#servers.of(false),
       messages: this.#presenceMessages,
       'x-sc-kind': 'presence'
     }

@@ -150,7 +150,7 @@ export class BrokerLink {
   }
 
   /** Reads a channel's history. @throws BrokerError, at once or as a rejection, while the engine is down or when the broker fails */
-  readHistory (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage> {
+  readHistory (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): MaybePromise<BrokerHistoryPage> {
     this.checkUp()
     let page: MaybePromise<BrokerHistoryPage>
     try {

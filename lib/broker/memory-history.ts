@@ -142,12 +142,12 @@ export class MemoryHistory {
     return result
   }
 
-  read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {
+  read (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage {
     const now = Date.now()
     const history = this.#channels.get(channel)
     if (history === undefined) {
       const top = { epoch: this.#emptyEpoch, offset: 0, check: '' }
-      return { top, entries: [], gap: since === null || isSame(since, top) ? null : 'unknown' }
+      return { top, entries: [], gap: since === null || since === 'oldest' || isSame(since, top) ? null : 'unknown' }
     }
     history.limits = limits
     history.usedAt = now
@@ -155,6 +155,7 @@ export class MemoryHistory {
     const { emptyEpoch, entries, top } = history
     const newest = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: limit === 0 ? [] : history.part(Math.max(0, entries.length - limit), entries.length), gap })
     if (since === null) return newest(null)
+    if (since === 'oldest') return { top, entries: history.part(0, limit), gap: null }
     const isKnown = since.epoch === top.epoch ? since.offset <= top.offset : since.epoch === emptyEpoch && since.offset === 0
     if (!isKnown || since.check !== '') return newest('unknown')
     // The offsets of the entries are consecutive, so the index follows from the offset.

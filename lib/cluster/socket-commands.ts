@@ -9,8 +9,8 @@ export interface CommandedSocket {
   readonly authToken: ScAuthToken | null
   deauthenticate (): void
   disconnect (code?: number, reason?: string): void
-  isSubscribed (channel: string): boolean
-  kickOut (channel: string, message?: string): void
+  /** @returns whether it was in the channel, or about to be */
+  kickOut (channel: string, message: string | undefined): boolean
 }
 
 /** The part of the server that commands use. */
@@ -46,8 +46,7 @@ export class SocketCommands<Socket extends CommandedSocket> {
       } else if (command.do === 'disconnect') {
         socket.disconnect(command.code, command.reason)
       } else {
-        if (!socket.isSubscribed(command.channel)) continue
-        socket.kickOut(command.channel, command.message)
+        if (!socket.kickOut(command.channel, command.message)) continue
       }
       concerned++
     }

@@ -29,6 +29,7 @@ const eventFields: Readonly<Record<string, Check>> = {
   errors: isObject,
   preHandler: isHooks,
   timeout: isAmount,
+  http: isSwitch,
   lifecycle: ["'own' or 'request'", (value) => value === 'own' || value === 'request'],
   logLevel: isText,
   validatorCompiler: isCompiler,

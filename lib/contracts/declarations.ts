@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { DeclaredChannel, DeclaredEvent, ScEventContract } from '../../types/contracts.js'
 import type { ChannelPolicy, ChannelRoute, EventRoute, HookLists } from '../../types/routes.js'
 import type { Scope } from '../lifecycle/scope.js'
+import { type HttpRoute, httpRouteOf } from './event-url.js'
 import { presenceRoute } from './presence.js'
 import type { Serialize } from './serializers.js'
 import type { Validate } from './validators.js'
@@ -17,6 +18,7 @@ export class EventDeclaration implements EventRoute, DeclaredEvent {
   readonly preHandler: PreHandlers
   readonly config: unknown
   readonly errors: EventRoute['errors']
+  readonly http: HttpRoute | null
   validate: Validate | null = null
   serialize: Serialize | null = null
 
@@ -28,6 +30,7 @@ export class EventDeclaration implements EventRoute, DeclaredEvent {
     this.preHandler = ownPreHandlers(contract)
     this.config = contract.config
     this.errors = contract.errors
+    this.http = httpRouteOf(name, contract, instance.prefix)
   }
 }
 

@@ -81,9 +81,10 @@ export class Registry implements Contracts {
 
   /**
    * Declares an event for `scope`; `instance` is the `this` of its handler.
+   * @returns the declaration; the caller adds its route over HTTP, if it has one
    * @throws InvalidArgumentsError for an invalid name or contract, InvalidActionError after `compile()`
    */
-  declareEvent (scope: Scope, instance: FastifyInstance, name: string, input: unknown, handler: EventRoute['handler']): void {
+  declareEvent (scope: Scope, instance: FastifyInstance, name: string, input: unknown, handler: EventRoute['handler']): EventDeclaration | RequestRoute {
     this.#refuseWhenFrozen('scEvent')
     if (typeof name !== 'string' || name === '' || isReservedEvent(name) || isLocalEvent(name)) {
       throw scError('SC_ERR_EVENT_NAME', [typeof name === 'string' ? `"${name}"` : typeName(name)])
@@ -96,8 +97,10 @@ export class Registry implements Contracts {
 
     if (contract.data !== undefined || contract.response !== undefined) this.#probe(instance, contract.response !== undefined)
 
+    let event: EventDeclaration | RequestRoute
     if ((contract.lifecycle ?? this.#options.lifecycle) === 'request') {
-      this.#declaredEvents.set(name, declareRequestRoute({
+      if (contract.http !== undefined && contract.http !== false) throw scError('SC_ERR_CONTRACT', [name, "http expects lifecycle 'own', got 'request'"])
+      event = declareRequestRoute({
         name,
         contract,
         instance,
@@ -108,10 +111,12 @@ export class Registry implements Contracts {
         validatorCompiler: contract.validatorCompiler ?? this.#options.validatorCompiler,
         schemaErrorFormatter: contract.schemaErrorFormatter ?? this.#options.schemaErrorFormatter,
         requestHeaders: this.#options.requestHeaders
-      }))
-      return
+      })
+    } else {
+      event = new EventDeclaration(name, contract, instance, scope, timeout, handler)
     }
-    this.#declaredEvents.set(name, new EventDeclaration(name, contract, instance, scope, timeout, handler))
+    this.#declaredEvents.set(name, event)
+    return event
   }
 
   /**

@@ -123,6 +123,7 @@ export function declareRequestRoute (options: RequestRouteOptions): RequestRoute
   return {
     name,
     contract,
+    http: null,
     instance,
     hooks: lists,
     // These run as a hook of the route, after Fastify's validation.

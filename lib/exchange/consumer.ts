@@ -1,11 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
+import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerPosition } from '../../types/broker.js'
 import type { ScSubscriptionRecovery } from '../../types/exchange.js'
-import type { BrokerLink } from '../broker/link.js'
 import { parsePosition } from '../broker/position.js'
+import type { Hub } from './hub.js'
+import { type Parts, partSize } from './parts.js'
 
-/** Maximum number of messages that are read at once. */
-const maxPart = 1_000
 /** Maximum number and characters of JSON of messages that wait for a slow loop. More are delivered later, from the history. */
 const maxWaiting = 1_000
 const maxWaitingLength = 256 * 1024
@@ -25,7 +24,7 @@ export interface Outlet {
 
 /** The parts of the exchange that a consumer uses. */
 export interface ConsumerPort {
-  readonly link: Pick<BrokerLink, 'followHistory' | 'readHistory'>
+  readonly hub: Pick<Hub, 'allAfter'> & { readonly parts: Pick<Parts, 'after'> }
   tell (status: ScSubscriptionRecovery): void
   /** Runs work that does not end in this turn. */
   run (work: Promise<void>): void
@@ -40,8 +39,8 @@ export class Consumer {
   readonly #outlet: Outlet
   readonly #port: ConsumerPort
   readonly #limits: BrokerHistoryLimits
-  /** The position of the last message that was delivered; `null` if it is not known. */
-  #last: BrokerPosition | null
+  /** The position of the last message that was delivered; `null` if it is not known, `'oldest'` before the oldest one that is kept. */
+  #last: BrokerPosition | 'oldest' | null
   /** `live`: new messages are delivered. Otherwise they are read from the history: now, or when the broker is up again. */
   #state: 'live' | 'reading' | 'waiting'
   /** Whether it has to be told that everything since the first position was delivered. */
@@ -50,22 +49,21 @@ export class Consumer {
   #length = 0
   #isOver = false
 
-  /** @param since the text of the position to continue after; `undefined` to begin with new messages */
+  /** @param since the text of the position to continue after, or `'oldest'`; `undefined` to begin with new messages */
   constructor (outlet: Outlet, port: ConsumerPort, limits: BrokerHistoryLimits, since: string | undefined) {
     this.#outlet = outlet
     this.#port = port
     this.#limits = limits
-    this.#last = since === undefined ? null : parsePosition(since)
+    const position = since === undefined ? null : parsePosition(since)
+    this.#last = since === 'oldest' ? since : position
     this.#state = since === undefined ? 'live' : 'waiting'
     this.#owesStatus = since !== undefined
-    if (this.#last !== null) outlet.begin(this.#last)
+    if (position !== null) outlet.begin(position)
   }
 
   /** Call in the turn from which on the broker delivers the channel. @param top the position of its last message, if it is known */
   begin (top: BrokerPosition | null): void {
-    if (this.#owesStatus || top === null || this.#isOver) return
-    this.#last = top
-    this.#outlet.begin(top)
+    if (!this.#owesStatus && top !== null && !this.#isOver) this.#goOn(top)
   }
 
   /** Call when the broker delivers the channel, and when it is up again. */
@@ -93,7 +91,7 @@ export class Consumer {
   }
 
   #isOld ({ epoch, offset }: BrokerPosition): boolean {
-    return this.#last !== null && epoch === this.#last.epoch && offset <= this.#last.offset
+    return this.#last !== null && this.#last !== 'oldest' && epoch === this.#last.epoch && offset <= this.#last.offset
   }
 
   /** Returns a promise for when there is room for a message; nothing if there is room now. */
@@ -125,15 +123,16 @@ export class Consumer {
 
   /** Delivers the next messages. @returns whether there were none, so that new messages follow directly */
   async #nextPart (): Promise<boolean> {
-    const { link } = this.#port
+    const { hub } = this.#port
     const { name } = this.#outlet
-    const page = link.followHistory(name, this.#last, this.#last === null ? 0 : maxPart, this.#limits)
+    if (this.#last === 'oldest') return this.#deliverFirst(this.#last)
+    const page = hub.allAfter(name, this.#last, this.#last === null ? 0 : partSize, this.#limits)
     if (page instanceof Promise) {
       await page
       return false
     }
     if (this.#last === null) return this.#lose('unknown', page.top)
-    if (page.gap === 'limit') return this.#deliverFirst(await link.readHistory(name, this.#last, maxPart, this.#limits))
+    if (page.gap === 'limit') return this.#deliverFirst(this.#last)
     if (page.gap !== null) return this.#lose(page.gap, page.top)
     if (page.entries.length !== 0) return await this.#deliverAll(page.entries)
     this.#last = page.top
@@ -144,11 +143,18 @@ export class Consumer {
   }
 
   /** Delivers the first messages of many. */
-  async #deliverFirst ({ top, entries, gap }: BrokerHistoryPage): Promise<false> {
-    if (this.#isOver) return false
+  async #deliverFirst (since: BrokerPosition | 'oldest'): Promise<false> {
+    const page = await this.#port.hub.parts.after(this.#outlet.name, since, this.#limits)
+    // Without a page another read has ended, which may have what follows.
+    if (this.#isOver || page === undefined) return false
+    const { top, entries, gap } = page
     if (gap !== null) return this.#lose(gap === 'trimmed' ? gap : 'unknown', top)
-    // The next messages cannot be read by this process.
-    if (entries.length === 0) return this.#lose('unknown', top)
+    if (entries.length === 0) {
+      // The next messages cannot be read by this process.
+      if (since !== 'oldest') return this.#lose('unknown', top)
+      // Nothing is kept.
+      this.#goOn(top)
+    }
     await this.#deliverAll(entries)
     // A broker inside the process answers at once: let others have their turn.
     await nextTurn()
@@ -167,11 +173,16 @@ export class Consumer {
 
   /** Tells that messages may be missing before the next one. @returns false: it goes on after `position` */
   #lose (reason: 'unknown' | 'trimmed', position: BrokerPosition | null): false {
-    this.#last = position
-    if (position !== null) this.#outlet.begin(position)
+    if (position === null) this.#last = null
+    else this.#goOn(position)
     this.#owesStatus = false
     this.#port.tell({ channel: this.#outlet.name, recovered: false, reason })
     return false
+  }
+
+  #goOn (position: BrokerPosition): void {
+    this.#last = position
+    this.#outlet.begin(position)
   }
 
   #failed (err: unknown): void {

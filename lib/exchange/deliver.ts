@@ -76,8 +76,8 @@ export interface DeliveryDesk<To extends Recipient = Subscriber> {
   readonly hookDeadlines: Deadlines
   /** Encodes a publication with other data for one recipient. Returns the shared message when the data are the same. */
   personalMessage (delivery: Delivery, data: unknown): SharedMessage
-  /** Counts a publication as delivered or dropped; `null` counts later. */
-  count (delivered: boolean | null): void
+  /** Counts publications as delivered or dropped; `null` counts later. @param messages their number, 1 by default */
+  count (delivered: boolean | null, messages?: number): void
   /** Reports a recipient whose claims changed each time that the hooks ran, so that they decided nothing. */
   undecided (subscriber: To, delivery: Delivery): void
   /** Reports a recipient that a hook or the policy left out. */

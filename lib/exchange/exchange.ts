@@ -2,7 +2,6 @@ import type { BrokerHistoryLimits, BrokerPosition, MaybePromise } from '../../ty
 import type { ExchangeEventObjects, ExchangeEvents, ScAppendOptions, ScChannel, ScExchange, ScPublishOptions, ScStream, ScSubscribeOptions, ScWatcher } from '../../types/exchange.js'
 import type { ScHistory, ScHistoryQuery, ScPosition } from '../../types/history.js'
 import type { ScPresence } from '../../types/presence.js'
-import type { ResolvedChannel } from '../../types/routes.js'
 import type { BrokerLink } from '../broker/link.js'
 import { parsePosition } from '../broker/position.js'
 import { checkText } from '../arguments.js'
@@ -17,8 +16,7 @@ import { Consumer } from './consumer.js'
 import type { ExchangeHost } from './exchange-host.js'
 import { checkQuery, historyOf } from './history.js'
 import type { Hub } from './hub.js'
-import type { Preparation } from './hub-host.js'
-import { type Found, type Wanted, preparationOf } from './preparation.js'
+import { preparationOf } from './preparation.js'
 import { Publisher, type PublishCallback } from './publisher.js'
 import { checkSubscribeOptions } from './subscribe-options.js'
 
@@ -74,9 +72,9 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     const limits = this.#host.resolve(channel).route.history
     if (limits === null) throw scError('SC_ERR_NO_HISTORY', [channel])
     const { since, limit } = checked
-    const position = since === undefined ? null : parsePosition(since)
-    const page = await this.#link.readHistory(channel, position, limit, limits)
-    return historyOf(since !== undefined && position === null ? { ...page, gap: 'unknown' } : page, checked)
+    const position = since === undefined || since === 'oldest' ? since : parsePosition(since)
+    const page = await this.#link.readHistory(channel, position ?? null, limit, limits)
+    return historyOf(position === null ? { ...page, gap: 'unknown' } : page, checked)
   }
 
   presence (channel: string): Promise<ScPresence> {
@@ -90,19 +88,6 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   async #checked<T> (channel: string, action: string, read: () => Promise<T>): Promise<T> {
     checkName(channel, action, this.#host)
     return await read()
-  }
-
-  /**
-   * Returns what has to be done before a subscriber is added to a channel: with `recover`, to read what it missed.
-   * @param found called with what was found, `null` if nothing can be read, in the turn in which the subscriber is added
-   */
-  preparation (channel: string, resolved: ResolvedChannel, wanted: Wanted, found: (found: Found | null) => void): Preparation {
-    if (resolved.route.recover === null) return null
-    return this.#preparation(channel, resolved, wanted, found)
-  }
-
-  #preparation (channel: string, resolved: ResolvedChannel, wanted: Wanted, found: (found: Found | null) => void): Preparation {
-    return preparationOf({ link: this.#link, hub: this.#hub, warn: (err) => this.#host.warn(err) }, channel, resolved, wanted, found)
   }
 
   subscribe (name: string, options?: ScSubscribeOptions): ScChannel {
@@ -121,7 +106,7 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
     if (history === null) throw scError('SC_ERR_NO_HISTORY', [name])
     if (broker.history?.follow === undefined) throw scError('SC_ERR_NO_FOLLOW', [broker.name, name])
     return new Consumer(channel, {
-      link: this.#link,
+      hub: this.#hub,
       run: (work) => follow(this, work, () => {}, (err) => { throw err }),
       warn: (err) => this.#host.warn(err),
       tell: (status) => {
@@ -135,10 +120,10 @@ export class Exchange extends Emitter<ExchangeEventObjects> implements ScExchang
   #watch (channel: ExchangeChannel): void {
     const { name, consumer } = channel
     const resolved = this.#host.resolve(name)
-    const wanted: Wanted = { newest: 0 }
-    const preparation = consumer === null
-      ? this.preparation(name, resolved, wanted, () => {})
-      : this.#preparation(name, resolved, wanted, (found) => consumer.begin(found === null ? null : found.top))
+    // With it the broker delivers the channel completely, which `recover` promises to all subscribers.
+    const preparation = consumer === null && resolved.route.recover === null
+      ? null
+      : preparationOf(this.#hub, name, resolved, { newest: 0 }, (found) => consumer?.begin(found === null ? null : found.top))
     const watched = this.#hub.watch(name, resolved, channel, preparation)
     if (watched === undefined) this.#subscribed(channel)
     else follow(this, watched, () => this.#subscribed(channel), (err) => this.#subscribeFailed(channel, asError(err)))

@@ -1,4 +1,4 @@
-import type { BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { SlowConsumerPolicy } from '../../types/options.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import type { Deadlines } from '../deadlines.js'
@@ -131,15 +131,16 @@ export class Hub implements ReplayDesk {
   /** Call with the position of the last publication of a channel with `recover`, before a subscriber is added. */
   reached (channel: string, position: BrokerPosition): void {
     const entry = this.#entries.get(channel)
-    if (entry !== undefined) entry.last = position
+    // With subscribers, it is that of the last fan-out: the broker may be about to deliver more that it has.
+    if (entry?.members.size === 0) entry.last = position
   }
 
   /** The position of the last publication of a channel with `recover` that was delivered; `null` if it is not known. */
   lastOf (channel: string): BrokerPosition | null { return this.#entries.get(channel)?.last ?? null }
 
   /** Reads all publications of a held channel after a position, or the newest ones. A promise resolves when the caller should ask again. */
-  allAfter (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition | null, limit: number): BrokerHistoryPage | Promise<void> {
-    return this.#link.followHistory(channel, since, limit, history!)
+  allAfter (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
+    return this.#link.followHistory(channel, since, limit, limits)
   }
 
   #announce (members: Iterable<Subscriber>, event: string, data: object): void {
@@ -164,9 +165,9 @@ export class Hub implements ReplayDesk {
     return json === delivery.json ? delivery.message : this.#messages.publication(delivery.channel, json, delivery.message.place)
   }
 
-  count (delivered: boolean | null): void {
-    if (delivered === true) this.deliveries++
-    else if (delivered === false) this.dropped++
+  count (delivered: boolean | null, messages = 1): void {
+    if (delivered === true) this.deliveries += messages
+    else if (delivered === false) this.dropped += messages
   }
 
   undecided (subscriber: Subscriber, { message, channel, policy }: Delivery): void {

@@ -3,7 +3,7 @@ import type { SharedMessage } from '../transport/shared-message.js'
 
 /** Maximum bytes of all kept messages, and of all series of them. */
 const maxBytes = 8 * 1024 * 1024
-/** Bytes that a kept message takes beside its text and its frame. */
+/** Bytes that each message takes beside its text and its frame. */
 const messageBytes = 512
 
 /**
@@ -16,14 +16,14 @@ export class KeptMessages<Key extends object, Message extends SharedMessage> {
   #codec: CodecEngine | null = null
 
   /** @param codec of the server, which can be replaced at any time @param encode encodes a message that is not kept; may throw */
-  get (entry: Key, codec: CodecEngine, encode: () => Message): Message {
+  get (key: Key, codec: CodecEngine, encode: () => Message): Message {
     if (codec !== this.#codec) this.#clear(codec)
-    const kept = this.#messages.get(entry)
+    const kept = this.#messages.get(key)
     if (kept !== undefined) return kept
     const message = encode()
-    const bytes = message.bytes * 2 + messageBytes
+    const bytes = message.bytes * 2 + message.count * messageBytes
     if (this.#bytes + bytes > maxBytes) this.#clear(codec)
-    this.#messages.set(entry, message)
+    this.#messages.set(key, message)
     this.#bytes += bytes
     return message
   }

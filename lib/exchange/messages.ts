@@ -33,15 +33,11 @@ export class Messages {
    * Joins messages of a history that follow each other, or returns those that were joined for another subscriber.
    * @param key an object that stands for the same messages each time
    */
-  series (key: object, channel: string, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): MessageSeries {
+  series (key: object, channel: string, entries: () => readonly BrokerHistoryEntry[]): MessageSeries {
     return this.#series.get(key, this.#host.codec, () => {
-      let previous = since
-      const messages = entries.map((entry) => {
-        const message = this.entry(channel, entry, previous)
-        previous = entry.position
-        return message
-      })
-      return new MessageSeries(messages, { position: previous, previous: since })
+      // A series is delivered as a whole or not at all, so nobody asks for the positions before its messages.
+      const messages = entries().map(({ data, position }) => this.publication(channel, data, { position, previous: null }))
+      return new MessageSeries(messages, messages.at(-1)!.place!)
     })
   }
 

@@ -1,10 +1,9 @@
-import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
-import type { ResolvedChannel } from '../../types/routes.js'
+import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
 import type { BrokerLink } from '../broker/link.js'
 import { memorySize } from '../memory-size.js'
 
-/** Messages of a part. */
-const size = 1_000
+/** The most messages that are read at once for a subscriber that lags behind: not all of them are in memory then. */
+export const partSize = 1_000
 /** Maximum bytes of all kept parts. */
 const maxBytes = 16 * 1024 * 1024
 /** Bytes of a message without its text. */
@@ -37,15 +36,17 @@ export class Parts {
   }
 
   /**
-   * Returns the first messages after a position. A promise for nothing means that the caller should ask again when it resolves.
-   * More may have been published since they were read.
+   * Returns the first messages after a position, or the oldest ones. A promise for nothing means that the caller should ask again
+   * when it resolves. More may have been published since they were read.
    */
-  after (channel: string, { route: { history } }: ResolvedChannel, since: BrokerPosition): MaybePromise<BrokerHistoryPage | void> {
-    const kept = this.#find(channel, since, Date.now() - history!.ttl)
+  after (channel: string, since: BrokerPosition | 'oldest', limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<BrokerHistoryPage | void> {
+    // Which ones are the oldest changes all the time.
+    if (since === 'oldest') return this.#link.readHistory(channel, since, partSize, limits)
+    const kept = this.#find(channel, since, Date.now() - limits.ttl)
     if (kept !== null) return kept
     const reading = this.#reading.get(channel)
     if (reading !== undefined) return settled(reading)
-    const page = this.#link.readHistory(channel, since, size, history!)
+    const page = this.#link.readHistory(channel, since, partSize, limits)
     if (!(page instanceof Promise)) return page
     const read = this.#read(channel, since, page)
     this.#reading.set(channel, read)

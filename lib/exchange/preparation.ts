@@ -1,7 +1,7 @@
 import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { ResolvedChannel } from '../../types/routes.js'
-import type { BrokerLink } from '../broker/link.js'
 import { parsePosition } from '../broker/position.js'
+import type { Hub } from './hub.js'
 import type { Preparation } from './hub-host.js'
 
 /** What a subscriber wants to have of the history of a channel with `recover`. */
@@ -21,20 +21,12 @@ export interface Found {
   readonly newest: readonly BrokerHistoryEntry[]
 }
 
-/** The parts of the exchange that a preparation uses. */
-export interface PreparationPort {
-  readonly link: Pick<BrokerLink, 'followHistory'>
-  readonly hub: { reached (channel: string, position: BrokerPosition): void }
-  warn (err: unknown): void
-}
-
 /**
  * Returns what has to be done before a subscriber is added to a channel with `history`: to read what it missed, and from then on to
  * get all messages.
  * @param found called with what was found, `null` if nothing can be read, in the turn in which the subscriber is added
  */
-export function preparationOf ({ link, hub, warn }: PreparationPort, channel: string, { route: { history, recover } }: ResolvedChannel, { since, newest }: Wanted, found: (found: Found | null) => void): Preparation {
-  if (history === null) return null
+export function preparationOf (hub: Pick<Hub, 'allAfter' | 'reached' | 'warn'>, channel: string, { route: { history, recover } }: ResolvedChannel, { since, newest }: Wanted, found: (found: Found | null) => void): Preparation {
   const position = since === undefined ? null : parsePosition(since)
   /** What the broker answered to a position after which it cannot return all messages. It is not asked again. */
   let missed: Found['missed'] = since === undefined || position !== null ? null : { entries: [], gap: 'unknown' }
@@ -43,7 +35,7 @@ export function preparationOf ({ link, hub, warn }: PreparationPort, channel: st
     // The subscription waits until the engine is back.
     if ((err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN') throw err
     hasFailed = true
-    warn(err)
+    hub.warn(err)
   }
   const finish = (top: BrokerPosition, entries: Found['newest']): void => {
     hub.reached(channel, top)
@@ -51,12 +43,12 @@ export function preparationOf ({ link, hub, warn }: PreparationPort, channel: st
   }
   const read = (): MaybePromise<void> => {
     if (position !== null && missed === null) {
-      const page = link.followHistory(channel, position, recover?.limit ?? 0, history)
+      const page = hub.allAfter(channel, position, recover?.limit ?? 0, history!)
       if (page instanceof Promise) return page.catch(failed)
       missed = page
       if (page.gap === null || newest === 0) return finish(page.top, [])
     }
-    const page = link.followHistory(channel, null, newest, history)
+    const page = hub.allAfter(channel, null, newest, history!)
     if (page instanceof Promise) return page.catch(failed)
     finish(page.top, page.entries)
   }

@@ -31,8 +31,9 @@ export class Replay {
 
   /** Delivers messages in order. @param since the position before them */
   all (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): void {
+    const series = entries.length > 1 ? this.#series(channel, resolved, entries, () => entries) : null
+    if (series !== null && this.together(subscriber, channel, series)) return
     const isHooked = this.#desk.isHooked(resolved)
-    if (entries.length > 1 && this.#deliverSeries(subscriber, channel, resolved, entries, entries, since)) return
     let previous = since
     for (const entry of entries) {
       const delivery = this.#deliveryOf(channel, resolved, entry, previous)
@@ -43,18 +44,22 @@ export class Replay {
     }
   }
 
-  /** Returns the messages of a list from an index on that are delivered as one, to this subscriber and to others; `null` if there are none. */
-  seriesAt (entries: readonly BrokerHistoryEntry[], at: number): readonly BrokerHistoryEntry[] | null {
+  /** Returns the next messages of a list, joined for this subscriber and others; `null` if the next one has to be delivered alone. */
+  seriesAt (channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[], at: number): MessageSeries | null {
     const { offset } = entries[at]!.position
+    const last = entries[at + seriesLength - 1]
     // Series begin at the same messages for all.
-    if (offset % seriesLength !== 0 || entries[at + seriesLength - 1]?.position.offset !== offset + seriesLength - 1) return null
-    const series = entries.slice(at, at + seriesLength)
-    return series.reduce((sum, { data }) => sum + data.length, 0) > maxSeriesLength ? null : series
+    if (offset % seriesLength !== 0 || last?.position.offset !== offset + seriesLength - 1) return null
+    let length = 0
+    for (let i = at; i < at + seriesLength; i++) length += entries[i]!.data.length
+    return length > maxSeriesLength ? null : this.#series(channel, resolved, last, () => entries.slice(at, at + seriesLength))
   }
 
-  /** Delivers the messages of `seriesAt`. @returns false when they have to be delivered one by one */
-  series (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): boolean {
-    return this.#deliverSeries(subscriber, channel, resolved, entries.at(-1)!, entries, since)
+  /** Delivers messages as one. @returns false when they have to be delivered one by one */
+  together (subscriber: Subscriber, channel: string, series: MessageSeries): boolean {
+    if (!subscriber.deliverSeries(series, channel)) return false
+    this.#desk.count(true, series.count)
+    return true
   }
 
   /** Delivers one message, past those that wait for hooks. */
@@ -75,21 +80,13 @@ export class Replay {
     }
   }
 
-  /** Delivers messages as one. @param key an object that stands for them @returns false when they have to be delivered one by one */
-  #deliverSeries (subscriber: Subscriber, channel: string, resolved: ResolvedChannel, key: object, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): boolean {
-    if (this.#desk.isHooked(resolved) || this.#desk.policyOf(resolved) !== 'resume') return false
-    const series = this.#seriesOf(key, channel, entries, since)
-    if (series === null || !subscriber.deliverSeries(series, channel)) return false
-    for (let left = series.count; left > 0; left--) this.#desk.count(true)
-    return true
-  }
-
-  /** Returns `null` when the codec cannot encode one of the messages. */
-  #seriesOf (key: object, channel: string, entries: readonly BrokerHistoryEntry[], since: BrokerPosition): MessageSeries | null {
+  /** Joins messages, unless hooks decide about each of them or they would not come later where they have no room. @param key stands for them */
+  #series (channel: string, resolved: ResolvedChannel, key: object, entries: () => readonly BrokerHistoryEntry[]): MessageSeries | null {
+    if (this.#desk.isHooked(resolved) || this.#desk.policyOf(resolved) !== 'resume') return null
     try {
-      return this.#messages.series(key, channel, entries, since)
+      return this.#messages.series(key, channel, entries)
     } catch {
-      // Encoding the messages one by one reports the error.
+      // The codec cannot encode one of the messages. Encoding them one by one reports the error.
       return null
     }
   }

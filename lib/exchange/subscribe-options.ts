@@ -10,7 +10,7 @@ export function checkSubscribeOptions (options: ScSubscribeOptions, state: ScCha
   if (typeof options !== 'object' || options === null) refuse('an object of options', typeName(options))
   for (const name of Object.keys(options)) if (name !== 'since') refuse('the option since', `"${name}"`)
   const { since } = options
-  if (since !== undefined && typeof since !== 'string') refuse('since to be the text of a position, or undefined', typeName(since))
+  if (since !== undefined && typeof since !== 'string') refuse("since to be the text of a position, 'oldest', or undefined", typeName(since))
   // The messages after `since` cannot come before those that were delivered.
   if (state !== 'unsubscribed') refuse('a channel that the exchange is not subscribed to, with since', `one that is ${state}`)
   return since

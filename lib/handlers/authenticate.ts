@@ -13,7 +13,7 @@ import type { TokenChange } from '../socket/authentication.js'
 import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { read } from '../untrusted.js'
-import type { HandlerContext, PacketHandler } from './context.js'
+import type { Authenticated, HandlerContext, PacketHandler } from './context.js'
 import { refuseInvalid } from './error-answers.js'
 
 /** The result of an attempt to authenticate. The token of the socket is changed already; `settle` emits the events. */
@@ -84,11 +84,11 @@ export function settle (session: Session, verdict: Verdict): void {
  * Verifies a token. The socket gets its claims only after the `authenticate` hooks have passed. Never throws or rejects because
  * of the token. Returns a promise only if the engine or a hook returns one.
  */
-export function authenticate (context: HandlerContext, session: Session, signedToken: unknown): Verdict | Promise<Verdict> {
-  const { version } = session.auth
+export function authenticate (context: HandlerContext, caller: Authenticated, signedToken: unknown): Verdict | Promise<Verdict> {
+  const { version } = caller.auth
   const failed = (err: unknown): Verdict => {
     const { authError, isBadToken } = toAuthError(err)
-    return refuse(context, session, version, signedToken, authError, isBadToken)
+    return refuse(context, caller, version, signedToken, authError, isBadToken)
   }
   let verified: ScAuthToken | Promise<ScAuthToken>
   try {
@@ -97,7 +97,7 @@ export function authenticate (context: HandlerContext, session: Session, signedT
     }
     const { authVerifyAsync } = context.host.options
     verified = verifyToken(context.tokens.engine, signedToken ?? null, context.tokens.verificationKey, {
-      async: authVerifyAsync, algorithms: context.tokens.verifyAlgorithms, socket: session.socket
+      async: authVerifyAsync, algorithms: context.tokens.verifyAlgorithms, socket: caller.socket
     })
   } catch (err) {
     return failed(err)
@@ -112,7 +112,7 @@ export function authenticate (context: HandlerContext, session: Session, signedT
     } catch (err) {
       return failed(err)
     }
-    return pass(context, session, { claims, signedToken: signedToken as string, version })
+    return pass(context, caller, { claims, signedToken: signedToken as string, version })
   }
   if (!(verified instanceof Promise)) return check(verified)
   const { hooks } = context.deadlines
@@ -121,55 +121,55 @@ export function authenticate (context: HandlerContext, session: Session, signedT
 }
 
 /** Authenticates a socket as the user that a hook of the upgrade request verified. */
-export function authenticateUser (context: HandlerContext, session: Session, claims: ScAuthToken): Verdict | Promise<Verdict> {
-  return pass(context, session, { claims, signedToken: null, version: session.auth.version })
+export function authenticateUser (context: HandlerContext, caller: Authenticated, claims: ScAuthToken): Verdict | Promise<Verdict> {
+  return pass(context, caller, { claims, signedToken: null, version: caller.auth.version })
 }
 
 /** Checks revocations and runs the `authenticate` hooks for verified claims. */
-function pass (context: HandlerContext, session: Session, candidate: Candidate): Verdict | Promise<Verdict> {
+function pass (context: HandlerContext, caller: Authenticated, candidate: Candidate): Verdict | Promise<Verdict> {
   const { claims, signedToken, version } = candidate
   // The user of a request has no token that the client could remove.
   const isBadToken = signedToken !== null
-  const revoked = (): Verdict => refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
-  if (session.state === 'closed' || session.auth.version !== version) return superseded
+  const revoked = (): Verdict => refuse(context, caller, version, signedToken, scError('SC_ERR_TOKEN_REVOKED'), isBadToken)
+  if (caller.state === 'closed' || caller.auth.version !== version) return superseded
   if (context.tokens.isRevoked(claims)) return revoked()
   const { hooks, instance } = context.root
   const accept = (): Verdict => {
-    if (session.state === 'closed' || session.auth.version !== version) return superseded
+    if (caller.state === 'closed' || caller.auth.version !== version) return superseded
     // The token may have been revoked or expired while hooks ran.
     if (context.tokens.isRevoked(claims)) return revoked()
     if (isAuthTokenExpired(claims)) {
-      return refuse(context, session, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
+      return refuse(context, caller, version, signedToken, scError('SC_ERR_TOKEN_EXPIRED', ['jwt expired'], { expiry: new Date(claims.exp! * 1000) }), isBadToken)
     }
-    return { kind: 'accepted', change: session.auth.replace(claims, signedToken) }
+    return { kind: 'accepted', change: caller.auth.replace(claims, signedToken) }
   }
-  const request = withHidden({ socket: session.socket }, { authToken: claims, signedAuthToken: signedToken })
-  return decide(() => runHooks('authenticate', hooks.authenticate, instance, request, context.deadlines.hooks), accept, (thrown) => block(context, session, candidate, thrown))
+  const request = withHidden({ socket: caller.socket }, { authToken: claims, signedAuthToken: signedToken })
+  return decide(() => runHooks('authenticate', hooks.authenticate, instance, request, context.deadlines.hooks), accept, (thrown) => block(context, caller, candidate, thrown))
 }
 
 /** Refuses a token that an `authenticate` hook blocked. */
-function block (context: HandlerContext, session: Session, { signedToken, version }: Candidate, thrown: unknown): Verdict {
-  const { error: authError, shown, detail } = context.monitor.denied(session, { line: 'authenticate', thrown })
+function block (context: HandlerContext, caller: Authenticated, { signedToken, version }: Candidate, thrown: unknown): Verdict {
+  const { error: authError, shown, detail } = context.monitor.denied(caller, { line: 'authenticate', thrown })
   const isBadToken = detail !== undefined ? detail === true : read(authError, 'isBadToken') === true
-  if (session.auth.version !== version) return superseded
-  const change = session.auth.clear()
-  if (isBadToken) announceBadToken(context, session, authError as Error, signedToken)
+  if (caller.auth.version !== version) return superseded
+  const change = caller.auth.clear()
+  if (isBadToken) announceBadToken(context, caller, authError as Error, signedToken)
   return { kind: 'refused', change, authError, shown, isBadToken }
 }
 
 /** Refuses an invalid token. */
-function refuse (context: HandlerContext, session: Session, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
-  if (session.auth.version !== version) return superseded
-  const change = session.auth.clear()
+function refuse (context: HandlerContext, caller: Authenticated, version: number, signedToken: unknown, authError: ScError, isBadToken: boolean): Verdict {
+  if (caller.auth.version !== version) return superseded
+  const change = caller.auth.clear()
   if (signedToken !== null && signedToken !== undefined) {
-    session.emitError(authError)
-    if (isBadToken) announceBadToken(context, session, authError, typeof signedToken === 'string' ? signedToken : null)
+    caller.emitError(authError)
+    if (isBadToken) announceBadToken(context, caller, authError, typeof signedToken === 'string' ? signedToken : null)
   }
   return { kind: 'refused', change, authError, shown: authError, isBadToken }
 }
 
-function announceBadToken (context: HandlerContext, session: Session, authError: Error, signedAuthToken: string | null): void {
+function announceBadToken (context: HandlerContext, caller: Authenticated, authError: Error, signedAuthToken: string | null): void {
   const status = withHidden({ authError }, { signedAuthToken })
-  session.fireLocal('badAuthToken', status)
-  context.host.fire('badSocketAuthToken', session.socket, status)
+  caller.fireLocal('badAuthToken', status)
+  context.host.fire('badSocketAuthToken', caller.socket, status)
 }

@@ -1,15 +1,13 @@
-import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
+import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition, MaybePromise } from '../../types/broker.js'
 import type { ScHistoryGap } from '../../types/history.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import { follow } from '../barrier.js'
 import { allowedOf } from '../broker/history-from.js'
 import { positionText } from '../broker/position.js'
+import { partSize } from '../exchange/parts.js'
 import type { Lag } from '../socket/lagging-channels.js'
 import type { Session } from '../socket/session.js'
 import type { HandlerContext } from './context.js'
-
-/** A socket that lags behind by more messages gets them in parts of this size, so that not all are in memory. */
-const maxPart = 1_000
 
 /**
  * Delivers what a socket lags behind on a channel, from the history of the channel, as far as its backlog has room. A socket that
@@ -57,6 +55,7 @@ class CatchUp {
     this.#resolved = context.contracts.channel(channel)
   }
 
+  get #limits (): BrokerHistoryLimits { return this.#resolved.route.history! }
   get isHooked (): boolean { return this.#context.hub.isHooked(this.#resolved) }
 
   /** Whether this attempt is no longer wanted: the socket or the subscription is gone, or its messages are withheld. */
@@ -104,15 +103,15 @@ class CatchUp {
     const { hub } = this.#context
     const { position, wasWithheld } = this.#lag
     if (this.#resolved.route.recover!.latest) {
-      const newest = hub.allAfter(this.#channel, this.#resolved, null, 1)
+      const newest = hub.allAfter(this.#channel, null, 1, this.#limits)
       return newest instanceof Promise ? newest : { page: newest, isFresh: true }
     }
     if (position === null) throw new Error('The position of the last message is not known')
     const { limit } = this.#resolved.route.recover!
-    const page = this.#after(position, wasWithheld ? limit : maxPart)
+    const page = this.#after(position, wasWithheld ? limit : partSize)
     if (page instanceof Promise) return page
     if (page.gap !== 'limit' || wasWithheld) return { page, isFresh: true }
-    const part = hub.parts.after(this.#channel, this.#resolved, position)
+    const part = hub.parts.after(this.#channel, position, this.#limits)
     return part instanceof Promise ? part : { page: part as BrokerHistoryPage, isFresh: false }
   }
 
@@ -123,11 +122,11 @@ class CatchUp {
   #after (position: BrokerPosition, limit: number): BrokerHistoryPage | Promise<void> {
     const { hub } = this.#context
     if (this.#gap === null || position.check !== '') {
-      const page = hub.allAfter(this.#channel, this.#resolved, position, limit)
+      const page = hub.allAfter(this.#channel, position, limit, this.#limits)
       if (page instanceof Promise || page.gap === null || page.gap === 'limit' || position.check !== '') return page
       this.#gap = page.gap
     }
-    const newest = hub.allAfter(this.#channel, this.#resolved, null, limit)
+    const newest = hub.allAfter(this.#channel, null, limit, this.#limits)
     if (newest instanceof Promise) return newest
     const entries = newest.entries.filter(({ position: { epoch, offset } }) => epoch === position.epoch && offset > position.offset)
     const follows = entries[0]?.position.offset === position.offset + 1
@@ -204,12 +203,12 @@ class CatchUp {
   /** Delivers several messages as one. @returns how many; 0 if the next one has to be delivered alone */
   #deliverTogether (entries: readonly BrokerHistoryEntry[], at: number): number {
     const { hub: { replay } } = this.#context
-    const lag = this.#lag
-    const previous = lag.position!
-    const series = replay.seriesAt(entries, at)
+    const series = replay.seriesAt(this.#channel, this.#resolved, entries, at)
     if (series === null) return 0
-    lag.position = series.at(-1)!.position
-    if (replay.series(this.#session, this.#channel, this.#resolved, series, previous)) return series.length
+    const lag = this.#lag
+    const previous = lag.position
+    lag.position = series.place!.position
+    if (replay.together(this.#session, this.#channel, series)) return series.count
     lag.position = previous
     return 0
   }

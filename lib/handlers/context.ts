@@ -1,10 +1,11 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { AuthEngine, AuthKey, ScAuthToken } from '../../types/auth.js'
 import type { ScBlockedMessage } from '../../types/diagnostics.js'
 import type { ScHistoryGap } from '../../types/history.js'
-import type { EventPacket } from '../../types/protocol.js'
+import type { CallId, EventPacket } from '../../types/protocol.js'
 import type { Contracts } from '../../types/routes.js'
-import type { ConnectStatus, ScServerSocket } from '../../types/server.js'
+import type { BadAuthToken, ConnectStatus, ScServerSocket, SocketState } from '../../types/server.js'
+import type { Guarded } from '../barrier.js'
 import type { DeadlineSets } from '../deadlines.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { Hub } from '../exchange/hub.js'
@@ -14,9 +15,49 @@ import type { Scope } from '../lifecycle/scope.js'
 import type { FailureKind, LogLevel } from '../log.js'
 import type { Presence } from '../presence/presence.js'
 import type { DeclaredErrors, ErrorOrigin } from '../protocol/wire-errors.js'
+import type { Activity } from '../socket/activity.js'
+import type { Authentication } from '../socket/authentication.js'
 import type { SocketHost } from '../socket/host.js'
 import type { Session } from '../socket/session.js'
 import type { BrokerWaits } from './broker-waits.js'
+
+/** Who acts: a session, or a request over HTTP. */
+export interface Actor {
+  readonly socket: ScServerSocket
+  readonly fastifyRequest: FastifyRequest
+  readonly log: FastifyBaseLogger
+}
+
+/** Who calls an event: a session, or a request over HTTP. */
+export interface Caller extends Actor, Guarded {
+  readonly state: SocketState
+  readonly activity: CallerActivity
+  readonly outbound: Answers
+  /** Aborts `abort` when the connection closes. */
+  abortAtClose (abort: AbortController): void
+  /** Reverts `abortAtClose`. */
+  keepFromAbort (abort: AbortController): void
+}
+
+/** Counts the calls of a caller that are under way. */
+export type CallerActivity = Pick<Activity, 'beginOwing' | 'endOwing' | 'beginWaiting' | 'endWaiting' | 'keep' | 'forget' | 'ended'>
+
+/** Answers calls. */
+export interface Answers {
+  ack (cid: CallId, data: unknown): void
+  /** Answers with JSON text; an empty string stands for no data. */
+  jsonAck (cid: CallId, json: string): void
+  /** @param denied whether a hook refused the call */
+  errorAck (cid: CallId, error: unknown, data?: unknown, denied?: boolean): void
+}
+
+/** Who is authenticated: a session, or a request over HTTP. */
+export interface Authenticated extends Actor {
+  readonly state: SocketState
+  readonly auth: Pick<Authentication, 'version' | 'replace' | 'clear'>
+  emitError (error: unknown): void
+  fireLocal (event: 'badAuthToken', status: BadAuthToken): void
+}
 
 /** The parts of the server that packet handlers use. */
 export interface HandlerContext {
@@ -79,22 +120,22 @@ export interface ToldBlock extends Block {
  */
 export interface ActionMonitor {
   /** Reports an action that a hook, a middleware or a policy blocked. */
-  denied (session: Session, denial: Denial): ToldBlock
+  denied (actor: Actor, denial: Denial): ToldBlock
   /**
    * Reports a declared event that its `preHandler` or request hooks blocked: what they throw is treated like what the handler
    * throws.
    */
-  eventDenied (session: Session, denial: Denial, declared: DeclaredErrors | undefined): unknown
+  eventDenied (actor: Actor, denial: Denial, declared: DeclaredErrors | undefined): unknown
   /** Reports an action that broke a rule of the protocol, of a contract, or a limit. */
   invalid (session: Session, error: Error): unknown
   /** Counts an action that broke a rule, when the error is reported elsewhere. @param error creates the error when needed */
-  countInvalid (session: Session, error: () => Error): void
+  countInvalid (actor: Actor, error: () => Error): void
   /** Reports an action at which the application failed. @param declared the errors that the event's contract declares */
-  failed (session: Session, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown
+  failed (actor: Actor, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown
   /** Converts an error that the application or a rule chose as the answer. Reports it only when the client may not see it. */
   refusal (session: Session, error: unknown, origin: ErrorOrigin): unknown
   /** Reports a socket that exceeded its rate. @param retryAfter milliseconds until the next message is allowed */
-  rateLimited (session: Session, retryAfter: number): void
+  rateLimited (actor: Actor, retryAfter: number): void
   /** Reports a client that came back and receives what it missed. @param count the number of missed messages */
   recovered (session: Session, channel: string, count: number): void
   /** Reports a client that came back and is told that messages may be missing. */

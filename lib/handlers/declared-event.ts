@@ -8,16 +8,21 @@ import { HookFailure, thrownBy } from '../lifecycle/block.js'
 import { runHooks } from '../lifecycle/run.js'
 import { printAs } from '../printing.js'
 import { promiseOf } from '../promises.js'
-import type { Session } from '../socket/session.js'
 import { isInstance } from '../untrusted.js'
-import type { HandlerContext } from './context.js'
+import type { Caller, HandlerContext } from './context.js'
 import { fail } from './error-answers.js'
 import { HandlerWait } from './handler-wait.js'
 
+/** A call of a declared event whose data fit the schema. */
+export interface CheckedCall {
+  /** The validated data. */
+  readonly data: unknown
+}
+
 /** The run of one declared event. */
-class RouteRun implements EventContext {
+class RouteRun implements EventContext, CheckedCall {
   readonly #context: HandlerContext
-  readonly #session: Session
+  readonly #caller: Caller
   #abort: AbortController | null = null
   #wait: HandlerWait | null = null
   settled = false
@@ -29,34 +34,37 @@ class RouteRun implements EventContext {
 
   constructor (
     context: HandlerContext,
-    session: Session,
+    caller: Caller,
     readonly packet: EventPacket,
     readonly route: EventRoute,
-    readonly eventRequest: EventRequest<ScServerSocket>
+    readonly eventRequest: EventRequest<ScServerSocket>,
+    /** Called once, when the data are valid; `null` to go on at once. */
+    public checked: ((call: CheckedCall) => void) | null
   ) {
     this.#context = context
-    this.#session = session
+    this.#caller = caller
   }
 
   get context (): HandlerContext { return this.#context }
-  get session (): Session { return this.#session }
-  get socket (): ScServerSocket { return this.#session.socket }
+  get caller (): Caller { return this.#caller }
+  get data (): unknown { return this.eventRequest.data }
+  get socket (): ScServerSocket { return this.#caller.socket }
   get event (): string { return this.packet.event }
   get config (): unknown { return this.route.config }
-  get log (): ScServerSocket['log'] { return this.session.log }
+  get log (): ScServerSocket['log'] { return this.caller.log }
 
   get signal (): AbortSignal {
     if (this.#abort === null) {
       const abort = this.#abort = new AbortController()
-      if (this.settled || this.session.state === 'closed') abort.abort()
-      else this.session.abortAtClose(abort)
+      if (this.settled || this.caller.state === 'closed') abort.abort()
+      else this.caller.abortAtClose(abort)
     }
     return this.#abort.signal
   }
 
   endWaiting (): void {
     if (this.waiting === null) return
-    this.session.activity.endWaiting(this.waiting)
+    this.caller.activity.endWaiting(this.waiting)
     this.waiting = null
   }
 
@@ -65,15 +73,22 @@ class RouteRun implements EventContext {
     this.settled = true
     this.endWaiting()
     this.#wait?.end()
-    this.session.activity.endOwing()
-    if (this.#abort !== null) this.session.keepFromAbort(this.#abort)
+    this.caller.activity.endOwing()
+    if (this.#abort !== null) this.caller.keepFromAbort(this.#abort)
   }
 
   /** Starts the timeout of a run that continues asynchronously. */
   goOn (): void {
     if (this.settled) return
-    this.#wait ??= new HandlerWait(this.#session, this.#context.deadlines.of(this.route.timeout), () => this.#expire())
+    this.#wait ??= new HandlerWait(this.#caller, this.#context.deadlines.of(this.route.timeout), () => this.#expire())
     if (this.handlerCalled) this.#wait.keep(this.eventRequest.data)
+  }
+
+  /** Ends the timeout and the count of a run until `resumeCall`. */
+  pause (): void {
+    this.endWaiting()
+    this.#wait?.end()
+    this.#wait = null
   }
 
   #expire (): void {
@@ -85,16 +100,29 @@ class RouteRun implements EventContext {
 printAs(RouteRun, 'EventContext', ({ event, socket }) => ({ event, socket }))
 
 /** Runs a declared event: validation, `preHandler` hooks, handler, answer, then the hooks that observe. */
-export function runRoute (context: HandlerContext, session: Session, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined): void {
-  const request: EventRequest<ScServerSocket> = { socket: session.socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
-  const run = new RouteRun(context, session, packet, route, request)
-  session.activity.beginOwing()
+export function runRoute (context: HandlerContext, caller: Caller, packet: EventPacket, route: EventRoute, data: unknown, expired: Error | undefined, checked: ((call: CheckedCall) => void) | null): void {
+  const request: EventRequest<ScServerSocket> = { socket: caller.socket, event: packet.event, data, config: route.config, authTokenExpiredError: expired }
+  const run = new RouteRun(context, caller, packet, route, request, checked)
+  caller.activity.beginOwing()
+  advance(run, validate)
+}
+
+/** Continues a call after `checked`: `preHandler` hooks, handler, answer. @param data replaces the data of the call */
+export function resumeCall (call: CheckedCall, data: unknown): void {
+  const run = call as RouteRun
+  run.eventRequest.data = data
+  advance(run, preHandlers)
+}
+
+/** Does a step of a run and all that follow it. */
+function advance (run: RouteRun, step: (run: RouteRun) => void | Promise<void>): void {
+  const { caller } = run
   try {
-    const running = validate(run)
+    const running = step(run)
     if (running !== undefined) {
       run.goOn()
-      if (!run.handlerCalled && !run.settled) run.waiting = session.activity.beginWaiting(data)
-      follow(session, running, nothing, (err) => failRoute(run, err))
+      if (!run.handlerCalled && !run.settled) run.waiting = caller.activity.beginWaiting(run.eventRequest.data)
+      follow(caller, running, nothing, (err) => failRoute(run, err))
     }
   } catch (err) {
     failRoute(run, err)
@@ -114,7 +142,7 @@ function validate (run: RouteRun): void | Promise<void> {
 function validated (run: RouteRun, checked: Checked): void | Promise<void> {
   if (checked.error !== undefined) {
     const { error } = checked
-    run.context.monitor.countInvalid(run.session, () => error)
+    run.context.monitor.countInvalid(run.caller, () => error)
     run.invalid = true
     throw checked.error
   }
@@ -123,7 +151,13 @@ function validated (run: RouteRun, checked: Checked): void | Promise<void> {
 }
 
 function preHandlers (run: RouteRun): void | Promise<void> {
-  const { route, context, eventRequest: request } = run
+  const { route, context, eventRequest: request, checked } = run
+  if (checked !== null) {
+    run.checked = null
+    run.pause()
+    checked(run)
+    return
+  }
   if (route.hooks.preHandler.length !== 0) {
     const running = runHooks('preHandler', route.hooks.preHandler, route.instance, request, context.deadlines.hooks)
     if (running !== undefined) return running.then(() => ownPreHandlers(run))
@@ -143,7 +177,7 @@ function ownPreHandlers (run: RouteRun): void | Promise<void> {
 function handle (run: RouteRun): void | Promise<void> {
   const { route, eventRequest: request } = run
   if (run.settled) return
-  if (run.session.state === 'closed') {
+  if (run.caller.state === 'closed') {
     run.settle()
     return
   }
@@ -160,12 +194,12 @@ function handle (run: RouteRun): void | Promise<void> {
 
 function answered (run: RouteRun, answer: unknown): void | Promise<void> {
   if (run.settled) return
-  const { packet, route, session } = run
+  const { packet, route, caller } = run
   if (packet.cid !== undefined) {
     if (route.serialize === null) {
-      session.outbound.ack(packet.cid, answer)
+      caller.outbound.ack(packet.cid, answer)
     } else {
-      session.outbound.jsonAck(packet.cid, route.serialize(answer))
+      caller.outbound.jsonAck(packet.cid, route.serialize(answer))
     }
   }
   run.settle()
@@ -178,16 +212,16 @@ function answered (run: RouteRun, answer: unknown): void | Promise<void> {
 function failRoute (run: RouteRun, failure: unknown): void {
   const error = thrownBy(failure)
   if (run.settled) {
-    run.context.monitor.warn(error, run.session.log)
+    run.context.monitor.warn(error, run.caller.log)
     return
   }
   run.settle()
-  const { context, packet, route, session } = run
+  const { context, packet, route, caller } = run
   if (isInstance(failure, HookFailure)) {
-    const shown = context.monitor.eventDenied(session, { line: failure.list === 'request' ? 'request' : 'preHandler', thrown: failure, event: run.event }, route.errors)
-    if (packet.cid !== undefined) session.outbound.errorAck(packet.cid, shown)
+    const shown = context.monitor.eventDenied(caller, { line: failure.list === 'request' ? 'request' : 'preHandler', thrown: failure, event: run.event }, route.errors)
+    if (packet.cid !== undefined) caller.outbound.errorAck(packet.cid, shown, undefined, true)
   } else {
-    fail(context, session, packet.cid, error, run.invalid ? 'own' : 'thrown', route.errors)
+    fail(context, caller, packet.cid, error, run.invalid ? 'own' : 'thrown', route.errors)
   }
   if (route.hooks.onError.length === 0) return
   run.eventRequest.error = error
@@ -196,11 +230,11 @@ function failRoute (run: RouteRun, failure: unknown): void {
 
 /** Runs hooks that observe. The client has its answer already, so an error is only a warning. */
 function after (run: RouteRun, line: 'onResponse' | 'onError', hooks: HookLists['onResponse' | 'onError']): void {
-  const { context, eventRequest: request, route, session } = run
-  const failed = (failure: unknown): void => context.monitor.warn(thrownBy(failure), session.log)
+  const { context, eventRequest: request, route, caller } = run
+  const failed = (failure: unknown): void => context.monitor.warn(thrownBy(failure), caller.log)
   try {
     const running = runHooks(line, hooks, route.instance, request, context.deadlines.hooks)
-    if (running !== undefined) follow(session, running, nothing, failed)
+    if (running !== undefined) follow(caller, running, nothing, failed)
   } catch (err) {
     failed(err)
   }

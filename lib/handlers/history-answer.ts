@@ -2,8 +2,8 @@ import type { BrokerHistoryEntry, BrokerPosition } from '../../types/broker.js'
 import type { ScHistoryGap } from '../../types/history.js'
 import { positionText } from '../broker/position.js'
 
-/** Bytes that a message takes in the answer beside its data. */
-const envelopeBytes = 128
+/** Bytes that a message takes beside its data: in the answer, or with the name of its channel as a publication. */
+export function envelopeBytes (channel = ''): number { return 128 + channel.length * 3 }
 
 /** Collects messages for one answer, up to a number of bytes. One message fits, whatever its size. */
 export class HistoryAnswer {
@@ -25,7 +25,7 @@ export class HistoryAnswer {
   get messages (): readonly BrokerHistoryEntry[] { return this.#messages }
 
   /** The bytes that the answer will take in the backlog. */
-  get bytes (): number { return this.#dataBytes + (this.#messages.length + 1) * envelopeBytes }
+  get bytes (): number { return this.#dataBytes + (this.#messages.length + 1) * envelopeBytes() }
 
   /** Adds the next message. @param data JSON text for the client; `null` to leave the message out @returns whether to go on */
   add (entry: BrokerHistoryEntry, data: string | null = entry.data): boolean {

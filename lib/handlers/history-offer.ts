@@ -3,9 +3,8 @@ import type { ResolvedChannel } from '../../types/routes.js'
 import { type HistoryFrom, firstAllowed } from '../broker/history-from.js'
 import type { Session } from '../socket/session.js'
 import { deliveryBytes } from '../socket/waiting-deliveries.js'
+import { envelopeBytes } from './history-answer.js'
 
-/** Bytes that a message takes in the backlog beside its data and the name of its channel. */
-const envelopeBytes = 128
 /** Bytes that the answer takes, which is sent before the messages. */
 const answerBytes = 512
 
@@ -61,7 +60,7 @@ export class HistoryOffer {
     const { connection, subscriptions, host: { options: { maxBufferedBytes } } } = this.#session
     const all = bytesOf(entries)
     if (!this.#isHooked && all <= this.#bytes) {
-      const need = answerBytes + all + entries.length * (envelopeBytes + this.#channel.length * 3)
+      const need = answerBytes + all + entries.length * envelopeBytes(this.#channel)
       if ((maxBufferedBytes === 0 || need <= maxBufferedBytes) && connection.hasRoom(need)) return entries.length
     }
     /** The room that the last messages need, by their number. */
@@ -73,7 +72,7 @@ export class HistoryOffer {
       total += bytes
       if (total > this.#bytes || (this.#isHooked && !subscriptions.mayWait(count))) break
       // What waits for hooks counts more than what waits to be sent.
-      const need = needed[count - 1]! + (this.#isHooked ? deliveryBytes(data.length) : bytes + envelopeBytes + this.#channel.length * 3)
+      const need = needed[count - 1]! + (this.#isHooked ? deliveryBytes(data.length) : bytes + envelopeBytes(this.#channel))
       // An empty backlog has room for one message of any size, but not for several.
       if (maxBufferedBytes !== 0 && need > maxBufferedBytes && (count > 1 || this.#isHooked)) break
       needed.push(need)

@@ -4,7 +4,8 @@ import type { EventPacket } from '../../types/protocol.js'
 import type { ResolvedChannel } from '../../types/routes.js'
 import { allowedOf } from '../broker/history-from.js'
 import { parsePosition } from '../broker/position.js'
-import { scError, typeName } from '../errors.js'
+import { scError } from '../errors.js'
+import { type HistoryQuery, checkedQuery } from '../exchange/history.js'
 import { type Page, upTo } from '../exchange/pages.js'
 import { withDeadline } from '../lifecycle/run.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
@@ -24,14 +25,6 @@ const queueName = '\u0000history'
 /** How often the hooks run again because the authorization of the socket changed meanwhile. */
 const maxAttempts = 3
 
-/** The checked data of a call. */
-interface HistoryQuery {
-  readonly channel: string
-  readonly since: string | undefined
-  readonly limit: number
-  readonly reverse: boolean
-}
-
 /** `#history`: a client reads messages of a channel with `recover` that it is subscribed to. */
 export const handleHistory: PacketHandler = (context, session, packet) => {
   if (session.state !== 'open') {
@@ -44,26 +37,19 @@ export const handleHistory: PacketHandler = (context, session, packet) => {
     refuseInvalid(context, session, packet.cid, channelNameError(channel, maxChannelNameLength, '#history'))
     return
   }
-  const mistaken = mistakeIn(since, limit, reverse)
-  if (mistaken !== undefined) {
-    refuseInvalid(context, session, packet.cid, mistaken)
+  let query: HistoryQuery
+  try {
+    // From a client, `null` counts as absent.
+    query = checkedQuery({ since: since ?? undefined, limit: limit ?? undefined, reverse: reverse ?? undefined }, '#history', queryLimits)
+  } catch (err) {
+    refuseInvalid(context, session, packet.cid, err as Error)
     return
   }
-  const query: HistoryQuery = { channel, since: since as string | null | undefined ?? undefined, limit: limit as number | null | undefined ?? queryLimits.default, reverse: reverse === true }
-  const call = new HistoryCall(context, session, packet, query)
+  const call = new HistoryCall(context, session, packet, channel, query)
   // Not behind a subscription that waits for the broker.
   if (!call.isUp()) return
   // After what the client did on the channel before, and after its other reads.
   session.queue.run(channel, () => session.queue.run(queueName, () => call.run(), packet.data), packet.data)
-}
-
-function mistakeIn (since: unknown, limit: unknown, reverse: unknown): Error | undefined {
-  const isGiven = (value: unknown): boolean => value !== undefined && value !== null
-  if (isGiven(since) && typeof since !== 'string') return scError('SC_ERR_ARGUMENT', ['#history', 'since to be the text of a position', typeName(since)])
-  if (isGiven(limit) && !(Number.isSafeInteger(limit) && limit as number >= 1 && limit as number <= queryLimits.most)) {
-    return scError('SC_ERR_ARGUMENT', ['#history', `a limit from 1 to ${queryLimits.most}`, typeof limit === 'number' ? limit : typeName(limit)])
-  }
-  if (isGiven(reverse) && typeof reverse !== 'boolean') return scError('SC_ERR_ARGUMENT', ['#history', 'reverse to be a boolean', typeName(reverse)])
 }
 
 /** One read of a client. */
@@ -71,17 +57,19 @@ class HistoryCall {
   readonly #context: HandlerContext
   readonly #session: Session
   readonly #packet: EventPacket
+  readonly #channel: string
   readonly #query: HistoryQuery
   readonly #resolved: ResolvedChannel
   /** The subscription of the client when the read began. */
   #subscription: KeptSubscription | undefined
 
-  constructor (context: HandlerContext, session: Session, packet: EventPacket, query: HistoryQuery) {
+  constructor (context: HandlerContext, session: Session, packet: EventPacket, channel: string, query: HistoryQuery) {
     this.#context = context
     this.#session = session
     this.#packet = packet
+    this.#channel = channel
     this.#query = query
-    this.#resolved = context.contracts.channel(query.channel)
+    this.#resolved = context.contracts.channel(channel)
   }
 
   /** Whether the broker is up; if not, the client is told. */
@@ -96,7 +84,7 @@ class HistoryCall {
   }
 
   run (): MaybePromise<void> {
-    const { channel } = this.#query
+    const channel = this.#channel
     const session = this.#session
     const { hub } = this.#context
     if (session.state !== 'open') return
@@ -110,7 +98,7 @@ class HistoryCall {
 
   /** Why the client may not read the channel now. */
   #refusal (): Error | undefined {
-    const { channel } = this.#query
+    const channel = this.#channel
     const { subscriptions } = this.#session
     if (this.#resolved.error !== undefined) return this.#resolved.error
     if (this.#resolved.route.recover === null) return scError('SC_ERR_NO_RECOVER', [channel])
@@ -131,7 +119,7 @@ class HistoryCall {
   }
 
   #noRoom (): Error {
-    return scError('SC_ERR_HISTORY_ROOM', [this.#query.channel])
+    return scError('SC_ERR_HISTORY_ROOM', [this.#channel])
   }
 
   /**
@@ -140,7 +128,8 @@ class HistoryCall {
    */
   #read (last: BrokerPosition | null, attempt: number, gap: ScHistoryGap | null = null): MaybePromise<void> {
     if (this.#session.state !== 'open') return
-    const { channel, since, limit } = this.#query
+    const { since, limit } = this.#query
+    const channel = this.#channel
     const position = since === undefined || gap !== null ? null : parsePosition(since)
     const reason = since !== undefined && position === null ? gap ?? 'unknown' : null
     try {
@@ -152,7 +141,8 @@ class HistoryCall {
   }
 
   #use (page: Page, last: BrokerPosition | null, attempt: number): MaybePromise<void> {
-    const { channel, since } = this.#query
+    const { since } = this.#query
+    const channel = this.#channel
     if (this.#session.state !== 'open') return
     const refusal = this.#refusal()
     if (refusal !== undefined) return this.#refuse(refusal)
@@ -173,7 +163,7 @@ class HistoryCall {
 
   /** Reads messages like their recipient. All of them together have the time of one hook. */
   async #throughHooks ({ messages, isCut }: HistoryAnswer, answer: HistoryAnswer, send: (answer: HistoryAnswer) => void, last: BrokerPosition | null, attempt: number): Promise<void> {
-    const { channel } = this.#query
+    const channel = this.#channel
     const { authToken, connection, subscriptions } = this.#session
     const { hub, deadlines: { hooks } } = this.#context
     const bytes = messages.reduce((sum, { data }) => sum + deliveryBytes(data.length), 0)

@@ -4,6 +4,7 @@ import type { ResolvedChannel } from '../../types/routes.js'
 import type { HistoryFrom } from '../broker/history-from.js'
 import { parsePosition, positionText } from '../broker/position.js'
 import type { Found } from '../exchange/preparation.js'
+import { channelsAtOnce } from '../socket/inbound-rate.js'
 import type { Session } from '../socket/session.js'
 import { TokenBucket } from '../socket/token-bucket.js'
 import { type Following, HistoryOffer } from './history-offer.js'
@@ -43,8 +44,8 @@ export function refusalOf (session: Session, isAllowed: boolean): ScHistoryGap |
 }
 
 /** Counts a recovery, or a read of a history. @returns 0 if it is within the rate, else the milliseconds until one is */
-export function recoveryDelay ({ subscriptions, lastSeen, host: { options: { socketChannelLimit } } }: Session): number {
-  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, socketChannelLimit), lastSeen)
+export function recoveryDelay ({ subscriptions, lastSeen, host: { options } }: Session): number {
+  subscriptions.recoveries ??= new TokenBucket(recoveryRate, Math.max(recoveryBurst, channelsAtOnce(options)), lastSeen)
   return subscriptions.recoveries.take(lastSeen)
 }
 

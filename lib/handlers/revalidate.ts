@@ -4,9 +4,10 @@ import { decide } from '../lifecycle/run.js'
 import { slices } from '../slices.js'
 import type { Session } from '../socket/session.js'
 import { read } from '../untrusted.js'
+import { authorizeSubscription, isGuarded, subscribeRequest } from './authorization.js'
 import type { HandlerContext } from './context.js'
 import { rightsAfterCheck } from './history-rights.js'
-import { authorizeSubscription, concernsPresence, isGuarded, subscribeRequest } from './subscribe.js'
+import { concernsPresence } from './subscribe.js'
 
 /**
  * Checks every guarded subscription of a socket again because its authorization changed. Messages of a channel are withheld while

@@ -1,43 +1,25 @@
+import type { MaybePromise } from '../../types/broker.js'
 import type { CallId, EventPacket } from '../../types/protocol.js'
-import type { SubscribeRequest } from '../../types/hooks.js'
 import type { ResolvedChannel } from '../../types/routes.js'
-import type { ScServerSocket, SubscriptionOptions } from '../../types/server.js'
+import type { SubscriptionOptions } from '../../types/server.js'
 import type { HistoryRights } from '../broker/history-from.js'
-import { companionBase } from '../contracts/presence.js'
 import { scError } from '../errors.js'
-import type { Found } from '../exchange/preparation.js'
-import { decide, runHooks } from '../lifecycle/run.js'
+import type { Preparation } from '../exchange/hub-host.js'
+import { preparationOf } from '../exchange/preparation.js'
+import { decide } from '../lifecycle/run.js'
 import { memorySize } from '../memory-size.js'
 import { channelNameError, isChannelName } from '../protocol/names.js'
 import type { Session } from '../socket/session.js'
 import { messageOf } from '../untrusted.js'
-import type { BrokerWait } from './broker-waits.js'
+import { isGuarded } from './authorization.js'
 import type { HandlerContext, PacketHandler } from './context.js'
 import { refuse, refuseBlocked, refuseInvalid } from './error-answers.js'
-import { rightsOf } from './history-rights.js'
-import { type HistoryRequest, type Recovery, newestWanted, recoveryOf, refusalOf } from './recovery.js'
+import { type Joining, Refused, authorize, authorizeAgain } from './joining.js'
+import { type HistoryRequest, type Recovery, newestWanted, recoveryOf } from './recovery.js'
 import { badRewind, notBoolean, notText } from './subscribe-options.js'
 
 /** Maximum bytes of memory for the `data` of all guarded subscriptions of a socket. */
 const maxSubscriptionData = 32_768
-
-/** A subscription that is being processed. */
-interface Joining {
-  readonly cid: CallId | undefined
-  readonly options: SubscriptionOptions
-  /** The position of the last message that the client has. */
-  readonly since: string | undefined
-  /** The number of last messages that the client wants, not checked. */
-  readonly rewind: unknown
-  /** What the client may have of the history of a channel with `recover`. */
-  rights: HistoryRights
-  /** What it asks for of that history; null on other channels. */
-  request: HistoryRequest | null
-  /** What was found in it; null if nothing can be read. */
-  found: Found | null
-  /** The turn of the session's subscriptions when the hooks were called. */
-  turn: number
-}
 
 /** `#subscribe`: `subscribe` hooks → subscribe policy of the channel → broker → events → ack. */
 export const handleSubscribe: PacketHandler = (context, session, packet, expired) => {
@@ -61,8 +43,40 @@ export const handleSubscribe: PacketHandler = (context, session, packet, expired
   if (waitForAuth !== undefined && waitForAuth !== null) options.waitForAuth = waitForAuth
   if (data !== undefined) options.data = data
   if (batch !== undefined && batch !== null) options.batch = batch
-  const joining: Joining = { cid: packet.cid, options, since: since as string | null | undefined ?? undefined, rewind, rights: null, request: null, found: null, turn: 0 }
-  session.queue.run(channel, () => subscribe(context, session, packet, joining, expired), packet.data)
+  const joining: Joining = {
+    cid: packet.cid,
+    channel,
+    options,
+    since: since as string | null | undefined ?? undefined,
+    rewind,
+    rights: null,
+    request: null,
+    found: null,
+    turn: 0,
+    askedAgain: 0,
+    wait: null,
+    isOver: false,
+    refuse (error) {
+      joining.isOver = true
+      refuse(context, session, packet.cid, error, 'deliberate')
+      joining.wait?.end('left')
+    }
+  }
+  session.queue.run(channel, () => begin(context, session, packet, joining, expired), packet.data)
+}
+
+/** Subscribes. Until it is decided, others may refuse it. */
+function begin (context: HandlerContext, session: Session, packet: EventPacket, joining: Joining, expired: Error | undefined): void | Promise<void> {
+  const { subscriptions } = session
+  subscriptions.pending.add(joining)
+  let running: MaybePromise<void> | null = null
+  try {
+    running = subscribe(context, session, packet, joining, expired)
+  } finally {
+    // Also when it throws.
+    if (running === undefined || running === null) subscriptions.pending.delete(joining.channel)
+  }
+  return running?.finally(() => subscriptions.pending.delete(joining.channel))
 }
 
 function subscribe (context: HandlerContext, session: Session, packet: EventPacket, joining: Joining, expired: Error | undefined): void | Promise<void> {
@@ -80,39 +94,11 @@ function subscribe (context: HandlerContext, session: Session, packet: EventPack
     refuseInvalid(context, session, packet.cid, refusal)
     return
   }
-  const request = subscribeRequest(session, options, resolved, expired, false)
-  if (resolved.route.recover !== null) Object.assign(request, { since: joining.since, recover: true })
-  joining.turn = session.subscriptions.turn
-  const passed = (): void | Promise<void> => {
-    if (request.data !== undefined && request.data !== options.data) {
-      options.data = request.data
-      // The data that a hook assigned are stored too.
-      const tooLarge = dataTooLarge(session, options, resolved)
-      if (tooLarge !== undefined) {
-        refuseInvalid(context, session, packet.cid, tooLarge)
-        return
-      }
-    }
-    if (resolved.route.recover !== null) {
-      try {
-        joining.rights = rightsOf(request, null)
-      } catch (err) {
-        blocked(err)
-        return
-      }
-      joining.request = historyRequest(session, joining, resolved.route.recover.rewind)
-    }
-    return join(context, session, joining)
-  }
-  const blocked = (thrown: unknown): void => { refuseBlocked(context, session, packet.cid, { line: 'subscribe', thrown, channel }) }
-  return decide(() => authorizeSubscription(context, resolved, request), passed, blocked)
+  return decide(() => authorize(context, session, joining, resolved, expired), () => join(context, session, joining), (thrown) => blocked(context, session, joining, thrown))
 }
 
-/** What a client asks for of the history. Takes one of its recoveries if something has to be read. @param declared the channel's `rewind` */
-function historyRequest (session: Session, { since, rewind, rights }: Joining, declared: number): HistoryRequest {
-  const wanted = rewind as number | null | undefined ?? declared
-  const isReading = since !== undefined || wanted !== 0
-  return { since, rewind: wanted, refusal: isReading ? refusalOf(session, rights !== 'none') : null, from: rights === 'none' ? null : rights }
+function blocked (context: HandlerContext, session: Session, { cid, options: { channel }, isOver }: Joining, thrown: unknown): void {
+  if (!isOver) refuseBlocked(context, session, cid, { line: 'subscribe', thrown, channel })
 }
 
 /** Returns an error at the channel limit. A channel that the socket is already subscribed to does not count again. */
@@ -120,12 +106,6 @@ function limitReached (context: HandlerContext, session: Session, channel: strin
   const { socketChannelLimit } = context.host.options
   if (socketChannelLimit === 0 || session.subscriptions.size + session.subscriptions.joining < socketChannelLimit || session.subscriptions.has(channel)) return
   return scError('SC_ERR_CHANNEL_LIMIT', [socketChannelLimit])
-}
-
-/** Whether `waitForAuth`, a hook or a policy decides about the subscription, now and when it is checked again. */
-export function isGuarded (options: SubscriptionOptions, resolved: ResolvedChannel): boolean {
-  const { route } = resolved
-  return options.waitForAuth === true || route.hooks.subscribe.length !== 0 || route.subscribe !== null
 }
 
 /** Whether a channel is declared with presence, or tells who is in such a channel. */
@@ -142,30 +122,10 @@ function dataTooLarge (session: Session, options: SubscriptionOptions, resolved:
   if (session.subscriptions.dataBytes + memorySize(options.data) > maxSubscriptionData) return scError('SC_ERR_SUBSCRIBE_DATA', [maxSubscriptionData])
 }
 
-/** Creates the request that `subscribe` hooks and policies get. */
-export function subscribeRequest (session: Session, options: SubscriptionOptions, resolved: ResolvedChannel, expired: Error | undefined, revalidation: boolean): SubscribeRequest<ScServerSocket> {
-  const { waitForAuth, data } = options
-  // Rules by name hold for a companion as for the channel that it is about.
-  const channel = resolved.route.isCompanion ? companionBase(options.channel)! : options.channel
-  const request = { socket: session.socket, channel, waitForAuth, data, authTokenExpiredError: expired, revalidation, params: resolved.params }
-  return resolved.route.isCompanion ? { ...request, presence: true } : request
-}
-
-/** Runs the `subscribe` hooks and the policy of a channel. Throws or rejects with the block. */
-export function authorizeSubscription (context: HandlerContext, resolved: ResolvedChannel, request: SubscribeRequest<ScServerSocket>): void | Promise<void> {
-  const { route } = resolved
-  const running = runHooks('subscribe', route.hooks.subscribe, route.instance, request, context.deadlines.hooks)
-  if (route.subscribe === null) return running
-  const policy = route.subscribe
-  const ask = (): void | Promise<void> => runHooks('subscribe policy', [policy], route.instance, request, context.deadlines.hooks)
-  if (running === undefined) return ask()
-  return running.then(ask)
-}
-
 function join (context: HandlerContext, session: Session, joining: Joining): void | Promise<void> {
   const { cid, options } = joining
   const { channel } = options
-  if (session.state !== 'open') return
+  if (session.state !== 'open' || joining.isOver) return
   if (session.subscriptions.has(channel)) {
     acknowledge(session, cid, options)
     return
@@ -176,49 +136,67 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
     refuseInvalid(context, session, cid, refusal)
     return
   }
-  return ask(context, session, joining, null)
+  return ask(context, session, joining)
 }
 
-/** Asks the hub to join the channel. @param waited the wait for the broker; null at the first attempt */
-function ask (context: HandlerContext, session: Session, joining: Joining, waited: BrokerWait | null): void | Promise<void> {
-  const { cid, options: { channel }, request } = joining
+/** Asks the hub to join the channel. */
+function ask (context: HandlerContext, session: Session, joining: Joining): void | Promise<void> {
+  const { options: { channel } } = joining
+  const { subscriptions } = session
   const resolved = context.contracts.channel(channel)
-  const prepare = request === null ? null : context.exchange.preparation(channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
+  const makePreparation = (): Preparation => {
+    const { request } = joining
+    return request === null ? null : preparationOf(context.hub, channel, resolved, { since: request.refusal === null ? request.since : undefined, newest: newestWanted(request, resolved) }, (found) => { joining.found = found })
+  }
+  let preparation = makePreparation()
   let isAsking = false
   let hasEntered = false
+  const prepare = (): MaybePromise<void> => {
+    if (joining.isOver || session.state !== 'open') throw new Refused(null)
+    for (;;) {
+      const again = authorizeAgain(context, session, joining, resolved)
+      if (again === undefined) return preparation?.()
+      preparation = makePreparation()
+      if (again !== true) return again.then(() => { preparation = makePreparation() })
+    }
+  }
   const joined = context.hub.join(channel, resolved, session, () => {
     hasEntered = true
-    if (isAsking) session.subscriptions.joining--
-    if (waited !== null) context.brokerWaits.done(waited)
-    // The socket closed while the broker was asked: the subscription must not start.
-    if (session.state !== 'open') context.hub.leave(channel, session)
+    if (isAsking) subscriptions.joining--
+    if (joining.wait !== null) context.brokerWaits.done(joining.wait)
+    // The socket closed while the broker was asked, or the subscription was refused: it must not start.
+    if (session.state !== 'open' || joining.isOver) context.hub.leave(channel, session)
     else subscribed(context, session, joining)
   }, prepare)
   if (joined === undefined) return
   isAsking = true
-  session.subscriptions.joining++
+  subscriptions.joining++
   return joined.catch((err: unknown) => {
     // An error of the subscription's own events is not a failure of the broker.
     if (hasEntered) throw err
-    const wait = (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN' ? waited ?? context.brokerWaits.begin(session, channel) : null
-    if (wait === null) {
-      session.subscriptions.joining--
-      if (waited !== null) context.brokerWaits.done(waited)
-      failed(session, cid, channel, err, false)
+    const isDown = !joining.isOver && (err as { code?: unknown } | null)?.code === 'SC_ERR_BROKER_DOWN'
+    if (isDown) joining.wait ??= context.brokerWaits.begin(session, channel)
+    const { wait } = joining
+    if (!isDown || wait === null) {
+      subscriptions.joining--
+      if (wait !== null) context.brokerWaits.done(wait)
+      if (!(err instanceof Refused)) failed(session, joining, err, false)
+      else if (session.state === 'open') blocked(context, session, joining, err.thrown)
       return
     }
     // The subscription counts towards the channel limit while it waits.
     return wait.untilUp().then((why) => {
-      session.subscriptions.joining--
-      if (why === 'up') return ask(context, session, joining, wait)
+      subscriptions.joining--
+      if (why === 'up') return ask(context, session, joining)
       context.brokerWaits.done(wait)
-      if (why !== 'closed') failed(session, cid, channel, err, why === 'left')
+      if (why !== 'closed') failed(session, joining, err, why === 'left')
     })
   })
 }
 
 /** Answers a failed subscription. @param left whether the client unsubscribed: then no error is emitted */
-function failed (session: Session, cid: CallId | undefined, channel: string, err: unknown, left: boolean): void {
+function failed (session: Session, { cid, channel, isOver }: Joining, err: unknown, left: boolean): void {
+  if (isOver) return
   const error = left ? scError('SC_ERR_UNSUBSCRIBED', [channel]) : scError('SC_ERR_SUBSCRIBE', [channel, messageOf(err)], { cause: err })
   if (!left) session.emitError(error)
   if (cid !== undefined) session.outbound.errorAck(cid, error)
@@ -228,8 +206,8 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
   const { cid, options } = joining
   const { channel } = options
   const resolved = context.contracts.channel(channel)
-  // Whether the authorization changed since the hooks ran, so that their decision is outdated.
-  const changed = session.subscriptions.turn !== joining.turn
+  const { subscriptions } = session
+  subscriptions.pending.delete(channel)
   // Runs before the events: messages that their listeners publish follow the missed ones.
   const recovery = joining.request === null ? null : acknowledgeRecovery(context, session, joining, joining.request, resolved)
   // The answer found the backlog full, so the socket was closed.
@@ -237,11 +215,16 @@ function subscribed (context: HandlerContext, session: Session, joining: Joining
     context.hub.leave(channel, session)
     return
   }
-  session.subscriptions.join(isGuarded(options, resolved) ? options : { channel }, joining.request === null ? undefined : { rights: rightsAtJoin(joining), reached: joining.found?.top ?? null })
+  subscriptions.join(isGuarded(options, resolved) ? options : { channel }, joining.request === null ? undefined : { rights: rightsAtJoin(joining), reached: joining.found?.top ?? null })
+  // Whether the authorization changed since the hooks ran, so that their decision is outdated.
+  const changed = subscriptions.turn !== joining.turn
   if (changed) context.host.withhold(session)
-  if (recovery !== null && recovery.before !== null) {
-    if (context.hub.isHooked(resolved)) session.subscriptions.beginReplay(channel)
-    context.hub.replay.all(session, channel, resolved, recovery.messages, recovery.before)
+  if (recovery !== null) {
+    if (recovery.before !== null) {
+      if (context.hub.isHooked(resolved)) subscriptions.beginReplay(channel)
+      context.hub.replay.all(session, channel, resolved, recovery.messages, recovery.before)
+    }
+    report(context, session, channel, recovery)
   }
   session.fireLocal('subscribe', channel, options)
   context.host.fire('subscription', session.socket, channel, options)
@@ -258,11 +241,13 @@ function rightsAtJoin ({ rights, found }: Joining): HistoryRights {
 /** Acknowledges a subscription to a channel with `recover`. */
 function acknowledgeRecovery (context: HandlerContext, session: Session, { cid, options: { channel }, found }: Joining, request: HistoryRequest, resolved: ResolvedChannel): Recovery {
   const recovery = recoveryOf(session, channel, resolved, context.hub.isHooked(resolved), request, found)
-  const { status, messages } = recovery
-  if (cid !== undefined) session.outbound.ack(cid, status)
-  if (status.recovered === true) context.monitor.recovered(session, channel, messages.length)
-  else if (status.recovered === false) context.monitor.notRecovered(session, channel, status.reason!)
+  if (cid !== undefined) session.outbound.ack(cid, recovery.status)
   return recovery
+}
+
+function report ({ monitor }: HandlerContext, session: Session, channel: string, { status, messages }: Recovery): void {
+  if (status.recovered === true) monitor.recovered(session, channel, messages.length)
+  else if (status.recovered === false) monitor.notRecovered(session, channel, status.reason!)
 }
 
 function acknowledge (session: Session, cid: CallId | undefined, options: SubscriptionOptions): void {

@@ -79,20 +79,21 @@ const statusOfName: Readonly<Record<string, number>> = {
  * @param log the logger of the request
  */
 export function httpError (error: unknown, log: FastifyBaseLogger, { origin = 'thrown', declared, denied = false }: ErrorSource = {}): ErrorResponse {
-  return errorResponse(presentError(error, origin, declared) ?? internalError(logHidden(log, error)), denied)
+  return errorResponse(presentError(error, origin, declared) ?? internalError(logHidden(log, error)), denied ? 403 : 400)
 }
 
 /**
  * Returns the HTTP response to an error in the form that a client of the websocket would get.
- * @param denied whether a hook or a policy refused the action
+ * @param byDefault the status of an error of the application that has none: 403 when a hook or a policy refused the action
  */
-export function errorResponse (shown: unknown, denied = false): ErrorResponse {
+export function errorResponse (shown: unknown, byDefault: 400 | 401 | 403 = 400): ErrorResponse {
   const told = dehydrateError(shown)
   const fields: Record<string, unknown> = typeof told === 'object' && told !== null ? { ...told } : { message: String(told) }
   const code = typeof fields.code === 'string' && fields.code.startsWith('SC_ERR_') ? fields.code : undefined
   const name = typeof fields.name === 'string' ? fields.name : 'Error'
-  const statusCode = isExposed(shown) ? 500 : statusOf(fields.statusCode, code, name, denied)
-  const body: ErrorBody = { ...fields, statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message: typeof fields.message === 'string' ? fields.message : '', name }
+  const statusCode = isExposed(shown) ? 500 : statusOf(fields.statusCode, code, name, byDefault)
+  const body: ErrorBody = { statusCode, error: '', message: '', name, ...fields }
+  Object.assign(body, { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message: typeof fields.message === 'string' ? fields.message : '', name })
   if (code !== undefined && typeof body.id === 'string') {
     body.errorId = body.id
     delete body.id
@@ -100,13 +101,12 @@ export function errorResponse (shown: unknown, denied = false): ErrorResponse {
   return { statusCode, headers: headersOf(statusCode, body), body }
 }
 
-function statusOf (given: unknown, code: string | undefined, name: string, denied: boolean): number {
+function statusOf (given: unknown, code: string | undefined, name: string, byDefault: 400 | 401 | 403): number {
   // Hooks of SocketCluster use close codes as status.
   if (typeof given === 'number' && Number.isInteger(given) && given >= 400 && given < 600) return given
   const known = (code === undefined ? undefined : statusOfCode[code as ScErrorCode]) ?? (Object.hasOwn(statusOfName, name) ? statusOfName[name] : undefined)
   if (known !== undefined) return known
-  if (denied && code !== 'SC_ERR_INTERNAL') return 403
-  return code === undefined ? 400 : 500
+  return code === undefined || (code !== 'SC_ERR_INTERNAL' && byDefault !== 400) ? byDefault : 500
 }
 
 function headersOf (statusCode: number, body: ErrorBody): Record<string, string> {

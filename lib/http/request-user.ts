@@ -8,7 +8,10 @@ export function requestUser ({ options, tokens: { userProperty } }: ServerCore, 
   return options.authFromRequest ? handshakeUser(request, userProperty) : null
 }
 
-/** The token that a request sends. */
-export function bearerToken ({ headers: { authorization } }: FastifyRequest): string | undefined {
-  return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
+const bearer = /^bearer(?: +(.*))?$/i
+
+/** The token that a request sends, which may be empty; undefined without any. */
+export function bearerToken ({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
+  const given = bearer.exec(authorization)
+  return given === null ? undefined : given[1] ?? ''
 }

@@ -54,7 +54,7 @@ export class StreamRoute {
       // It may have ended since it was accepted.
       if (stream !== null && stream.failure !== null) throw stream.failure
     } catch (err) {
-      return refuse(reply, err instanceof StreamRefusal ? errorResponse(err.shown, true) : httpError(err, request.log, { denied: true }))
+      return refuse(reply, err instanceof StreamRefusal ? errorResponse(err.shown, err.byDefault) : httpError(err, request.log, { denied: true }))
     }
     // The answer that stops an EventSource.
     if (stream === null) return reply.code(204).send()
@@ -74,7 +74,8 @@ export class StreamRoute {
   async #open (request: FastifyRequest, reply: FastifyReply, authorize: (channels: readonly string[]) => unknown): Promise<AcceptedStream | null> {
     const { draining, ready, gate, middleware: { handshakeWS }, streams } = this.#core
     if (draining || !ready) throw scError('SC_ERR_CLOSING')
-    gate.checkRequest(request)
+    const refusal = gate.requestRefusal(request)
+    if (refusal !== undefined) throw refusal
     const { channels, cursor, ticket } = readQuery(request)
     this.limits.take(reply.raw)
     if (handshakeWS.length > 0) await runMiddleware(this.#core, handshakeWS, request)

@@ -45,7 +45,8 @@ export function addStreamRoutes (instance: FastifyInstance, { core, options, aut
     schema: schema('streamTicket'),
     handler: async (request, reply) => {
       try {
-        core.gate.checkRequest(request)
+        const refusal = core.gate.requestRefusal(request)
+        if (refusal !== undefined) throw refusal
         await authorize(request, null)
         const ticket = await tickets.issue(await tickets.identify(request))
         return await reply.header('cache-control', 'no-store').send(ticket)

@@ -10,13 +10,18 @@ const seen = new Uint32Array(2_048)
 /** Random, so that a client cannot prepare keys with colliding hashes. */
 const seed = Math.floor(Math.random() * 0x7fffffff)
 
+/** The length of the shortest JSON text that can have more than `max` different keys. */
+export function fewestCharacters (max: number): number {
+  // Only one key can be empty (`"":0,`); every other member takes at least 6 characters.
+  return max * 6
+}
+
 /**
  * Whether a JSON text has more than `max` different keys. Called before the text is parsed: each new key costs the parser a
  * microsecond, a hundred times as much as a repeated one. It compares hashes, so it may count too few keys but never too many.
  */
 export function hasMoreKeys (text: string, max: number): boolean {
-  // Only one key can be empty (`"":0,`); every other member takes at least 6 characters.
-  if (text.length < max * 6) return false
+  if (text.length < fewestCharacters(max)) return false
   seen.fill(0)
   const { length } = text
   let count = 0

@@ -1,3 +1,5 @@
+import { scError } from '../errors.js'
+
 /** The limit that a message broke, or `null` for a message within the limits. */
 export type Finding = { readonly kind: 'depth' | 'nodes' } | { readonly kind: 'key', readonly key: string } | null
 
@@ -44,4 +46,13 @@ function walk (value: object, depthLeft: number): Finding {
     }
   }
   return null
+}
+
+/** Returns the error for a message that broke a limit. */
+export function findingError (finding: NonNullable<Finding>, maxDepth: number, maxNodes: number): Error {
+  switch (finding.kind) {
+    case 'depth': return scError('SC_ERR_MESSAGE_DEPTH', [maxDepth])
+    case 'nodes': return scError('SC_ERR_MESSAGE_NODES', [maxNodes])
+    case 'key': return scError('SC_ERR_MESSAGE_PROTO', [finding.key])
+  }
 }

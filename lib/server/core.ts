@@ -25,6 +25,7 @@ import { Presence } from '../presence/presence.js'
 import { isTopic } from '../presence/topics.js'
 import { printAs } from '../printing.js'
 import type { Session } from '../socket/session.js'
+import { CallsUnderWay } from './calls-under-way.js'
 import { Connections } from './connections.js'
 import { EventLoopDelay } from './event-loop-delay.js'
 import { Events } from './events.js'
@@ -72,6 +73,9 @@ export class ServerCore implements ServerPort {
   readonly control: Control
   readonly streams: Streams
   readonly gate: Gate
+  /** The rates that sockets with the same key share. */
+  readonly rates: SharedRates
+  readonly calls = new CallsUnderWay()
   ready = false
   draining = false
   // Private: the options contain keys, and code that lists the object's properties must not find them.
@@ -112,12 +116,13 @@ export class ServerCore implements ServerPort {
     const { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, presence, tokens } = this
     this.host = new Host(this.server, { brokerWaits, connections, contracts, deadlines, events, exchange, hub, monitor, options, pages: new Pages(this.link), presence, root: this.scopes.root, tokens })
     const { context } = this.host
+    this.rates = new SharedRates(options, monitor)
     this.#sockets = new SocketMaker(this.host, {
       dispatch: (session, packet) => dispatch(context, session, packet, tokens.dropExpired(session)),
       connections,
       monitor,
       pauses: deadlines.of(readingPause),
-      rates: new SharedRates(options, monitor),
+      rates: this.rates,
       tokens
     }, options)
     this.streams = new Streams(connections, this.#sockets, this.host)
@@ -254,7 +259,7 @@ export class ServerCore implements ServerPort {
     this.ready = false
     const { clients } = this.connections
     writeLine(this.#log, 'debug', 'closing all sockets', { clients: clients.openCount, pending: clients.pendingCount })
-    await this.connections.drain()
+    await Promise.all([this.connections.drain(), this.calls.drain(this.#options.closeTimeout)])
     this.tokens.stop()
     this.#eventLoopDelay.stop()
     this.deadlines.clear()

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { ResolvedOptions } from '../../types/options.js'
-import { scError } from '../errors.js'
+import { type ScError, scError } from '../errors.js'
 import type { Monitor } from './monitor.js'
 import { Hosts, Origins } from './origins.js'
 
@@ -19,37 +19,36 @@ export class Gate {
     this.#monitor = monitor
   }
 
-  /** @throws ServerProtocolError with status 403 or 421 */
-  check (request: FastifyRequest): void {
-    const { host, protocol } = request
-    const { origin } = request.headers
-    this.#checkHost(host, protocol, request)
-    if (origin !== undefined) this.#checkOrigin(origin, request)
+  /** Checks an upgrade. @returns the error of a request that is refused, with status 403 or 421 */
+  upgradeRefusal (request: FastifyRequest): ScError | undefined {
+    return this.#hostRefusal(request) ?? this.#originRefusal(request)
   }
 
   /**
-   * Like `check`, for requests that are not upgrades. There the origin counts if browsers send credentials by themselves, whoever made
-   * the page: a page has to add a token or a ticket. They send some requests to other sites without an `Origin`, but with cookies.
+   * Like `upgradeRefusal`, for other requests. Their origin counts if browsers send credentials by themselves, whoever made the page:
+   * a page has to add a token or a ticket. Browsers send some requests to other sites without an `Origin`, but with cookies.
    */
-  checkRequest (request: FastifyRequest): void {
-    const { host, protocol, headers: { origin, cookie, authorization, 'sec-fetch-site': site } } = request
-    this.#checkHost(host, protocol, request)
-    if (cookie === undefined && (authorization === undefined || bearer.test(authorization))) return
-    if (origin !== undefined) this.#checkOrigin(origin, request)
-    else if (site === 'cross-site' || site === 'same-site') this.#refuse(request, 'SC_ERR_ORIGIN', `a ${site} page`)
+  requestRefusal (request: FastifyRequest): ScError | undefined {
+    const refusal = this.#hostRefusal(request)
+    const { origin, cookie, authorization, 'sec-fetch-site': site } = request.headers
+    if (refusal !== undefined || (cookie === undefined && (authorization === undefined || bearer.test(authorization)))) return refusal
+    if (origin !== undefined) return this.#originRefusal(request)
+    if (site === 'cross-site' || site === 'same-site') return this.#refusal(request, 'SC_ERR_ORIGIN', `a ${site} page`)
   }
 
-  #checkHost (host: string, protocol: string, request: FastifyRequest): void {
-    if (this.#hosts !== null && !this.#hosts.has(host, protocol)) this.#refuse(request, 'SC_ERR_HOST', host)
+  #hostRefusal (request: FastifyRequest): ScError | undefined {
+    const { host, protocol } = request
+    if (this.#hosts !== null && !this.#hosts.has(host, protocol)) return this.#refusal(request, 'SC_ERR_HOST', host)
   }
 
-  #checkOrigin (origin: string, request: FastifyRequest): void {
-    if (!this.#origins.allows(origin, request.host, request.protocol)) this.#refuse(request, 'SC_ERR_ORIGIN', origin)
+  #originRefusal (request: FastifyRequest): ScError | undefined {
+    const { host, protocol, headers: { origin } } = request
+    if (origin !== undefined && !this.#origins.allows(origin, host, protocol)) return this.#refusal(request, 'SC_ERR_ORIGIN', origin)
   }
 
-  #refuse (request: FastifyRequest, code: 'SC_ERR_HOST' | 'SC_ERR_ORIGIN', what: string): never {
+  #refusal (request: FastifyRequest, code: 'SC_ERR_HOST' | 'SC_ERR_ORIGIN', what: string): ScError {
     const error = scError(code, [what])
     this.#monitor.warn(error, request.log)
-    throw error
+    return error
   }
 }

@@ -7,7 +7,7 @@ import type { ScRecoveryStats } from '../../types/stats.js'
 import { attempt } from '../barrier.js'
 import { diagnostics } from '../diagnostics.js'
 import { ScError, ScRefusal } from '../errors.js'
-import type { ActionMonitor, Denial, ToldBlock } from '../handlers/context.js'
+import type { ActionMonitor, Actor, Denial, ToldBlock } from '../handlers/context.js'
 import { HookFailure, thrownBy, toBlock } from '../lifecycle/block.js'
 import { type FailureKind, logFailure, logHidden, logsMistakes, writeLine } from '../log.js'
 import { withHidden } from '../printing.js'
@@ -43,14 +43,14 @@ export class Monitor implements ActionMonitor {
 
   // Actions
 
-  denied (session: Session, denial: Denial): ToldBlock {
-    return this.#denied(session, session.fastifyRequest, session.log, denial)
+  denied (actor: Actor, denial: Denial): ToldBlock {
+    return this.#denied(actor, actor.fastifyRequest, actor.log, denial)
   }
 
-  eventDenied (session: Session, denial: Denial, declared: DeclaredErrors | undefined): unknown {
+  eventDenied (actor: Actor, denial: Denial, declared: DeclaredErrors | undefined): unknown {
     const error = thrownBy(denial.thrown)
-    this.#blocked(session, session.fastifyRequest, denial, error)
-    return this.failed(session, error, 'thrown', declared)
+    this.#blocked(actor, actor.fastifyRequest, denial, error)
+    return this.failed(actor, error, 'thrown', declared)
   }
 
   /** Reports an upgrade blocked by `handshakeWS` middleware. */
@@ -58,11 +58,11 @@ export class Monitor implements ActionMonitor {
     return this.#denied(null, request, request.log, { line: 'handshakeWS', thrown })
   }
 
-  #denied (session: Session | null, request: FastifyRequest, log: FastifyBaseLogger, denial: Denial): ToldBlock {
+  #denied (actor: Actor | null, request: FastifyRequest, log: FastifyBaseLogger, denial: Denial): ToldBlock {
     const { line, channel, level = 'info', text = 'action blocked' } = denial
     const block = toBlock(line, denial.thrown)
     const { error, origin } = block
-    this.#blocked(session, request, denial, error)
+    this.#blocked(actor, request, denial, error)
     if (!block.silent && this.#warnOfBlocks && denial.warns !== false) this.#events.fire('warning', [error])
     const shown = presentError(error, origin)
     const fields = { line, channel, event: denial.event, ...whoBlocked(denial) }
@@ -72,11 +72,11 @@ export class Monitor implements ActionMonitor {
   }
 
   /** Counts and publishes a blocked action. Every blocked action passes through here. */
-  #blocked (session: Session | null, request: FastifyRequest, denial: Denial, error: unknown): void {
+  #blocked (actor: Actor | null, request: FastifyRequest, denial: Denial, error: unknown): void {
     this.counters.blocked++
     if (!diagnostics.blocked.hasSubscribers) return
     const { line, channel, event } = denial
-    const message = { socket: session === null ? null : session.socket, line, error, ...(channel === undefined ? {} : { channel }), ...(event === undefined ? {} : { event }), ...whoBlocked(denial) }
+    const message = { socket: actor === null ? null : actor.socket, line, error, ...(channel === undefined ? {} : { channel }), ...(event === undefined ? {} : { event }), ...whoBlocked(denial) }
     diagnostics.blocked.publish(withHidden(message, { request }))
   }
 
@@ -92,15 +92,15 @@ export class Monitor implements ActionMonitor {
     return shown
   }
 
-  countInvalid (session: Session, error: () => Error): void {
+  countInvalid (actor: Actor, error: () => Error): void {
     this.counters.invalid++
-    if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket: session.socket, error: error() })
+    if (diagnostics.invalid.hasSubscribers) diagnostics.invalid.publish({ socket: actor.socket, error: error() })
   }
 
-  failed (session: Session, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown {
+  failed (actor: Actor, error: unknown, origin: ErrorOrigin, declared?: DeclaredErrors): unknown {
     const shown = presentError(error, origin, declared)
-    if (shown === undefined) return this.#hidden(error, this.warnHidden(error, session.log))
-    this.warn(error, session.log, kindOf(error, origin))
+    if (shown === undefined) return this.#hidden(error, this.warnHidden(error, actor.log))
+    this.warn(error, actor.log, kindOf(error, origin))
     return shown
   }
 
@@ -113,9 +113,9 @@ export class Monitor implements ActionMonitor {
     return (this.#exposeErrors ? exposeError(error) : undefined) ?? internalError(errorId)
   }
 
-  rateLimited (session: Session, retryAfter: number): void {
+  rateLimited (actor: Actor, retryAfter: number): void {
     this.counters.rateLimited++
-    if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket: session.socket, retryAfter })
+    if (diagnostics.rateLimited.hasSubscribers) diagnostics.rateLimited.publish({ socket: actor.socket, retryAfter })
   }
 
   // Connections

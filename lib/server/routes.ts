@@ -44,7 +44,8 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
       refuse(reply, refusal)
       return false
     }
-    core.gate.check(request)
+    const notAllowed = core.gate.upgradeRefusal(request)
+    if (notAllowed !== undefined) throw notAllowed
     return true
   }
 

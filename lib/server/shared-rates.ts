@@ -1,10 +1,17 @@
+import type { ScAuthToken } from '../../types/auth.js'
 import type { ResolvedOptions } from '../../types/options.js'
 import { claimText } from '../cluster/revocations.js'
 import { atOnce } from '../promises.js'
-import type { Session } from '../socket/session.js'
+import type { Actor } from '../handlers/context.js'
 import { addressKey } from './address-key.js'
 import type { Monitor } from './monitor.js'
 import { RateKeys } from './rate-keys.js'
+
+/** Who sends: a session, or a request over HTTP. */
+interface Sender extends Actor {
+  readonly remoteAddress: string | undefined
+  readonly authToken: ScAuthToken | null
+}
 
 /** A rate shared by sockets with the same key: their address, their user, or a key chosen by the application. */
 export class SharedRates {
@@ -19,20 +26,20 @@ export class SharedRates {
   }
 
   /** Counts a message of a socket. @returns 0, or the milliseconds until the sockets with its key may send again */
-  take (session: Session, now: number): number {
+  take (sender: Sender, now: number): number {
     if (this.#key === null) return 0
-    const key = this.#keyOf(session)
+    const key = this.#keyOf(sender)
     return typeof key === 'string' ? this.#keys.take(key, now) : 0
   }
 
-  #keyOf (session: Session): unknown {
+  #keyOf (sender: Sender): unknown {
     const key = this.#key
-    if (key === 'ip') return session.remoteAddress === undefined ? undefined : addressKey(session.remoteAddress)
-    if (key === 'user') return claimText(session.authToken?.sub)
+    if (key === 'ip') return sender.remoteAddress === undefined ? undefined : addressKey(sender.remoteAddress)
+    if (key === 'user') return claimText(sender.authToken?.sub)
     try {
-      return key === null ? undefined : atOnce('inboundRateKey', key(session.socket))
+      return key === null ? undefined : atOnce('inboundRateKey', key(sender.socket))
     } catch (err) {
-      this.#monitor.warn(err, session.log)
+      this.#monitor.warn(err, sender.log)
     }
   }
 }

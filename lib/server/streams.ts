@@ -97,7 +97,7 @@ export class Streams {
     if (session.handshake !== null) session.handshake.user = user
     const { authError } = await client.ask('#handshake', { authToken: token }) as { authError?: unknown }
     // A client whose token is bad would get less than it expects.
-    if (authError !== undefined) throw new StreamRefusal(authError)
+    if (authError !== undefined) throw new StreamRefusal(authError, 401)
   }
 
   async #subscribe (client: StreamClient, channels: readonly string[], cursor: StreamCursor, sent: SentCursor | null): Promise<Subscribed[]> {

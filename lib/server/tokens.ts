@@ -56,7 +56,12 @@ export class Tokens {
     const exp = session.authToken?.exp
     if (typeof exp === 'number' && session.state !== 'closed') this.#expiries.add(session, exp * 1000)
     else this.#expiries.remove(session)
-    if (session.auth.signedToken !== null) this.revocations.outlive(lifeOf(session.authToken!))
+    if (session.auth.signedToken !== null) this.accepted(session.authToken!)
+  }
+
+  /** Call when a signed token was accepted: its revocation has to be kept as long as it lives. */
+  accepted (token: ScAuthToken): void {
+    this.revocations.outlive(lifeOf(token))
   }
 
   dropExpired (session: Session): Error | undefined {

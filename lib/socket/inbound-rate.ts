@@ -1,3 +1,4 @@
+import type { ResolvedOptions } from '../../types/options.js'
 import type { CallId, Packet } from '../../types/protocol.js'
 import type { Guarded } from '../barrier.js'
 import { type Deadlines, Timed } from '../deadlines.js'
@@ -18,8 +19,13 @@ export interface RatePort {
   readonly pauses: Deadlines
 }
 
-/** Subscribes that do not count as messages when `socketChannelLimit` is 0. */
-const freeWithoutLimit = 10_000
+/** The channels that a client may subscribe to at once when `socketChannelLimit` is 0. */
+const atOnceWithoutLimit = 10_000
+
+/** The number of channels that a client may subscribe to at once after a reconnect. */
+export function channelsAtOnce ({ socketChannelLimit }: Pick<ResolvedOptions, 'socketChannelLimit'>): number {
+  return socketChannelLimit === 0 ? atOnceWithoutLimit : socketChannelLimit
+}
 
 /** Milliseconds that a client may exceed its message rate before it is disconnected. */
 const patience = 1_000
@@ -63,8 +69,8 @@ export class InboundRate implements Guarded {
   constructor (session: Session, port: RatePort) {
     this.#session = session
     this.#port = port
-    const { inboundRate, inboundBurst, inboundByteBurst, socketChannelLimit } = session.host.options
-    this.#freeSubscribes = socketChannelLimit === 0 ? freeWithoutLimit : socketChannelLimit
+    const { inboundRate, inboundBurst, inboundByteBurst } = session.host.options
+    this.#freeSubscribes = channelsAtOnce(session.host.options)
     this.#bytesLeft = inboundByteBurst
     this.#bytesAt = session.lastSeen
     this.#bucket = inboundRate === 0 ? null : new TokenBucket(inboundRate, inboundBurst, session.lastSeen)

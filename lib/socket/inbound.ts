@@ -4,7 +4,7 @@ import { diagnostics } from '../diagnostics.js'
 import { scError } from '../errors.js'
 import { atOnce } from '../promises.js'
 import { hasMoreKeys } from '../protocol/count-keys.js'
-import { type Finding, inspect } from '../protocol/inspect.js'
+import { type Finding, findingError, inspect } from '../protocol/inspect.js'
 import { isLocalEvent } from '../protocol/names.js'
 import { callIdOf, lastCallId, parsePacket } from '../protocol/packets.js'
 import type { ConnectionListener } from '../transport/connection.js'
@@ -287,13 +287,5 @@ export class Inbound implements ConnectionListener, InboundWorker {
     session.emitError(error)
     if (cid !== undefined) session.outbound.errorAck(cid, error)
     if (++this.#unreadableInRow >= maxUnreadable) session.end(4400)
-  }
-}
-
-function findingError (finding: NonNullable<Finding>, maxDepth: number, maxNodes: number): Error {
-  switch (finding.kind) {
-    case 'depth': return scError('SC_ERR_MESSAGE_DEPTH', [maxDepth])
-    case 'nodes': return scError('SC_ERR_MESSAGE_NODES', [maxNodes])
-    case 'key': return scError('SC_ERR_MESSAGE_PROTO', [finding.key])
   }
 }

@@ -114,9 +114,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   /** Delivers a publication. @returns false when it was dropped, null when it is delivered later */
   deliver (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean | null { return this.subscriptions.deliver(message, channel, policy) }
   deliverSeries (series: MessageSeries, channel: string): boolean { return this.subscriptions.deliverSeries(series, channel) }
-  deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean {
-    return this.subscriptions.deliverInOrder(channel, json, deliver)
-  }
+  deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean { return this.subscriptions.deliverInOrder(channel, json, deliver) }
 
   receives (published: Published): boolean { return this.state === 'open' && this.subscriptions.expects(published) }
   skipTo (channel: string, position: BrokerPosition): void { this.subscriptions.skipTo(channel, position) }
@@ -129,11 +127,13 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   slow (): void { this.host.overrun(this, 'resume') }
   catchUp (channel: string): void { this.host.catchUp(this, channel) }
 
-  /** Removes the socket from a channel that it is subscribed to, and notifies the client. */
-  kickOut (channel: string, message: string | undefined): void {
-    if (!this.subscriptions.has(channel)) return
+  /** Removes the socket from a channel, or refuses a subscription that is not decided yet, and tells the client. @returns whether there was one */
+  kickOut (channel: string, message: string | undefined): boolean {
+    const isRefused = this.subscriptions.pending.refuse(channel, () => scError('SC_ERR_KICKED_OUT', [channel, message ?? 'no reason given']))
+    if (!this.subscriptions.has(channel)) return isRefused
     this.subscriptions.leave(channel)
     this.outbound.event('#kickOut', { message, channel })
+    return true
   }
 
   // Heartbeat

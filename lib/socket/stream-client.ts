@@ -15,8 +15,11 @@ export interface StreamClientHost {
 
 /** The server refused what was asked for. */
 export class StreamRefusal extends Error {
-  /** @param shown the error in the form that a client sees */
-  constructor (readonly shown: unknown) {
+  /**
+   * @param shown the error in the form that a client sees
+   * @param byDefault the status of an error that has none
+   */
+  constructor (readonly shown: unknown, readonly byDefault: 401 | 403 = 403) {
     super('Refused')
   }
 }

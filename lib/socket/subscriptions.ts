@@ -7,6 +7,7 @@ import { memorySize } from '../memory-size.js'
 import type { MessagePlace, MessageSeries, SharedMessage } from '../transport/shared-message.js'
 import type { Connection } from '../transport/connection.js'
 import { type Lag, LaggingChannels } from './lagging-channels.js'
+import { PendingSubscriptions } from './pending-subscriptions.js'
 import type { TokenBucket } from './token-bucket.js'
 import { WaitingDeliveries, maxPendingDeliveries } from './waiting-deliveries.js'
 import { WithheldChannels } from './withheld-channels.js'
@@ -53,6 +54,7 @@ export class Subscriptions {
   #deliveries: WaitingDeliveries | null = null
   /** Number of subscriptions that wait for the broker; they count towards the channel limit. */
   joining = 0
+  readonly pending = new PendingSubscriptions()
   /** Limits the rate of recoveries; created with the first one. */
   recoveries: TokenBucket | null = null
   #dataBytes = 0

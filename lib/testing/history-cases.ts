@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
 import { hostileChannelNames } from './hostile-names.js'
 import { keyCases } from './key-cases.js'
+import { oldestCases } from './oldest-cases.js'
 import type { SuiteNode } from './suite-node.js'
 import type { BrokerCase, SuiteTools } from './suite-types.js'
 
@@ -27,7 +28,7 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
   const publish = async (node: SuiteNode, channel: string, from: number, to: number, own = limits): Promise<void> => {
     for (let n = from; n <= to; n++) await node.broker.history!.publish(channel, String(n), own)
   }
-  const read = async (node: SuiteNode, channel: string, since: BrokerPosition | null = null, limit = 1_000, own = limits): Promise<BrokerHistoryPage> => node.broker.history!.read(channel, since, limit, own)
+  const read = async (node: SuiteNode, channel: string, since: BrokerPosition | 'oldest' | null = null, limit = 1_000, own = limits): Promise<BrokerHistoryPage> => node.broker.history!.read(channel, since, limit, own)
   const texts = ({ entries }: Pick<BrokerHistoryPage, 'entries'>): string[] => entries.map(({ data }) => data)
   const numbers = (from: number, to: number): string[] => Array.from({ length: to - from + 1 }, (_, i) => String(from + i))
 
@@ -249,7 +250,7 @@ export function historyCases ({ withNodes, until, outage }: SuiteTools): BrokerC
       })
     }
   ]
-  cases.push(...keyCases({ withKeys, until, read, texts, numbers }))
+  cases.push(...oldestCases({ withHistory, read, texts, numbers }), ...keyCases({ withKeys, until, read, texts, numbers }))
   if (outage === undefined) return cases
   return [...cases, {
     name: 'history: an engine that comes back empty is told once for each followed channel, with the position that goes on',

@@ -13,7 +13,7 @@ export function headerLength (payloadLength: number): number {
 }
 
 /** Writes a frame header at `offset` and returns the offset of the payload. */
-export function writeHeader (target: Buffer, offset: number, payloadLength: number, binary: boolean): number {
+function writeHeader (target: Buffer, offset: number, payloadLength: number, binary: boolean): number {
   target[offset] = binary ? finBinary : finText
   if (payloadLength < 126) {
     target[offset + 1] = payloadLength

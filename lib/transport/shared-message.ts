@@ -1,6 +1,6 @@
 import type { BrokerPosition } from '../../types/broker.js'
 import type { Deflate } from './deflate.js'
-import { deflatedFrame, headerLength, writeFrame, writeHeader } from './frames.js'
+import { deflatedFrame, headerLength, writeFrame } from './frames.js'
 import type { StreamBlock } from './stream-block.js'
 
 /** The place of a publication in a channel with `recover`. */
@@ -19,14 +19,13 @@ export class SharedMessage {
   #wasWritten = false
   #deflated: Buffer | null = null
   #block: StreamBlock | null = null
-  #headerLength = 0
   #bytes = -1
 
   constructor (readonly data: string | Buffer, readonly place: MessagePlace | null = null) {}
 
   /** Size of the payload in bytes. */
   get bytes (): number {
-    if (this.#bytes === -1) this.#bytes = typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.length
+    if (this.#bytes === -1) this.#bytes = this.countBytes()
     return this.#bytes
   }
 
@@ -53,22 +52,10 @@ export class SharedMessage {
   }
 
   /** The frame: header and payload in one buffer. */
-  get frame (): Buffer {
-    if (this.#frame !== null) return this.#frame
-    const length = this.bytes
-    this.#headerLength = headerLength(length)
-    // Not from the pool: a slow reader would keep a whole pool slab in memory.
-    const frame = Buffer.allocUnsafeSlow(this.#headerLength + length)
-    const start = writeHeader(frame, 0, length, this.binary)
-    if (typeof this.data === 'string') frame.write(this.data, start, 'utf8')
-    else this.data.copy(frame, start)
-    return (this.#frame = frame)
-  }
+  get frame (): Buffer { return (this.#frame ??= this.buildFrame()) }
 
   /** The frame for sockets with compression. It is built once too. */
-  deflatedFrame (deflate: Deflate): Buffer {
-    return deflate.takes(this.bytes) ? (this.#deflated ??= deflatedFrame(this.data, deflate)) : this.frame
-  }
+  deflatedFrame (deflate: Deflate): Buffer { return (this.#deflated ??= this.buildDeflated(deflate)) }
 
   /** The form for event streams. It is made on first use, once for all streams. */
   streamBlock (make: (message: SharedMessage) => StreamBlock): StreamBlock {
@@ -76,37 +63,42 @@ export class SharedMessage {
   }
 
   /** The payload without its header, for sockets that send through `ws`. */
-  get payload (): Buffer {
-    const frame = this.frame
-    return frame.subarray(this.#headerLength)
+  get payload (): Buffer { return this.frame.subarray(headerLength(this.bytes)) }
+
+  protected countBytes (): number { return typeof this.data === 'string' ? Buffer.byteLength(this.data) : this.data.length }
+
+  protected buildFrame (): Buffer {
+    // Not from the pool: a slow reader would keep a whole pool slab in memory.
+    const frame = Buffer.allocUnsafeSlow(this.frameBytes)
+    writeFrame(frame, 0, this.data, this.bytes)
+    return frame
+  }
+
+  protected buildDeflated (deflate: Deflate): Buffer {
+    return deflate.takes(this.bytes) ? deflatedFrame(this.data, deflate) : this.frame
   }
 }
 
 /** Messages that follow each other, for sockets that get all of them: their frames are one buffer. */
 export class MessageSeries extends SharedMessage {
-  #frames: Buffer | null = null
-  #deflatedFrames: Buffer | null = null
-  #length = -1
-
   constructor (readonly messages: readonly SharedMessage[], place: MessagePlace) {
     super('', place)
   }
 
   override get count (): number { return this.messages.length }
+  override get frameBytes (): number { return this.messages.reduce((sum, { frameBytes }) => sum + frameBytes, 0) }
+  override writeFrame (target: Buffer, offset: number): number { return offset + this.frame.copy(target, offset) }
+  protected override countBytes (): number { return this.messages.reduce((sum, { bytes }) => sum + bytes, 0) }
 
-  override get bytes (): number {
-    if (this.#length === -1) this.#length = this.messages.reduce((sum, { bytes }) => sum + bytes, 0)
-    return this.#length
+  protected override buildFrame (): Buffer {
+    const frames = Buffer.allocUnsafeSlow(this.frameBytes)
+    let at = 0
+    for (const message of this.messages) at = message.writeFrame(frames, at)
+    return frames
   }
 
-  override get frameBytes (): number { return this.frame.length }
-
-  override writeFrame (target: Buffer, offset: number): number { return offset + this.frame.copy(target, offset) }
-
-  override get frame (): Buffer { return (this.#frames ??= Buffer.concat(this.messages.map(({ frame }) => frame))) }
-
-  override deflatedFrame (deflate: Deflate): Buffer {
-    return (this.#deflatedFrames ??= Buffer.concat(this.messages.map((message) => message.deflatedFrame(deflate))))
+  protected override buildDeflated (deflate: Deflate): Buffer {
+    return Buffer.concat(this.messages.map((message) => message.deflatedFrame(deflate)))
   }
 }
 

@@ -379,3 +379,30 @@ t.test('names that objects have of their own are names like any other', async (t
   t.strictSame(Object.values(channels as Record<string, { title: string }>).map(({ title }) => title).sort(), names.flatMap((name) => [name, `${name}/:id`]).sort())
   t.strictSame(await diagnose(app.asyncapi()), [])
 })
+
+t.test('an event over HTTP has a channel and an operation for its route, on a server of its own', async (t) => {
+  const declare = (app: FastifyInstance): void => {
+    app.scEvent('say', { http: { url: '/say', method: 'PUT' }, summary: 'Says', tags: ['talk'], data: Type.Object({ text: Type.String() }), response: Type.String(), errors: { Full: Type.Object({ limit: Type.Integer() }) } }, () => '')
+    app.scEvent('only here', {}, () => {})
+    app.scEvent('hidden', { http: { url: '/hidden' }, hide: true }, () => {})
+    app.scChannel('news', {})
+  }
+  const document = (await build(t, declare)).asyncapi()
+  t.same(await diagnose(document), [])
+  t.match(document.servers, { default: { protocol: 'ws', pathname: '/socketcluster/' }, http: { protocol: 'http', pathname: undefined } })
+  const operation = document.operations['say over HTTP'] ?? Object.values(document.operations).find((one: any) => one.title === 'say over HTTP') as any
+  const channel = at(document, operation.channel)
+  t.match(operation, { action: 'receive', summary: 'Says', bindings: { http: { method: 'PUT' } } })
+  t.match(channel, { address: '/say', servers: [{ $ref: '#/servers/http' }] })
+  t.same(operation.messages.map((message: any) => at(document, at(document, message)).name), ['say'])
+  t.same(operation.reply.messages.map((message: any) => at(document, at(document, message)).name), ['say response', 'Full', 'ValidationError'])
+  for (const { title, servers } of Object.values(document.channels) as any[]) if (title !== 'say over HTTP') t.same(servers, [{ $ref: '#/servers/default' }], title)
+  t.equal(Object.values(document.channels).filter((one: any) => one.title.endsWith('over HTTP')).length, 1)
+
+  const named = (await build(t, declare, { options: { info, servers: { edge: { host: 'chat.example.com' }, api: { host: 'api.example.com', protocol: 'https' } } } })).asyncapi()
+  t.same(await diagnose(named), [])
+  t.match(Object.values(named.channels).find((one: any) => one.title === 'say over HTTP'), { servers: [{ $ref: '#/servers/api' }] })
+  const without = (await build(t, (app) => { app.scEvent('plain', {}, () => {}) })).asyncapi()
+  t.same(Object.keys(without.servers), ['default'])
+  t.notOk(Object.values(without.channels).some((one: any) => 'servers' in one))
+})

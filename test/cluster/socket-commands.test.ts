@@ -12,8 +12,11 @@ function start () {
     authToken,
     deauthenticate: () => { log.push(`${id} deauthenticated`) },
     disconnect: (code, reason) => { log.push(`${id} disconnected ${code} ${reason}`) },
-    isSubscribed: (channel) => channels.includes(channel),
-    kickOut: (channel, message) => { log.push(`${id} kicked out of ${channel}: ${message}`) }
+    kickOut: (channel, message) => {
+      if (!channels.includes(channel)) return false
+      log.push(`${id} kicked out of ${channel}: ${message}`)
+      return true
+    }
   })
   const sockets = [socket('s1', { sub: 'ann', jti: 'one', iat }, ['room']), socket('s2', { sub: 'ann', jti: 'two', iat }), socket('s3', { sub: 5 as unknown as string, iat }, ['room']), socket('s4', null, ['room'])]
   const revocations = new Revocations(86_400, 0)

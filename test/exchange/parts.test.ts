@@ -2,12 +2,11 @@
 import t from 'tap'
 import type { BrokerHistoryEntry, BrokerHistoryPage, BrokerPosition } from '../../lib/index.js'
 import { Parts } from '../../lib/exchange/parts.js'
-import { declared } from './parts.js'
 
 const at = (offset: number, check = `c${offset}`, epoch = 'e'): BrokerPosition => ({ epoch, offset, check })
-const resolved = declared({ history: { size: 100_000, ttl: 60_000 } } as object)
+const limits = { size: 100_000, ttl: 60_000 }
 
-interface Ask { since: number, answer: (page?: Partial<BrokerHistoryPage>) => void, fail: (err: Error) => void }
+interface Ask { since: number | 'oldest', answer: (page?: Partial<BrokerHistoryPage>) => void, fail: (err: Error) => void }
 
 /** A broker with messages 1 to 5,000, which answers when it is told to. */
 function start ({ time = Date.now(), data = 'x' } = {}) {
@@ -15,11 +14,12 @@ function start ({ time = Date.now(), data = 'x' } = {}) {
   const entry = (offset: number): BrokerHistoryEntry => ({ position: at(offset), time, data })
   const parts = new Parts({
     readHistory: async (_channel, since, limit) => new Promise<BrokerHistoryPage>((resolve, reject) => {
-      const page = { top: at(5_000), entries: Array.from({ length: limit }, (_, i) => entry(since!.offset + 1 + i)), gap: null }
-      asked.push({ since: since!.offset, answer: (other = {}) => resolve({ ...page, ...other }), fail: reject })
+      const before = since === 'oldest' ? 'oldest' : since!.offset
+      const page = { top: at(5_000), entries: Array.from({ length: limit }, (_, i) => entry((before === 'oldest' ? 500 : before) + 1 + i)), gap: null }
+      asked.push({ since: before, answer: (other = {}) => resolve({ ...page, ...other }), fail: reject })
     })
   })
-  return { parts, asked, after: (offset: number, check?: string, channel = 'room') => parts.after(channel, resolved, at(offset, check)) }
+  return { parts, asked, after: (offset: number | 'oldest', check?: string, channel = 'room') => parts.after(channel, offset === 'oldest' ? offset : at(offset, check), limits) }
 }
 
 const offsets = (page: unknown): [number, number] => {
@@ -70,6 +70,16 @@ t.test('a hole in a part is no reason to leave something out', async (t) => {
   t.ok(after(13) instanceof Promise, 'a message that could not be read')
 })
 
+t.test('the oldest messages are read each time: the next ones may be trimmed meanwhile', async (t) => {
+  const { asked, after } = start()
+  for (const reads of [1, 2]) {
+    const page = after('oldest')
+    t.strictSame([asked.length, asked.at(-1)!.since], [reads, 'oldest'])
+    asked.at(-1)!.answer()
+    t.strictSame(offsets(await page), [501, 1_500])
+  }
+})
+
 t.test('messages that are older than the ttl are not served', async (t) => {
   const { asked, after } = start({ time: Date.now() - 60_001 })
   const first = after(100)
@@ -103,8 +113,8 @@ t.test('when a read fails its reader is told, and the others ask again', async (
 t.test('what a broker answers at once is not kept', (t) => {
   let reads = 0
   const parts = new Parts({ readHistory: () => { reads++; return { top: at(1), entries: [{ position: at(1), time: Date.now(), data: '' }], gap: null } } })
-  t.notOk(parts.after('room', resolved, at(0)) instanceof Promise)
-  parts.after('room', resolved, at(0))
+  t.notOk(parts.after('room', at(0), limits) instanceof Promise)
+  parts.after('room', at(0), limits)
   t.equal(reads, 2)
   t.end()
 })

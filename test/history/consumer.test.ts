@@ -1,12 +1,13 @@
 // The server's own subscriptions with `since`: they get what they missed, and go on.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { natsBroker } from '../../lib/broker/nats/index.js'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { memoryBroker, type Broker, type ScChannel, type ScPluginOptions, type ScPosition } from '../../lib/index.js'
 import { TcpProxy } from '../helpers/proxy.js'
 import { RawClient } from '../helpers/raw.js'
 import { serve, type Served } from '../helpers/serve.js'
-import { startRedis } from '../helpers/servers.js'
+import { startJetStream, startRedis } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 
 const quick = { timeout: 10_000, probeInterval: 10_000, connectTimeout: 10_000, retryDelay: 5, maxRetryDelay: 50 }
@@ -39,8 +40,8 @@ async function subscribed (channel: ScChannel): Promise<ScChannel> {
   return channel
 }
 
-/** Runs a test with two nodes on Redis, and with one that is both on the memory broker. */
-function withBrokers (name: string, run: (t: Test, nodes: [publisher: Served, consumer: Served]) => Promise<void>): void {
+/** Runs a test with two nodes on Redis, and on NATS if that matters, and with one that is both on the memory broker. */
+function withBrokers (name: string, run: (t: Test, nodes: [publisher: Served, consumer: Served]) => Promise<void>, onNats = false): void {
   t.test(`${name}, in one process`, async (t) => {
     const node = await start(t)
     await run(t, [node, node])
@@ -49,6 +50,13 @@ function withBrokers (name: string, run: (t: Test, nodes: [publisher: Served, co
     const redis = await startRedis(t)
     if (redis === null) return t.plan(0, 'redis-server is not installed')
     const node = () => start(t, { broker: redisBroker({ url: `redis://127.0.0.1:${redis.port}`, ...quick }) })
+    await run(t, [await node(), await node()])
+  })
+  if (!onNats) return
+  t.test(`${name}, with NATS`, async (t) => {
+    const nats = await startJetStream(t)
+    if (nats === null) return t.plan(0, 'nats-server is not installed')
+    const node = () => start(t, { broker: natsBroker({ servers: `127.0.0.1:${nats.port}`, history: true, ...quick }) })
     await run(t, [await node(), await node()])
   })
 }
@@ -198,14 +206,43 @@ t.test('a subscription that cannot be complete is refused at the call', async (t
   for (const [options, message] of [
     [5, 'subscribe expects an object of options, got number'],
     [null, 'subscribe expects an object of options, got null'],
-    [{ since: 5 }, 'subscribe expects since to be the text of a position, or undefined, got number'],
-    [{ since: null }, 'subscribe expects since to be the text of a position, or undefined, got null'],
+    [{ since: 5 }, "subscribe expects since to be the text of a position, 'oldest', or undefined, got number"],
+    [{ since: null }, "subscribe expects since to be the text of a position, 'oldest', or undefined, got null"],
     [{ Since: 'x' }, 'subscribe expects the option since, got "Since"']
   ] as Array<[never, string]>) t.throws(() => exchange.subscribe('jobs/1', options), { name: 'InvalidArgumentsError', message })
   t.equal(exchange.isSubscribed('jobs/1', true), false)
   exchange.subscribe('jobs/1')
   t.throws(() => exchange.channel('jobs/1').subscribe({ since: undefined }), { name: 'InvalidArgumentsError', message: 'subscribe expects a channel that the exchange is not subscribed to, with since, got one that is subscribed' })
 })
+
+withBrokers('from the oldest message on, all that are kept come, and then new ones', async (t, [publisher, consumer]) => {
+  const { exchange } = consumer.sc
+  const empty = note(exchange.subscribe('jobs/empty', { since: 'oldest' }))
+  await until('the status', () => empty.length === 1)
+  t.same(empty, ['recovered'], 'nothing is kept')
+  await publish(publisher, 'jobs/1', 1, 3_500)
+  await publish(publisher, 'few', 1, 12)
+  const few = note(exchange.subscribe('few', { since: 'oldest' }))
+  const channel = exchange.subscribe('jobs/1', { since: 'oldest' })
+  t.equal(channel.position, undefined, 'none before the first message')
+  const got = note(channel)
+  let n = 3_500
+  // Published while the others are read.
+  while (!got.includes('recovered')) {
+    await publish(publisher, 'jobs/1', ++n, n)
+    await sleep(1)
+  }
+  await publish(publisher, 'jobs/1', ++n, n)
+  await until('the last message', () => got.at(-1) === n)
+  t.same(got.filter(Number), range(1, n))
+  t.same(got.filter((event) => typeof event === 'string'), ['recovered'])
+  t.equal(channel.position, (await exchange.history('jobs/1', { limit: 1 })).position)
+  await until('the kept messages', () => few.includes('recovered'))
+  t.same(few, [8, 9, 10, 11, 12, 'recovered'], 'as many as the history keeps')
+  await publish(publisher, 'jobs/empty', 1, 2)
+  await until('the new messages', () => empty.length === 3)
+  t.same(empty, ['recovered', 1, 2])
+}, true)
 
 t.test('a subscription that ends gets nothing more of what it missed', async (t) => {
   const node = await start(t)

@@ -249,8 +249,16 @@ const cases: readonly EngineCase[] = [
         const text = character.repeat(900_000 / Buffer.byteLength(character))
         const { position } = await one.sc.exchange.history(channel)
         for (const n of numbers(1, 12)) await one.sc.exchange.publish(channel, { n, text })
-        const read = async (since?: string): Promise<number[]> => (await dataOf(one, channel, { limit: 20, ...since !== undefined && { since } }) as Array<{ n: number }>).map(({ n }) => n)
-        t.strictSame([await read(position), await read()], [numbers(1, 10), numbers(3, 12)], character)
+        const read = async (query: { since?: string, limit?: number }) => {
+          const { messages, gap } = await one.sc.exchange.history(channel, { limit: 20, ...query })
+          return { numbers: messages.map(({ data }) => (data as { n: number }).n), gap, last: messages.at(-1)!.position }
+        }
+        t.match(await read({ since: position }), { numbers: numbers(1, 10), gap: 'limit' }, character)
+        t.match(await read({}), { numbers: numbers(3, 12), gap: 'limit' }, 'older ones are left out')
+        t.match(await read({ limit: 10 }), { numbers: numbers(3, 12), gap: null }, 'as many as were asked for')
+        const oldest = await read({ since: 'oldest' })
+        t.match(oldest, { numbers: numbers(1, 10), gap: 'limit' })
+        t.match(await read({ since: oldest.last }), { numbers: [11, 12], gap: null })
       }
     }
   },

@@ -97,6 +97,25 @@ t.test('recovered messages of a subscription that ended while hooks decided do n
   t.strictSame(await numbersOf(client), [3])
 })
 
+t.test('a client that subscribes again to a channel that it is in, and is kicked out while hooks decide, is out', async (t) => {
+  const gate = new Gate()
+  let asked = 0
+  const { port, sc, nextSocket } = await start(t, { history, recover: true, subscribe: () => ++asked > 1 ? gate.pass() : undefined })
+  const connection = nextSocket()
+  const client = await RawClient.connect(t, port)
+  const socket = await connection
+  await client.call('#subscribe', { channel: 'room' })
+  client.send({ event: '#subscribe', data: { channel: 'room' }, cid: 100 })
+  await until('a decision', () => gate.waiting === 1)
+  await socket.kickOut('room', 'closed')
+  t.match(await client.answer(100), { error: { code: 'SC_ERR_KICKED_OUT' } })
+  t.match(await client.event('#kickOut'), { data: { channel: 'room', message: 'closed' } })
+  gate.open()
+  await later(3)
+  await sc.exchange.publish('room', 1)
+  t.strictSame([await numbersOf(client), socket.isSubscribed('room')], [[], false])
+})
+
 for (const [generation, connect] of generations) {
   for (const codecEngine of [undefined, recovering()]) {
     t.test(`client ${generation}${codecEngine === undefined ? '' : ' that recovers'} leaves and comes back: each message of the last ones comes once`, async (t) => {

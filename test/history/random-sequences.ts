@@ -11,6 +11,7 @@ import { TcpProxy } from '../helpers/proxy.js'
 import { serve } from '../helpers/serve.js'
 import { until } from '../helpers/waiting.js'
 import { contradiction, type Seen } from './seen.js'
+import { tally } from './tally.js'
 
 type Command =
   { kind: 'publish', from: number, count: number } |
@@ -53,6 +54,7 @@ export async function randomSequences (t: Test, { name, port, broker, watch, fau
   // The first node reaches the engine over the link, the others directly.
   const nodes = [await start(link.port), await start(port), await start(port)]
   for (const { sc } of nodes) sc.on('connection', (socket) => { socket.on('answer', (_data: unknown, respond: () => void) => respond()) })
+  const outcomes = tally(t, nodes.map(({ sc }) => sc))
   const front = await new TcpProxy(nodes[0]!.port).listen()
   t.teardown(() => front.close())
   let order: number[] = []
@@ -127,4 +129,6 @@ export async function randomSequences (t: Test, { name, port, broker, watch, fau
   counts.repairs = nodes[0]!.sc.stats().broker.historyRepairs!
   if (result.failed) t.fail(`${name}_SEED=${seed} ${name}_PATH=${String(result.counterexamplePath)}`, { error: String((result.errorInstance as Error | null)?.message), sequence: JSON.stringify(result.counterexample) })
   else t.ok(counts.recovered > 0 && counts.repairs > 0, JSON.stringify(counts))
+  const { told, counted } = outcomes()
+  t.strictSame(told, counted, 'diagnostics and statistics say the same')
 }

@@ -285,6 +285,9 @@ t.test('the history of a channel', async (t) => {
   t.strictSame(await read({ since: third, limit: 1 }), [['four'], null])
   t.strictSame(await read({ since: fourth }), [[], null])
   t.strictSame(await read({ limit: 1 }), [['four'], null])
+  t.strictSame(await read({ since: 'oldest' }), [[{ a: 1 }, undefined, 'four'], null])
+  t.strictSame(await read({ since: 'oldest', limit: 2 }), [[{ a: 1 }, undefined], 'limit'])
+  t.strictSame(await read({ since: 'oldest', limit: 2, reverse: true }), [[undefined, { a: 1 }], 'limit'])
   t.strictSame(await read({ since: empty.position }), [[{ a: 1 }, undefined, 'four'], 'trimmed'])
   t.strictSame(await read({ since: 'nonsense' }), [[{ a: 1 }, undefined, 'four'], 'unknown'])
   await t.rejects(exchange.history('other'), { name: 'InvalidActionError', code: 'SC_ERR_NO_HISTORY' })
@@ -293,6 +296,22 @@ t.test('the history of a channel', async (t) => {
     await t.rejects(exchange.history('room', query as never), { name: 'InvalidArgumentsError', code: 'SC_ERR_ARGUMENT' })
   }
 })
+
+for (const [socketChannelLimit, count] of [[0, 3_000], [1_000, 1_000], [2_000, 2_000]] as const) {
+  t.test(`a socket recovers all its ${count} channels at once with socketChannelLimit ${socketChannelLimit}`, async (t) => {
+    const { port, sc } = await serve(t, { socketChannelLimit, maxBufferedBytes: 8_388_608 }, (app) => { app.scChannel('room/:id', { history, recover: true }) })
+    const client = await RawClient.connect(t, port)
+    const { data: { pos: since } } = await client.call('#subscribe', { channel: 'room/0' })
+    await client.call('#unsubscribe', 'room/0')
+    await client.call('#subscribe', { channel: 'room/0', since })
+    const channels = Array.from({ length: count - 1 }, (_, i) => `room/${i + 1}`)
+    for (const [i, channel] of channels.entries()) client.send({ event: '#subscribe', data: { channel, since }, cid: 10_000 + i })
+    await until('all answers', () => client.inbox.items.length === channels.length)
+    t.strictSame(client.inbox.items.filter(({ data }) => data?.recovered !== true), [])
+    const { recovered, limit } = sc.stats().recovery
+    t.strictSame([recovered, limit], [count, 0])
+  })
+}
 
 t.test('declarations that cannot be kept', async (t) => {
   const app = Fastify()

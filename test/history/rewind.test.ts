@@ -210,9 +210,9 @@ for (const [engine, start] of engines(redis)) {
       const first = decide
       await replaceToken(2)
       first()
-      t.match((await answer).data, { count: 5 })
-      await until('the check of the new subscription', () => decide !== first)
+      await until('the policy is asked about the new token', () => decide !== first)
       decide()
+      t.match((await answer).data, { count: 5 })
       for (const n of numbers(26, 30)) t.equal(await client.publication('room'), n)
       await client.barrier()
       t.strictSame(client.inbox.items, [])

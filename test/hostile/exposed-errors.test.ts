@@ -145,6 +145,7 @@ t.test('no error of the library tells clients what other parts had to say', asyn
   const known: Record<string, string> = {
     SC_ERR_CONTRACT: 'stops the start, or is about names',
     SC_ERR_HANDSHAKE_BLOCKED: 'quotes what may be shown',
+    SC_ERR_KICKED_OUT: 'quotes what kickOut tells the client',
     SC_ERR_MESSAGE: 'about what the client sent'
   }
   const quoting = new Set<string>()

@@ -25,6 +25,7 @@ t.test('each error of the library has a status that fits', async (t) => {
     404: /^SC_ERR_(EVENT_UNKNOWN|CHANNEL_UNDECLARED|NO_HISTORY|NO_PRESENCE)$/,
     409: /^SC_ERR_KEY_RUNNING$/,
     413: /^SC_ERR_MESSAGE_SIZE$/,
+    415: /^SC_ERR_CONTENT_TYPE$/,
     421: /^SC_ERR_HOST$/,
     422: /^SC_ERR_KEY_REUSED$/,
     426: /^SC_ERR_UPGRADE_REQUIRED$/,
@@ -74,7 +75,7 @@ t.test('an error that the application made for clients', async (t) => {
 })
 
 t.test('a text, and values of other types', async (t) => {
-  t.same(errorResponse('no', true), { statusCode: 403, headers: {}, body: { message: 'no', statusCode: 403, error: 'Forbidden', name: 'Error' } })
+  t.same(errorResponse('no', 403), { statusCode: 403, headers: {}, body: { message: 'no', statusCode: 403, error: 'Forbidden', name: 'Error' } })
   t.match(errorResponse(1234), { statusCode: 400, body: { message: '1234' } })
   t.match(errorResponse(presentError({ message: 5, error: 'x', statusCode: 'x' }, 'deliberate')), { statusCode: 400, body: { message: '', error: 'Bad Request' } })
 })

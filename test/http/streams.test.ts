@@ -119,6 +119,7 @@ t.test('what is refused has the status of its error, and leaves nothing behind',
   await refused(['broken'], { status: 500, message: 'Internal error', errorId: String })
   await refused(['forbidden'], { status: 403, message: 'no' })
   await refused(['news'], { status: 401, code: 'SC_ERR_TOKEN_INVALID', headers: { 'www-authenticate': /Bearer/ } }, { headers: { authorization: 'Bearer nope' } })
+  await refused(['news'], { status: 401, code: 'SC_ERR_TOKEN_INVALID' }, { headers: { authorization: 'Bearer' } })
   await refused(['news'], { status: 401, code: 'SC_ERR_TOKEN_INVALID' }, { query: { ticket: signed.slice(0, -2) } })
   await refused(['news'], { status: 401, code: 'SC_ERR_SSE_TICKET' }, { query: { ticket: signed } })
   await refused(['news'], { status: 403, code: 'SC_ERR_ORIGIN' }, { headers: { cookie: 'session=1', origin: 'https://evil.example' } })
@@ -127,7 +128,7 @@ t.test('what is refused has the status of its error, and leaves nothing behind',
   hook = 'handshakeSC'
   await refused(['news'], { status: 403, message: 'not today' })
   hook = 'authenticate'
-  await refused(['news'], { status: 403, message: 'not you' }, { headers: { authorization: `Bearer ${signed}` } })
+  await refused(['news'], { status: 401, message: 'not you' }, { headers: { authorization: `Bearer ${signed}` } })
   hook = ''
   sc.addMiddleware(sc.MIDDLEWARE_HANDSHAKE_WS, (_req, next) => { next(new Error('no upgrade')) })
   await refused(['news'], { status: 401, code: 'SC_ERR_HANDSHAKE_BLOCKED' })

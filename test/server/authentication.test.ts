@@ -87,12 +87,14 @@ for (const [generation, connect] of generations) {
     app.sc.addMiddleware('subscribe', async (req) => { if (req.socket.authToken === null) throw new Error('log in first') })
     app.sc.on('connection', (socket) => { socket.on('who', (_data, res) => res(null, socket.authToken?.sub)) })
     const client = await RawClient.connect(t, app.port, { version: generation === 14 ? 1 : 2 })
-    client.send([{ event: '#authenticate', data: sign({ sub: 'ann' }), cid: 'a' }, { event: '#subscribe', data: { channel: 'private' }, cid: 'b' },
-      { event: 'who', cid: 'c' }, { event: '#removeAuthToken' }, { event: 'who', cid: 'd' }])
+    client.send([{ event: '#authenticate', data: sign({ sub: 'ann' }), cid: 'a' }, { event: '#subscribe', data: { channel: 'private' }, cid: 'b' }, { event: 'who', cid: 'c' }])
     t.match((await client.answer('a')).data, { isAuthenticated: true })
     t.equal((await client.answer('b')).error, undefined)
     t.equal((await client.answer('c')).data, 'ann')
-    t.equal((await client.answer('d')).data, undefined)
+    client.send([{ event: '#subscribe', data: { channel: 'late' }, cid: 'd' }, { event: 'who', cid: 'e' }, { event: '#removeAuthToken' }, { event: 'who', cid: 'f' }])
+    t.ok((await client.answer('d')).error, 'the hook had not decided when the token went')
+    t.equal((await client.answer('e')).data, 'ann')
+    t.equal((await client.answer('f')).data, undefined)
   })
 
   t.test(`client ${generation}: a hook that decides may ask the client`, async (t) => {

@@ -226,3 +226,29 @@ t.test('a message that the history does not keep does not overtake those that ar
   subscriptions.skipTo('a', null)
   t.equal(subscriptions.deliver(message('later'), 'a', 'resume'), true)
 })
+
+t.test('what a publication is for: the subscription of now, and what it does not have from the history', async (t) => {
+  const { subscriptions, owner } = setUp()
+  const hub = owner.host.hub as { serial: number }
+  const position = (offset: number, epoch = 'e') => ({ epoch, offset, check: '' })
+  const expects = (serial: number, at: ReturnType<typeof position> | null = null) => subscriptions.expects({ channel: 'a', serial, position: at })
+  t.equal(expects(1), false, 'no subscription')
+  hub.serial = 5
+  subscriptions.join({ channel: 'a' })
+  t.strictSame([expects(5), expects(6), expects(5, position(9)), expects(6, position(9))], [false, true, false, true], 'what was published since it began')
+  subscriptions.leave('a')
+  hub.serial = 7
+  subscriptions.join({ channel: 'a' }, { rights: null, reached: position(10) })
+  t.strictSame([expects(7), expects(8)], [false, true], 'messages of the history, and those that it does not keep')
+  t.strictSame([expects(8, position(10)), expects(7, position(11))], [false, true], 'the position counts')
+  t.strictSame([expects(7, position(99, 'older')), expects(8, position(1, 'newer'))], [false, true], 'but not that of another epoch')
+  hub.serial = 20
+  subscriptions.lag('a', { position: position(12), previous: position(11) })
+  subscriptions.skipTo('a', position(15))
+  t.equal(subscriptions.lagOf('a'), undefined)
+  t.strictSame([expects(21, position(15)), expects(20, position(16)), expects(20), expects(20, position(99, 'older')), expects(21, position(1, 'newer'))], [false, true, false, false, true])
+  subscriptions.withhold(() => true)
+  subscriptions.skipTo('a', position(3))
+  t.match(subscriptions.lagOf('a'), { position: position(3), state: 'idle' }, 'what follows is withheld')
+  t.equal(expects(21, position(4)), true, 'after a loss positions may begin anew')
+})

@@ -7,7 +7,8 @@ import { Type } from 'typebox'
 import { z } from 'zod'
 import '../../types/fastify.js'
 import type { PatternParams } from '../../types/contracts.js'
-import type { ScServerSocket } from '../../types/server.js'
+import type { ScCaller, ScServerSocket } from '../../types/server.js'
+import { defineEvents } from '../../lib/contracts/define.js'
 import { channels, events } from './contract.js'
 import { equal, exactly } from './equal.js'
 
@@ -47,6 +48,39 @@ app.scEvent('wrong 5', { data: Type.Object({ n: Type.Integer() }) }, (data) => d
 app.scEvent('wrong 6', {})
 // @ts-expect-error a name is a string
 app.scEvent(7, {}, () => {})
+
+// Events over HTTP: the handler's caller may have no connection.
+
+app.scEvent('over http', { http: true, data: Type.Object({ n: Type.Integer() }) }, (data, { socket }) => {
+  exactly<{ n: number }>()(data)
+  exactly<ScCaller>()(socket)
+  exactly<'websocket' | 'sse' | 'http'>()(socket.transport)
+  socket.data = socket.authToken?.sub
+  // @ts-expect-error it may have no connection
+  socket.emit('news')
+  // @ts-expect-error nor subscriptions
+  socket.kickOut('news')
+  // @ts-expect-error nor a client that keeps a token
+  return socket.setAuthToken({})
+})
+app.scEvent('over http at', { http: { url: '/x', method: 'PUT' } }, (_data, { socket }) => { exactly<ScCaller>()(socket) })
+app.scEvent('not over http', { http: false }, (_data, { socket }) => { exactly<ScServerSocket>()(socket) })
+app.scEvent('maybe over http', { http: Math.random() > 0.5 }, (_data, { socket }) => { exactly<ScCaller>()(socket) })
+app.scEvent('shared, over http', { ...events.chat, http: true }, (data, { socket }) => {
+  exactly<string>()(data.room)
+  exactly<ScCaller>()(socket)
+  return { id: '1', state: 'sent' }
+})
+app.scEvent('hooks', { http: true, preHandler: ({ socket }) => { exactly<ScServerSocket>()(socket) } }, () => {})
+export const overHttp = defineEvents({ a: { http: true, data: Type.String() }, b: { http: { method: 'DELETE' } } })
+app.scEvent('a', overHttp.a, (data, { socket }) => {
+  exactly<string>()(data)
+  exactly<ScCaller>()(socket)
+})
+app.scEvent('b', overHttp.b, (_data, { socket }) => { exactly<ScCaller>()(socket) })
+// @ts-expect-error a GET has no body
+app.scEvent('wrong 8', { http: { method: 'GET' } }, () => {})
+equal<ScServerSocket extends ScCaller ? true : false, true>(true)
 
 // The contract object.
 

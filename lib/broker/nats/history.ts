@@ -1,9 +1,10 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import type { OutboundFrame, StoredRequest } from '../remote/engine.js'
+import type { Positioned } from '../remote/history/positioned.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import type { MakeHeaders } from './appending.js'
 import type { ResolvedHistoryOptions } from './history-options.js'
-import { isStart, publishedText } from './kept-frame.js'
+import { publishedText, readKept } from './kept-frame.js'
 import { FramePublisher } from './publisher.js'
 import { FrameReader } from './reader.js'
 import { Requests, textOf } from './requests.js'
@@ -45,18 +46,18 @@ export class SessionHistory {
     return this.#publisher.take(frame, send)
   }
 
-  read (request: StoredRequest): Promise<StoredHistory> {
+  readStored (request: StoredRequest): Promise<StoredHistory> {
     return this.#reader.read(request)
   }
 
-  /** Returns a frame that arrived as nodes read it; `null` for one that has no messages. */
-  textOf (topic: string, msg: Msg): string | null {
+  /** Reads a frame that arrived; `null` for one that has no messages. Frames that the stream does not keep are returned as they are. */
+  read (topic: string, msg: Msg): string | Positioned | null {
     const text = textOf(msg)
-    const published = publishedText(text)
-    // Another frame, which the stream does not keep.
-    if (published === null) return text
-    this.#publisher.arrived(topic, text, () => Number(msg.headers?.get('Nats-Sequence')))
-    return isStart(text) ? null : published
+    const kept = readKept(text, 0)
+    if (kept === null) return publishedText(text) ?? text
+    this.#publisher.arrived(topic, kept, () => Number(msg.headers?.get('Nats-Sequence')))
+    const { epoch, first, check, time, count, text: frame } = kept
+    return count === 0 ? null : { epoch, first, check, time, frame }
   }
 
   /** Creates the stream if it does not exist, and waits for a leader that has everything. @throws Error when the server cannot keep histories */

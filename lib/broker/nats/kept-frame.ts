@@ -52,8 +52,3 @@ export function publishedText (text: string): string | null {
   const match = number.exec(text)
   return match === null ? null : text.slice(match[0].length)
 }
-
-/** Whether a text that the stream published is the start of a history. */
-export function isStart (text: string): boolean {
-  return text.startsWith('0 ')
-}

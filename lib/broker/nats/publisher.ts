@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { OutboundFrame } from '../remote/engine.js'
 import { append, type MakeHeaders } from './appending.js'
-import { newHistory, readKept, type LastFrame } from './kept-frame.js'
+import { newHistory, type LastFrame } from './kept-frame.js'
 import type { FrameReader } from './reader.js'
 import type { Requests } from './requests.js'
 import type { HistoryStream } from './stream.js'
@@ -62,14 +62,16 @@ export class FramePublisher {
   }
 
   /** Call when a frame of the stream arrived: the next frame of this node follows it. @param sequence reads its sequence */
-  arrived (topic: string, text: string, sequence: () => number): void {
+  arrived (topic: string, { epoch, last, time }: Omit<LastFrame, 'seq'>, sequence: () => number): void {
     const lane = this.#lanes.get(topic)
-    if (lane === undefined) return
-    const arrived = readKept(text, sequence())
-    if (arrived === null || lane.last === null) return
+    if (lane === undefined || lane.last === null) return
     // A stream that was deleted begins with low sequences again.
-    if (arrived.epoch !== lane.last.epoch) lane.last = null
-    else if (arrived.seq > lane.last.seq) lane.last = arrived
+    if (epoch !== lane.last.epoch) {
+      lane.last = null
+      return
+    }
+    const seq = sequence()
+    if (seq > lane.last.seq) lane.last = { seq, epoch, last, time }
   }
 
   #begin (topic: string): Lane {

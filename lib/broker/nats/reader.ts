@@ -34,12 +34,14 @@ export class FrameReader {
   async read ({ topic, since, limit, limits, whole, isKnown }: StoredRequest): Promise<StoredHistory> {
     await this.#stream.reserve(limits)
     const subject = this.#stream.subjectOf(topic)
-    const last = await (isKnown && since !== null ? this.#reached(subject, since) : this.last(subject)) ?? await this.#begin(subject)
+    const last = await (isKnown && since !== null && since !== 'oldest' ? this.#reached(subject, since) : this.last(subject)) ?? await this.#begin(subject)
     const answer = (frames: KeptFrame[], isPart = false): StoredHistory => ({ now: Date.now(), top: { epoch: last.epoch, offset: last.last, check: last.check }, frames, isPart })
     let missed = Math.min(limit, limits.size, last.last)
-    if (since !== null) missed = since.epoch === last.epoch ? last.last - since.offset : 0
+    if (since === 'oldest') missed = Math.min(limits.size, last.last)
+    else if (since !== null) missed = since.epoch === last.epoch ? last.last - since.offset : 0
     if (limit === 0 || missed < 1 || (whole && missed > limit)) return answer([])
-    const { frames, isPart } = await this.#frames(subject, last, last.last - missed, since === null ? null : limit)
+    const expired = since === 'oldest' ? Date.now() - limits.ttl : null
+    const { frames, isPart } = await this.#frames(subject, last, last.last - missed, since === null ? null : limit, expired)
     return answer(frames, isPart)
   }
 
@@ -79,20 +81,24 @@ export class FrameReader {
    * Reads the frames after an offset, and the one of the offset itself.
    * @param last the last frame
    * @param limit the number of messages after the offset that are enough; `null` for all up to the last one
+   * @param expired leave out frames of up to this time, and count `limit` from the first one that is kept; `null` for no limit
    * @returns the frames, and whether the oldest ones were left out because all would be too large
    */
-  async #frames (subject: string, last: KeptFrame, offset: number, limit: number | null): Promise<{ frames: KeptFrame[], isPart: boolean }> {
-    if (last.first <= offset) return { frames: [last], isPart: false }
-    const first = await this.#startOf(subject, last, offset)
+  async #frames (subject: string, last: KeptFrame, offset: number, limit: number | null, expired: number | null): Promise<{ frames: KeptFrame[], isPart: boolean }> {
+    if (last.first <= offset || (expired !== null && last.time <= expired)) return { frames: [last], isPart: false }
+    const first = await this.#startOf(subject, last, offset, expired ?? -Infinity)
+    const from = expired === null ? offset : first.time <= expired ? first.last : Math.max(offset, first.first - 1)
     const frames = [first]
     let bytes = bytesOf(first)
     let isPart = false
-    const isEnough = ({ seq, last: reached }: KeptFrame): boolean => seq === last.seq || (limit !== null && (reached - offset >= limit || bytes > maxReadBytes))
+    const isEnough = ({ seq, last: reached }: KeptFrame): boolean => seq === last.seq || (limit !== null && (reached - from >= limit || bytes > maxReadBytes))
     while (!isEnough(frames.at(-1)!)) {
       for (const frame of await this.#after(subject, frames.at(-1)!, last)) {
         frames.push(frame)
         bytes += bytesOf(frame)
       }
+      // Those that were read in vain do not count.
+      while (frames.length > 1 && frames[0]!.last < from) bytes -= bytesOf(frames.shift()!)
       // The newest messages are wanted, so the oldest ones are left out, except the one that exceeds the maximum.
       if (limit !== null) continue
       while (bytes - bytesOf(frames[0]!) > maxReadBytes) {
@@ -105,18 +111,19 @@ export class FrameReader {
 
   /**
    * Finds a frame from which to read what follows an offset: that of the offset or one a little before it, or the first one that
-   * is kept. Only sequences can be looked up, so it searches between two frames.
+   * is kept. If it has expired, it finds the last one that has. Only sequences can be looked up, so it searches between two frames.
    */
-  async #startOf (subject: string, last: KeptFrame, offset: number): Promise<KeptFrame> {
+  async #startOf (subject: string, last: KeptFrame, offset: number, expired: number): Promise<KeptFrame> {
     let low = (await this.#direct(subject, 1, 1))[0] ?? await this.#fromLeader({ seq: 1, next_by_subj: subject })
     if (low === null || low.seq >= last.seq) return last
     let high = { seq: last.seq, first: last.first }
-    for (let round = 0; low.last < offset && high.first - low.last > near && high.seq - low.seq > 1; round++) {
+    const isFar = ({ last: reached, time }: KeptFrame): boolean => time <= expired ? high.first - reached > 1 : reached < offset && high.first - reached > near
+    for (let round = 0; isFar(low) && high.seq - low.seq > 1; round++) {
       // Channels have messages at all times, or at some; one of the two ways is fast.
-      const share = round % 2 === 0 ? (offset - low.last) / (high.first - low.last) : 0.5
+      const share = round % 2 === 0 && low.last < offset ? (offset - low.last) / (high.first - low.last) : 0.5
       const guess = Math.min(high.seq - 1, low.seq + 1 + Math.floor((high.seq - low.seq) * share))
       const [found]: KeptFrame[] = await this.#direct(subject, guess, 1)
-      if (found !== undefined && found.first <= offset && found.epoch === last.epoch) low = found
+      if (found !== undefined && (found.first <= offset || found.time <= expired) && found.epoch === last.epoch) low = found
       else high = { seq: guess, first: Math.min(high.first, found?.first ?? high.first) }
     }
     return low

@@ -79,7 +79,7 @@ export class NatsSession implements EngineSession {
   }
 
   readHistory (request: StoredRequest): Promise<StoredHistory> {
-    return this.#history!.read(request)
+    return this.#history!.readStored(request)
   }
 
   async close (): Promise<void> {
@@ -95,8 +95,8 @@ export class NatsSession implements EngineSession {
   }
 
   #receive (topic: string, msg: Msg): void {
-    const text = this.#history === null ? textOf(msg) : this.#history.textOf(topic, msg)
-    if (text !== null) this.#events.message(topic, text)
+    const frame = this.#history === null ? textOf(msg) : this.#history.read(topic, msg)
+    if (frame !== null) this.#events.message(topic, frame)
   }
 
   #send (frame: OutboundFrame): void {

@@ -82,11 +82,11 @@ return left_out .. ' ' .. epoch .. ' ' .. first
 `
 
 /**
- * Reads frames: those after an offset, with the frame of the offset itself, or the newest ones. It stops when it has enough
- * messages or too many bytes.
+ * Reads frames: those after an offset, with the frame of the offset itself, the oldest ones that the limits do not exclude, or the
+ * newest ones. It stops when it has enough messages or too many bytes.
  *
- * Keys: meta, frames. Arguments: new epoch, ttl of meta, epoch and offset of the position ('' for the newest frames), number of
- * messages, maximum number of bytes, '1' to read nothing if there are more messages.
+ * Keys: meta, frames. Arguments: new epoch, ttl of meta, epoch and offset of the position ('*' for the oldest frames, '' for the
+ * newest ones), number of messages, maximum number of bytes, '1' to read nothing if there are more messages, size, ttl.
  * Returns: time, epoch, offset and check of the last message, then for each frame its id, number of messages, check and text.
  */
 export const readScript = `${begin}
@@ -96,23 +96,40 @@ local result = { now, epoch, meta[1], meta[2] }
 local top = tonumber(meta[1])
 local wanted = tonumber(ARGV[5])
 local forward = ARGV[3] ~= ''
-if forward then
-  local count = top - ARGV[4]
+local since = tonumber(ARGV[4])
+local oldest = ARGV[3] == '*'
+if oldest then
+  -- The offset before the first message that has not expired: later messages have later times.
+  since = math.max(0, top - ARGV[8])
+  local high = top
+  while since < high do
+    local middle = math.floor((since + high) / 2)
+    local frame = redis.call('XRANGE', KEYS[2], string.format('%.0f', middle + 1), '+', 'COUNT', 1)[1]
+    local last, time = string.match(frame and frame[1] or '', '^(%d+)-(%d+)$')
+    if frame and tonumber(time) <= now - ARGV[9] then since = tonumber(last) else high = middle end
+  end
+elseif forward then
+  local count = top - since
   if ARGV[3] ~= epoch or count < 1 or (ARGV[7] == '1' and count > wanted) then return result end
 end
-local from = forward and ARGV[4] or '+'
+local from = forward and string.format('%.0f', since) or '+'
 local count, bytes = 0, 0
 while wanted > 0 do
   local frames = forward and redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 16) or redis.call('XREVRANGE', KEYS[2], from, '-', 'COUNT', 16)
   for _, frame in ipairs(frames) do
     local f = frame[2]
     local last = tonumber(string.match(frame[1], '^%d+'))
+    if oldest then
+      -- What precedes the first frame is gone and does not count.
+      since = math.max(since, last - f[2])
+      oldest = false
+    end
     result[#result + 1] = frame[1]
     result[#result + 1] = f[2]
     result[#result + 1] = f[4]
     result[#result + 1] = f[6]
     bytes = bytes + #f[6]
-    if forward then count = last - ARGV[4] else count = count + f[2] end
+    if forward then count = last - since else count = count + f[2] end
     if count >= wanted or bytes > tonumber(ARGV[6]) then return result end
     from = '(' .. frame[1]
   end

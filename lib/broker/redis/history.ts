@@ -45,16 +45,17 @@ export class ConnectionHistory {
     return this.#publishOnce.run(target as never, names, args)
   }
 
-  async read ({ topic, since, limit, limits: { ttl }, whole }: StoredRequest): Promise<StoredHistory> {
-    const args = [newEpoch(), metaTtl(ttl), since?.epoch ?? '', since?.offset ?? 0, limit, maxReadBytes, whole ? 1 : 0]
+  async read ({ topic, since, limit, limits: { size, ttl }, whole }: StoredRequest): Promise<StoredHistory> {
+    const [epoch, offset] = since === null ? ['', 0] : since === 'oldest' ? ['*', 0] : [since.epoch, since.offset]
+    const args = [newEpoch(), metaTtl(ttl), epoch, offset, limit, maxReadBytes, whole ? 1 : 0, size, ttl]
     const reply = await this.#read.run(this.#client, keysOf(topic), args) as string[]
-    const [now, epoch, offset, check] = reply as [string, string, string, string]
+    const [now, topEpoch, topOffset, check] = reply as [string, string, string, string]
     const frames: StoredFrame[] = []
     for (let i = 4; i < reply.length; i += 4) {
       const [last, time] = reply[i]!.split('-')
       frames.push({ last: Number(last), time: Number(time), count: Number(reply[i + 1]), check: reply[i + 2]!, text: reply[i + 3]! })
     }
-    const top = { epoch, offset: Number(offset), check }
+    const top = { epoch: topEpoch, offset: Number(topOffset), check }
     if (since !== null) return { now: Number(now), top, frames }
     const isPart = frames.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0) > maxReadBytes
     return { now: Number(now), top, frames: frames.reverse(), isPart }

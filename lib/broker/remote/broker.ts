@@ -48,7 +48,7 @@ export class RemoteBroker implements Broker {
     this.#engine = engine
     const topicOf = (channel: string): string => engine.channelTopic(this.#node!.prefix, channel)
     const connection: Connection = this.#connection = new Connection(engine, options, {
-      message: (topic, text) => this.#inbox.receive(topic, text),
+      message: (topic, frame) => this.#inbox.receive(topic, frame),
       prepare: (session, progress) => topics.subscribeAll(session, [this.#ownTopic, this.#allTopic], progress),
       up: () => {
         liveness.start()

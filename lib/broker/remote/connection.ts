@@ -1,11 +1,12 @@
 import { scError } from '../../errors.js'
 import { asError } from '../../untrusted.js'
 import type { Engine, EngineSession } from './engine.js'
+import type { Positioned } from './history/positioned.js'
 import type { ResolvedRemoteOptions } from './options.js'
 
 /** The broker, as its connection calls it. */
 export interface ConnectionPort {
-  message (topic: string, text: string): void
+  message (topic: string, frame: string | Positioned): void
   /**
    * Subscribes all topics on a session that is being opened. When it settles, the engine is up.
    * @param progress to be called at each answer of the engine
@@ -116,7 +117,7 @@ export class Connection {
     let timer = setTimeout(() => fail(new Error(`no connection within ${connectTimeout} ms; see the option connectTimeout`)), connectTimeout)
     try {
       const opened = this.#engine.open({
-        message: (topic, text) => { if (opening === this.#openingCount && !this.#stopped) this.#port.message(topic, text) },
+        message: (topic, frame) => { if (opening === this.#openingCount && !this.#stopped) this.#port.message(topic, frame) },
         lost: (cause) => {
           if (opening !== this.#openingCount) return
           if (session !== null && this.#session === session) this.lost(cause)

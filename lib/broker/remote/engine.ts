@@ -1,4 +1,5 @@
 import type { BrokerHistoryLimits, BrokerOrder, BrokerPosition, MaybePromise } from '../../../types/broker.js'
+import type { Positioned } from './history/positioned.js'
 import type { StoredHistory } from './history/stored.js'
 
 /** How an engine keeps a frame. */
@@ -36,8 +37,8 @@ export interface OutboundFrame {
 /** A read of a topic's history. */
 export interface StoredRequest {
   readonly topic: string
-  /** Read the messages after this position; `null` for the newest ones. */
-  readonly since: BrokerPosition | null
+  /** Read the messages after this position, the oldest ones that are kept for `'oldest'`, or the newest ones for `null`. */
+  readonly since: BrokerPosition | 'oldest' | null
   /** The number of messages that are needed; 0 for only the position of the last one. */
   readonly limit: number
   readonly limits: BrokerHistoryLimits
@@ -55,7 +56,8 @@ export interface EngineStore {
 
 /** Events of a session. They are ignored after the session was closed. */
 export interface SessionEvents {
-  message (topic: string, text: string): void
+  /** A frame arrived. @param frame its text, or the frame with its position where the session has read it */
+  message (topic: string, frame: string | Positioned): void
   /** The session can no longer be used. */
   lost (cause: Error): void
 }

@@ -31,13 +31,17 @@ export class Inbox {
     this.#counters = counters
   }
 
-  receive (topic: string, text: string): void {
-    const { envelope, topics, sink, history, ownTopic, allTopic } = this.#port
+  /** @param received the text of a frame, or a frame with its position that was read */
+  receive (topic: string, received: string | Positioned): void {
+    const { history } = this.#port
     this.#counters.framesIn++
-    if (history !== null && isPositioned(text)) {
-      this.#receivePositioned(history, topic, text)
-      return
-    }
+    if (typeof received !== 'string') this.#receivePositioned(history!, topic, received)
+    else if (history !== null && isPositioned(received)) this.#receivePositioned(history, topic, readPositioned(received))
+    else this.#receiveText(topic, received)
+  }
+
+  #receiveText (topic: string, text: string): void {
+    const { envelope, topics, sink, ownTopic, allTopic } = this.#port
     const frame = envelope.open(topic, text)
     if (typeof frame === 'string') {
       this.#drop(frame)
@@ -70,8 +74,7 @@ export class Inbox {
     return { messages: withoutRepeats(frame.messages, repeats), trusted: frame.trusted }
   }
 
-  #receivePositioned (history: Pick<RemoteHistory, 'receive'>, topic: string, text: string): void {
-    const positioned: Positioned | null = readPositioned(text)
+  #receivePositioned (history: Pick<RemoteHistory, 'receive'>, topic: string, positioned: Positioned | null): void {
     const channel = this.#port.topics.channelOf(topic)
     if (positioned === null || channel === undefined) {
       // Otherwise the channel was just unsubscribed.

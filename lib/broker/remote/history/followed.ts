@@ -11,14 +11,18 @@ const maxKeptLength = 4 * 1024 * 1024
 const maxMissedReads = 5
 
 /** The lowest position that somebody waits for, and the highest number of messages after it. */
-interface Wanted {
+export interface Wanted {
   readonly since: BrokerPosition | null
   limit: number
+  /** The offsets that somebody waits for and that this node did not reach yet: clients of another node, which was faster, have them. */
+  readonly ahead: Set<number>
 }
 
 /** What a read could not return: messages after this offset, and why. */
 interface Unanswered {
   readonly offset: number
+  /** The offsets above the last message of the engine that were asked for. */
+  readonly ahead: ReadonlySet<number>
   readonly gap: Exclude<BrokerHistoryPage['gap'], null>
 }
 
@@ -46,7 +50,7 @@ export class Followed {
   #newestAsked = 0
   /** The number of reads of the newest messages in a row that did not touch what is here. */
   #missedReads = 0
-  #wanted: Wanted = { since: null, limit: 0 }
+  #wanted: Wanted = nothing()
   /** The highest number of newest messages that somebody waits for. */
   #newestWanted = 0
   /** Frames that arrived meanwhile; `null` when there were too many. */
@@ -75,8 +79,15 @@ export class Followed {
       this.#newestWanted = Math.max(limit, this.#newestWanted)
       return
     }
-    const { since: lowest, limit: most } = this.#wanted
-    if (lowest === null || since.epoch !== lowest.epoch || since.offset < lowest.offset) this.#wanted = { since, limit: Math.max(limit, most) }
+    const { tail } = this
+    const { since: lowest, limit: most, ahead } = this.#wanted
+    if (tail !== null && since.epoch === tail.top.epoch && since.offset > tail.top.offset) {
+      // What is between is on its way to this node: it is read, and proves or disproves the position.
+      ahead.add(since.offset)
+      since = tail.top
+      limit = this.limits.size
+    }
+    if (lowest === null || since.epoch !== lowest.epoch || since.offset < lowest.offset) this.#wanted = { since, limit: Math.max(limit, most), ahead }
     else this.#wanted.limit = Math.max(limit, most)
   }
 
@@ -84,9 +95,9 @@ export class Followed {
   takeWanted (): Wanted {
     const newest = this.#newestWanted
     this.#newestWanted = 0
-    if (newest !== 0 && this.page(null, newest) === null) return { since: null, limit: newest }
+    if (newest !== 0 && this.page(null, newest) === null) return { ...nothing(), limit: newest }
     const wanted = this.#wanted
-    this.#wanted = { since: null, limit: 0 }
+    this.#wanted = nothing()
     return wanted
   }
 
@@ -113,7 +124,7 @@ export class Followed {
   #gapAfter ({ offset }: BrokerPosition): Unanswered['gap'] | null {
     const unanswered = this.#unanswered
     if (unanswered === null) return null
-    if (offset > this.tail!.top.offset) return 'unknown'
+    if (offset > this.tail!.top.offset) return unanswered.ahead.has(offset) ? 'unknown' : null
     // A read that was too large says nothing of those who miss less.
     const isConcerned = unanswered.gap === 'limit' ? offset <= unanswered.offset : offset >= unanswered.offset
     return isConcerned ? unanswered.gap : null
@@ -178,4 +189,8 @@ export class Followed {
     if (this.isBlind) this.isLoose = true
     this.takeKept()
   }
+}
+
+function nothing (): Wanted {
+  return { since: null, limit: 0, ahead: new Set() }
 }

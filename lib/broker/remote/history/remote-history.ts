@@ -3,14 +3,14 @@ import { isPublication } from '../../publication.js'
 import type { StoredRequest } from '../engine.js'
 import { Budget } from './budget.js'
 import type { Arrival } from './arrival.js'
-import { Followed } from './followed.js'
+import { Followed, type Wanted } from './followed.js'
 import { Reads } from './reads.js'
 import type { RemoteHistoryPort } from './port.js'
 import type { Positioned } from './positioned.js'
 import { pageOf, type OpenStored, type StoredPage } from './stored.js'
 
 /** What is read of a channel. */
-type Wanted = Omit<StoredRequest, 'topic' | 'limits'>
+type ReadRequest = Omit<StoredRequest, 'topic' | 'limits'>
 
 /** A position that no message follows: for clients of a channel whose position is not known. */
 const nowhere: BrokerPosition = { epoch: '0', offset: 0, check: '' }
@@ -49,12 +49,15 @@ export class RemoteHistory implements BrokerHistory {
     return this.#port.append(channel, data, limits, key)
   }
 
-  async read (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
+  async read (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
     const page = await this.#read(channel, limits, { since, limit, whole: false })
-    if (page.gap === null) return { ...page, entries: since === null ? page.entries.slice(-limit) : page.entries.slice(0, limit) }
+    if (since === null) return { ...page, entries: page.entries.slice(-limit) }
+    // When none of the first ones can be read, nobody can read on after them.
+    const gap = page.isCut && page.entries.length === 0 ? page.gap ?? 'unknown' : page.gap
+    if (gap === null) return { ...page, entries: page.entries.slice(0, limit) }
     // What was published after the position is not known: return the newest messages.
     const newest = await this.#read(channel, limits, { since: null, limit, whole: false })
-    return { ...newest, entries: newest.entries.slice(-limit), gap: page.gap }
+    return { ...newest, entries: newest.entries.slice(-limit), gap }
   }
 
   follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
@@ -129,7 +132,7 @@ export class RemoteHistory implements BrokerHistory {
     return followed
   }
 
-  #read (channel: string, limits: BrokerHistoryLimits, wanted: Wanted): Promise<StoredPage> {
+  #read (channel: string, limits: BrokerHistoryLimits, wanted: ReadRequest): Promise<StoredPage> {
     const { session, topicOf } = this.#port
     if (session === null) return Promise.reject(this.#port.downError())
     const topic = topicOf(channel)
@@ -142,8 +145,8 @@ export class RemoteHistory implements BrokerHistory {
 
   /** Reads for everybody who waits for the channel at this moment. */
   #startRead (followed: Followed): Promise<void> {
-    const { since, limit } = followed.takeWanted()
-    return this.#run(followed, { since, limit, whole: true }, (page) => { this.#complete(followed, since, limit, page) })
+    const wanted = followed.takeWanted()
+    return this.#run(followed, { since: wanted.since, limit: wanted.limit, whole: true }, (page) => { this.#complete(followed, wanted, page) })
   }
 
   #repair (followed: Followed): void {
@@ -153,7 +156,7 @@ export class RemoteHistory implements BrokerHistory {
     this.#run(followed, { since, limit: followed.limits.size, whole: true, isKnown: true }, (page) => { this.#catchUp(followed, since, page) }).catch(() => {})
   }
 
-  #run (followed: Followed, wanted: Wanted, apply: (page: StoredPage) => void): Promise<void> {
+  #run (followed: Followed, wanted: ReadRequest, apply: (page: StoredPage) => void): Promise<void> {
     const { channel, limits } = followed
     const isCurrent = (): boolean => this.#followed.get(channel) === followed && followed.reading === reading
     const reading: Promise<void> = this.#read(channel, limits, wanted).then((page) => {
@@ -173,7 +176,7 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   /** Adds what was read because somebody asked for it. */
-  #complete (followed: Followed, since: BrokerPosition | null, limit: number, page: StoredPage): void {
+  #complete (followed: Followed, { since, limit, ahead }: Wanted, page: StoredPage): void {
     if (followed.tail === null) {
       const delivered = followed.takeKept()
       // Too many arrived meanwhile: who waits asks again.
@@ -196,10 +199,12 @@ export class RemoteHistory implements BrokerHistory {
     }
     const { tail } = followed
     if (since === null && limit !== 0) followed.askedNewest(page, limit)
-    // The engine returns nothing when there are more messages than the limit.
-    if (since !== null && tail !== null && page.top.offset - since.offset <= limit) {
-      if (page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true
-      followed.asked({ offset: since.offset, gap: page.isCut ? 'limit' : page.gap ?? 'trimmed' })
+    if (since !== null && tail !== null) {
+      // The engine returns nothing then.
+      const isTooMuch = page.top.offset - since.offset > limit
+      if (!isTooMuch && page.gap === 'trimmed' && !page.isCut && page.floor.offset === tail.floor.offset) tail.isWhole = true
+      // More than are kept are not asked for again.
+      if (!isTooMuch || ahead.size !== 0) followed.asked({ offset: since.offset, gap: isTooMuch || page.isCut ? 'limit' : page.gap ?? 'trimmed', ahead })
     }
     if (followed.isBehind) this.#repair(followed)
   }

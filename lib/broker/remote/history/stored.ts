@@ -40,15 +40,17 @@ export type OpenStored = (text: string) => ReadonlyArray<string | null> | null
 
 /**
  * Checks what an engine returned, and leaves out what the limits of the history exclude.
- * @param since the position after which it was asked for messages; `null` for the newest ones
+ * @param since the position after which it was asked for messages; `'oldest'` for the oldest ones, `null` for the newest ones
  * @param limit the number of messages that it was asked for
  */
-export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, since: BrokerPosition | null, limit: number, { size, ttl }: BrokerHistoryLimits, open: OpenStored): StoredPage {
+export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, since: BrokerPosition | 'oldest' | null, limit: number, { size, ttl }: BrokerHistoryLimits, open: OpenStored): StoredPage {
   const { epoch } = top
-  const excluded = Math.max(since?.offset ?? 0, top.offset - size)
+  const position = since === 'oldest' ? null : since
+  const excluded = Math.max(position?.offset ?? 0, top.offset - size)
   let floor: BrokerPosition | null = null
   let entries: BrokerHistoryEntry[] = []
   let end: BrokerPosition | null = null
+  let hasExpired = false
   for (const { last, count, check, time, text } of frames) {
     const first = last - count + 1
     if (floor === null || first !== end!.offset + 1) {
@@ -60,16 +62,21 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
     // The start of a history has no messages to open.
     const messages = count === 0 ? null : open(text)
     for (let offset = first; offset <= last; offset++) {
-      const position = { epoch, offset, check }
+      const at = { epoch, offset, check }
       const data = messages?.[offset - first]
-      if (offset <= excluded || time <= now - ttl) floor = position
-      else if (data !== null && data !== undefined) entries.push({ position, time, data })
+      if (offset <= excluded || time <= now - ttl) {
+        floor = at
+        hasExpired ||= offset > excluded
+      } else if (data !== null && data !== undefined) entries.push({ position: at, time, data })
     }
   }
   floor ??= top
   end ??= top
   const isWhole = since === null && !isPart && top.offset - floor.offset < limit
-  return { top, entries, floor, gap: since === null ? null : gapOf(since, top, floor), end, isCut: end.offset < top.offset, isWhole }
+  // Older messages were left out, and not only such that the limits exclude.
+  const isPartly = since === null && isPart && !hasExpired && floor.offset > Math.max(excluded, top.offset - limit)
+  const gap = position === null ? isPartly ? 'limit' : null : gapOf(position, top, floor)
+  return { top, entries, floor, gap, end, isCut: end.offset < top.offset, isWhole }
 }
 
 function gapOf (since: BrokerPosition, top: BrokerPosition, floor: BrokerPosition): BrokerHistoryPage['gap'] {

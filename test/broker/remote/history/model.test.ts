@@ -58,6 +58,7 @@ class Engine {
       for (let left = limit; left > 0 && from > 0;) left -= this.frames[--from]!.count
       return { top, now, frames: this.frames.slice(from) }
     }
+    if (since === 'oldest') return { top, now, frames: [...this.frames] }
     const count = offset - since.offset
     const none = since.epoch !== epoch || count < 1 || (whole && count > limit)
     return { top, now, frames: none ? [] : this.frames.filter(({ last }) => last >= since.offset) }
@@ -156,13 +157,13 @@ class Node {
 type Command =
   { kind: 'publish', count: number } | { kind: 'arrive', count: number } | { kind: 'lose' | 'repeat', at: number } |
   { kind: 'answer' | 'disconnect' | 'connect' | 'forget' | 'delete frames' | 'refuse' | 'copy' | 'fail over' } |
-  { kind: 'follow', back: number, limit: number }
+  { kind: 'follow', back: number, limit: number, isElsewhere: boolean }
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 10, arbitrary: fc.record({ kind: fc.constant('publish' as const), count: fc.integer({ min: 1, max: 4 }) }) },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('arrive' as const), count: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 8, arbitrary: fc.constant({ kind: 'answer' as const }) },
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('follow' as const), back: fc.integer({ min: 0, max: 24 }), limit: fc.integer({ min: 1, max: 15 }) }) },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constant('follow' as const), back: fc.integer({ min: 0, max: 24 }), limit: fc.integer({ min: 1, max: 15 }), isElsewhere: fc.boolean() }) },
   { weight: 4, arbitrary: fc.constantFrom<Command>({ kind: 'disconnect' }, { kind: 'connect' }, { kind: 'connect' }, { kind: 'copy' }, { kind: 'fail over' }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'repeat' as const), at: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.constantFrom<Command>({ kind: 'forget' }, { kind: 'delete frames' }, { kind: 'refuse' }) }
@@ -213,6 +214,8 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
       const follows: Array<Promise<void>> = []
       /** Positions that clients have. */
       const known: BrokerPosition[] = []
+      /** Positions of clients that come from another node, which may have been faster. */
+      const elsewhere: BrokerPosition[] = []
 
       async function follow (since: BrokerPosition | null, limit: number): Promise<void> {
         for (let i = 0; ; i++) {
@@ -297,6 +300,7 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
         switch (command.kind) {
           case 'publish': {
             const frame = engine.publish(command.count)
+            elsewhere.push({ epoch: frame.epoch, offset: frame.last, check: frame.check })
             if (node.session !== null) node.incoming.push(frame)
             break
           }
@@ -328,7 +332,8 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
             break
           }
           case 'follow': {
-            const position = command.back >= 20 ? null : node.delivered.at(-1 - command.back)?.position ?? known[0] ?? null
+            const positions = command.isElsewhere ? elsewhere : node.delivered.map(({ position }) => position)
+            const position = command.back >= 20 ? null : positions.at(-1 - command.back) ?? known[0] ?? null
             const followed = follow(position, command.limit)
             // Its failure is reported at the end.
             followed.catch(() => {})

@@ -31,6 +31,7 @@ class Engine {
     if (this.refuses) throw Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' })
     const messages = this.of(topic)
     const top = { epoch: this.epoch, offset: messages.length, check: messages.length === 0 ? '' : `c${messages.length}` }
+    if (since === 'oldest') throw new Error('nobody asks for these')
     const count = messages.length - (since?.offset ?? 0)
     if (since === null || since.epoch !== this.epoch || count < 1 || (whole && count > limit)) return { top, now: Date.now(), frames: [] }
     const frames: StoredFrame[] = messages.map((text, at) => ({ last: at + 1, count: 1, check: `c${at + 1}`, time: Date.now(), text }))
