@@ -11,7 +11,8 @@ import { readTotals } from './totals.js'
 const needed = [
   { name: 'chromium', commands: [process.env.SC_CHROMIUM ?? 'chromium', 'chromium-browser', 'google-chrome'] },
   { name: 'redis-server', commands: ['redis-server'] },
-  { name: 'nats-server', commands: ['nats-server'] }
+  { name: 'nats-server', commands: ['nats-server'] },
+  { name: 'curl', commands: ['curl'] }
 ]
 
 const root = fileURLToPath(new URL('..', import.meta.url))
