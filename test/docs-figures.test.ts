@@ -1,4 +1,4 @@
-// The figures of the pages about histories and presence are held against the code: a field's default and its range against what a
+// The figures of the pages about histories, presence and HTTP are held against the code: a field's default and its range against what a
 // declaration gives and takes, and each other figure against the constant that makes it true.
 import { readFile, readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -8,9 +8,9 @@ import ts from 'typescript'
 import { scPlugin } from '../lib/index.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const pages = ['docs/history-and-recovery.md', 'docs/histories-in-redis-and-nats.md', 'docs/presence.md'] as const
+const pages = ['docs/history-and-recovery.md', 'docs/histories-in-redis-and-nats.md', 'docs/presence.md', 'docs/http.md'] as const
 type Page = (typeof pages)[number]
-const [recovery, engines, presence] = pages
+const [recovery, engines, presence, http] = pages
 const texts = new Map<string, string>(await Promise.all(pages.map(async (page) => [page, await readFile(root + page, 'utf8')] as const)))
 
 type Constants = Readonly<Record<string, number>>
@@ -116,7 +116,11 @@ const figures: ReadonlyArray<readonly [page: Page, text: string, value: number]>
   [presence, 'in a message for up to {500 rooms}', c('presence/messages', 'maxAsked')],
   [presence, 'at most every {50 milliseconds}', c('presence/announcer', 'collectFor')],
   // 3.5 intervals of 2 seconds: docs/scale-out.md.
-  [presence, 'after {7 seconds} and more', c('cluster/membership', 'leaseIntervals') * 2_000]
+  [presence, 'after {7 seconds} and more', c('cluster/membership', 'leaseIntervals') * 2_000],
+  [http, 'with 1 to {100} names', c('http/operation-schemas', 'maxChannels')],
+  [http, '| `idempotencyTtl` | `{300000}`', c('cluster/once', 'defaultTtl')],
+  [http, 'A key is 1 to {255 characters}', c('http/operation-schemas', 'maxKeyLength')],
+  [http, 'the key is free after {30 seconds}', c('cluster/once', 'lease')]
 ]
 
 /** What has no constant: other software, what was measured (the tests of memory and the benches have it), and what is a promise. */

@@ -50,8 +50,8 @@ export interface ScHttpOptions {
    */
   authorize (this: FastifyInstance, request: FastifyRequest, operation: ScHttpOperation): boolean | Promise<boolean>
   /**
-   * Returns the name of the caller for log lines. Each caller has its own idempotency keys. Default: all requests have the same
-   * caller, without a name.
+   * Returns the name of the caller for log lines, at once: it cannot be async. Each caller has its own idempotency keys. Default: all
+   * requests have the same caller, without a name.
    */
   principal? (this: FastifyInstance, request: FastifyRequest): string
   /** The operations that have a route. Default: all. */

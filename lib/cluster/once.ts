@@ -11,9 +11,10 @@ import { ifRejects } from '../promises.js'
 import { toJson } from '../protocol/codec.js'
 import { messageOf } from '../untrusted.js'
 
-/** Milliseconds for which a result is kept, by default and at most. */
-const defaultTtl = 300_000
-const maxTtl = 86_400_000
+/** Milliseconds for which a result is kept: by default, at least and at most. */
+export const defaultTtl = 300_000
+export const minTtl = 1_000
+export const maxTtl = 86_400_000
 /** Maximum characters of a key or a fingerprint, and of a result as JSON. */
 const maxKeyLength = 1_024
 const maxResultLength = 65_536
@@ -90,7 +91,7 @@ function checked (key: unknown, work: unknown, options: ScOnceOptions): { name: 
   if (typeof options !== 'object' || options === null) throw scError('SC_ERR_ARGUMENT', ['runOnce', 'an object of options', typeName(options)])
   const { fingerprint = '', ttl = defaultTtl } = options
   checkText('runOnce', 'fingerprint', fingerprint)
-  if (!Number.isInteger(ttl) || ttl < 1_000 || ttl > maxTtl) throw scError('SC_ERR_ARGUMENT', ['runOnce', `a ttl from 1000 to ${maxTtl} ms`, typeof ttl === 'number' ? ttl : typeName(ttl)])
+  if (!Number.isInteger(ttl) || ttl < minTtl || ttl > maxTtl) throw scError('SC_ERR_ARGUMENT', ['runOnce', `a ttl from ${minTtl} to ${maxTtl} ms`, typeof ttl === 'number' ? ttl : typeName(ttl)])
   return { name: hash(key), print: hash(fingerprint), ttl }
 }
 

@@ -1,5 +1,6 @@
 import type { ScHttpOperationName, ScHttpOptions } from '../../types/http.js'
-import { scError, typeName } from '../errors.js'
+import { defaultTtl, maxTtl, minTtl } from '../cluster/once.js'
+import { scError, shown } from '../errors.js'
 
 /** All operations, in the order of their routes. */
 export const operationNames: readonly ScHttpOperationName[] = ['publish', 'kick', 'disconnect', 'revoke', 'channels', 'sockets', 'nodes', 'history', 'presence']
@@ -15,7 +16,7 @@ const checks: { readonly [Name in keyof Required<ScHttpOptions>]: Check } = {
   principal: isFunction,
   operations: [`an array of ${operationNames.join(', ')}`, (value) => Array.isArray(value) && value.length !== 0 && value.every((name) => operationNames.includes(name as ScHttpOperationName))],
   streams: ['a boolean or an object', (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null)],
-  idempotencyTtl: ['a whole number of milliseconds from 1000 to 86400000', (value) => Number.isInteger(value) && value as number >= 1_000 && value as number <= 86_400_000],
+  idempotencyTtl: [`a whole number of milliseconds from ${minTtl} to ${maxTtl}`, (value) => Number.isInteger(value) && value as number >= minTtl && value as number <= maxTtl],
   openapi: ['an object of hide, tags and security', isOpenApi]
 }
 
@@ -28,12 +29,12 @@ export function checkOperationOptions (options: ScHttpOptions): OperationOptions
     if (value === undefined || fastifyOptions.has(name)) continue
     const check = Object.hasOwn(checks, name) ? checks[name as keyof typeof checks] : undefined
     if (check === undefined) throw scError('SC_ERR_OPTIONS', [`fastify-socketcluster/http has no option "${name}"; expected some of ${Object.keys(checks).join(', ')}`])
-    if (!check[1](value)) throw scError('SC_ERR_OPTIONS', [`Option ${name} of fastify-socketcluster/http: expected ${check[0]}, got ${typeof value === 'string' ? JSON.stringify(value) : typeName(value)}`])
+    if (!check[1](value)) throw scError('SC_ERR_OPTIONS', [`Option ${name} of fastify-socketcluster/http: expected ${check[0]}, got ${shown(value)}`])
   }
   if (options.authorize === undefined) {
     throw scError('SC_ERR_OPTIONS', ['fastify-socketcluster/http needs the option authorize, which decides who may do what: authorize: (request, { operation }) => mayDo(request.user, operation)'])
   }
-  return { ...options, operations: options.operations ?? operationNames, idempotencyTtl: options.idempotencyTtl ?? 300_000 }
+  return { ...options, operations: options.operations ?? operationNames, idempotencyTtl: options.idempotencyTtl ?? defaultTtl }
 }
 
 function isOpenApi (value: unknown): boolean {

@@ -4,9 +4,11 @@ import { maxText } from '../cluster/commands.js'
 import { maxLimit } from '../cluster/page-cursor.js'
 
 /** Maximum number of channels of one publish. */
-export const maxChannels = 100
+const maxChannels = 100
+/** Maximum number of characters of an `Idempotency-Key`. */
+const maxKeyLength = 255
 /** Maximum number of messages, or members, in one answer. */
-export const maxEntries = 1_000
+const maxEntries = 1_000
 
 const strict = { additionalProperties: false }
 const optional = Type.Optional
@@ -104,7 +106,7 @@ const summaries: { readonly [Name in ScHttpOperationName]: string } = {
 }
 
 const headers = Type.Object({
-  'idempotency-key': optional(Type.String({ minLength: 1, maxLength: 255, description: 'Makes the request safe to repeat: it is carried out once, and a repeat gets the first answer.' }))
+  'idempotency-key': optional(Type.String({ minLength: 1, maxLength: maxKeyLength, description: 'Makes the request safe to repeat: it is carried out once, and a repeat gets the first answer.' }))
 })
 
 /** The schema of a route. @param id the `operationId` */

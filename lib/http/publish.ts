@@ -3,14 +3,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { ScAppendOptions } from '../../types/exchange.js'
 import type { ScServer } from '../../types/server.js'
 import { scError } from '../errors.js'
-import { inspect } from '../protocol/inspect.js'
+import { findingError, inspect } from '../protocol/inspect.js'
 import { read } from '../untrusted.js'
 import type { ErrorBody } from './error-response.js'
 import { operationError } from './operation-errors.js'
 import type { Asked } from './operation-schemas.js'
 
-/** Maximum length of the message of an error for one of several channels. */
-const maxMessageLength = 300
+/** Maximum length of the message of an error for one of several channels: even 100 of them can be kept for a key. */
+const maxMessageLength = 200
 
 /** What a channel has no history for, or its broker does not offer. */
 const unsupported = new Set<unknown>(['SC_ERR_NO_HISTORY', 'SC_ERR_NO_KEYS', 'SC_ERR_NO_POSITIONS'])
@@ -23,10 +23,9 @@ export interface PublishResult {
   readonly error?: ErrorBody
 }
 
-/** A key that makes a publish safe to repeat, and what it was used for. */
+/** A key that makes a publish safe to repeat, and the milliseconds for which its answer is kept. */
 interface IdempotentPublish {
   readonly key: string
-  readonly fingerprint: string
   readonly ttl: number
 }
 
@@ -44,13 +43,14 @@ export function channelsOf ({ channel, channels }: Asked['publish']): readonly s
 export async function publishAll (scServer: ScServer, { channel, data, ...body }: Asked['publish'], idempotency: IdempotentPublish | null, log: FastifyBaseLogger): Promise<{ results: PublishResult[], replayed: boolean }> {
   const channels = channelsOf({ channel, data, ...body })
   checkMessage(data, scServer)
+  const once = idempotency === null ? null : { ...idempotency, fingerprint: JSON.stringify([channel, body.channels, data]) }
   let ran = false
   const work = async (): Promise<Outcome[]> => {
     ran = true
-    if (channel !== undefined) return [await publish(scServer, channel, data, idempotency)]
+    if (channel !== undefined) return [await publish(scServer, channel, data, once)]
     const outcomes = await Promise.all(channels.map(async (name): Promise<Outcome> => {
       try {
-        return await publish(scServer, name, data, idempotency)
+        return await publish(scServer, name, data, once)
       } catch (err) {
         return { error: itemError(operationError(err, log).body) }
       }
@@ -60,7 +60,7 @@ export async function publishAll (scServer: ScServer, { channel, data, ...body }
     return outcomes
   }
   // The names are left out of what is kept: a repeat has them too.
-  const outcomes = await (idempotency === null ? work() : scServer.cluster.runOnce(idempotency.key, work, { fingerprint: idempotency.fingerprint, ttl: idempotency.ttl }))
+  const outcomes = await (once === null ? work() : scServer.cluster.runOnce(once.key, work, { fingerprint: once.fingerprint, ttl: once.ttl }))
     .catch((err: unknown) => {
       if (err instanceof AllFailed) return err.outcomes
       throw err
@@ -82,7 +82,8 @@ function itemError ({ statusCode, error, message, name, code, errorId }: ErrorBo
   return { statusCode, error, message: message.slice(0, maxMessageLength), name, ...(code === undefined ? {} : { code }), ...(errorId === undefined ? {} : { errorId }) }
 }
 
-async function publish ({ exchange }: ScServer, channel: string, data: unknown, idempotency: IdempotentPublish | null): Promise<Outcome> {
+/** @param once the key of the request, and what it is used for */
+async function publish ({ exchange }: ScServer, channel: string, data: unknown, once: { readonly key: string, readonly fingerprint: string } | null): Promise<Outcome> {
   // With a callback the error is no warning of the server as well.
   const told = (): void => {}
   const append = async (options: ScAppendOptions): Promise<Outcome> => {
@@ -94,9 +95,9 @@ async function publish ({ exchange }: ScServer, channel: string, data: unknown, 
     return {}
   }
   const attempts = [() => append({}), () => plain({})]
-  if (idempotency !== null) {
+  if (once !== null) {
     // Where the broker looks at keys when it publishes, a repeat is published once even if this process dies before it has answered.
-    const idempotencyKey = `http ${createHash('sha256').update(JSON.stringify([idempotency.key, idempotency.fingerprint])).digest('base64url')}`
+    const idempotencyKey = `http ${createHash('sha256').update(JSON.stringify([once.key, once.fingerprint])).digest('base64url')}`
     attempts.unshift(() => append({ idempotencyKey }), () => plain({ idempotencyKey }))
   }
   const last = attempts.pop()!
@@ -114,7 +115,5 @@ async function publish ({ exchange }: ScServer, channel: string, data: unknown, 
 /** A message has the limits of those that clients send. @throws InvalidMessageError */
 function checkMessage (data: unknown, { options: { maxDepth, maxNodes } }: ScServer): void {
   const finding = inspect(data, maxDepth || Infinity, maxNodes || Infinity)
-  if (finding === null) return
-  if (finding.kind === 'key') throw scError('SC_ERR_MESSAGE_PROTO', [finding.key])
-  throw finding.kind === 'depth' ? scError('SC_ERR_MESSAGE_DEPTH', [maxDepth]) : scError('SC_ERR_MESSAGE_NODES', [maxNodes])
+  if (finding !== null) throw findingError(finding, maxDepth, maxNodes)
 }
