@@ -5,12 +5,13 @@ import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
+import { streamDefaults } from '../lib/http/stream-options.js'
 import { scPlugin } from '../lib/index.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const pages = ['docs/history-and-recovery.md', 'docs/histories-in-redis-and-nats.md', 'docs/presence.md', 'docs/http.md'] as const
+const pages = ['docs/history-and-recovery.md', 'docs/histories-in-redis-and-nats.md', 'docs/presence.md', 'docs/http.md', 'docs/http-streams.md'] as const
 type Page = (typeof pages)[number]
-const [recovery, engines, presence, http] = pages
+const [recovery, engines, presence, http, streams] = pages
 const texts = new Map<string, string>(await Promise.all(pages.map(async (page) => [page, await readFile(root + page, 'utf8')] as const)))
 
 type Constants = Readonly<Record<string, number>>
@@ -120,7 +121,19 @@ const figures: ReadonlyArray<readonly [page: Page, text: string, value: number]>
   [http, 'with 1 to {100} names', c('http/operation-schemas', 'maxChannels')],
   [http, '| `idempotencyTtl` | `{300000}`', c('cluster/once', 'defaultTtl')],
   [http, 'A key is 1 to {255 characters}', c('http/operation-schemas', 'maxKeyLength')],
-  [http, 'the key is free after {30 seconds}', c('cluster/once', 'lease')]
+  [http, 'the key is free after {30 seconds}', c('cluster/once', 'lease')],
+  [streams, 'published to 1 to {20} channels', c('http/stream-route', 'maxStreamChannels')],
+  [streams, 'The name of a channel, 1 to {20} times', c('http/stream-route', 'maxStreamChannels')],
+  [streams, 'A comment is sent every {20 seconds}', streamDefaults.heartbeat],
+  [streams, 'a read timeout of more than {20 seconds}', streamDefaults.heartbeat],
+  [streams, '`retry` is {2} to', c('protocol/stream-events', 'minRetry') / 1_000],
+  [streams, 'to {5 seconds}, at random', c('protocol/stream-events', 'maxRetry')],
+  [streams, 'text of at most {1,024 characters}', c('protocol/stream-cursor', 'maxCursorLength')],
+  [streams, 'A ticket is valid for {30 seconds}', c('auth/ticket', 'ticketLifetime') * 1_000],
+  [streams, 'does not read takes {32 KiB}', c('transport/outgoing-queue', 'resumeBytes')],
+  [streams, '| `maxStreams` | {1,000}', streamDefaults.maxStreams],
+  [streams, '| `maxStreamsPerKey` | {10}', streamDefaults.maxStreamsPerKey],
+  [streams, '| `heartbeat` | {20,000}', streamDefaults.heartbeat]
 ]
 
 /** What has no constant: other software, what was measured (the tests of memory and the benches have it), and what is a promise. */

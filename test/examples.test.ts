@@ -8,7 +8,10 @@ import jwt from 'jsonwebtoken'
 import t from 'tap'
 import { recovering } from '../lib/client/index.js'
 import type {} from '../types/fastify.js'
+import { startChromium } from './helpers/chromium.js'
+import { refusedStream, startStream } from './helpers/event-stream.js'
 import { startProgram } from './helpers/program.js'
+import { until } from './helpers/waiting.js'
 
 const require = createRequire(import.meta.url)
 const client14: { create (options: object): any } = require('socketcluster-client-14')
@@ -183,6 +186,36 @@ t.test('operations over HTTP', async (t) => {
   t.match(await call('history?channel=news'), [200, { messages: [{ data: 'It works' }] }])
   t.match(await call('disconnect', { filter: {} }), [403, {}])
   t.match(await call('disconnect', { filter: { socketId: socket.id } }), [200, { sockets: 1 }])
+})
+
+t.test('streams over HTTP', async (t) => {
+  const { app, port, url } = await start(t, 'http-streams.js')
+  const path = '/realtime/stream'
+  const say = async (channel: string, text: string): Promise<void> => {
+    const { status } = await fetch(`${url}/${channel}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ text }) })
+    t.equal(status, 204)
+  }
+  t.match(await refusedStream(t, port, ['headlines', 'gossip'], { path }), { status: 401, body: { message: 'For members' } })
+  const guest = await startStream(t, port, ['headlines'], { path })
+  const { token } = await (await fetch(`${url}/login`, { method: 'POST' })).json() as { token: string }
+  const { ticket } = await (await fetch(`${url}${path}/ticket`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })).json() as { ticket: string }
+  const member = await startStream(t, port, ['headlines', 'gossip'], { path, query: { ticket } })
+  await say('headlines', 'It works')
+  t.strictSame(await guest.data(), { text: 'It works' })
+  t.strictSame(await member.data(), { text: 'It works' })
+  member.close()
+  await say('gossip', 'They say so')
+  const again = await startStream(t, port, ['headlines', 'gossip'], { path, headers: { authorization: `Bearer ${token}`, 'last-event-id': member.lastEventId } })
+  t.strictSame((await again.next()).data, { channel: 'gossip', data: { text: 'They say so' } })
+  t.match(await (await fetch(`${url}/realtime/sockets`)).json(), { statusCode: 403 })
+
+  const open = await startChromium(t)
+  if (open === null) return
+  const page = await (await open()).newPage()
+  await page.goto(url)
+  await until('the page listens', () => Object.values(app.scServer.clients).filter(({ channelSubscriptionsCount, authToken }) => authToken !== null && channelSubscriptionsCount === 2).length === 2)
+  await say('gossip', 'It is true')
+  await page.waitForFunction('document.querySelector("li")?.textContent === "gossip: It is true"')
 })
 
 t.test('channels', async (t) => {

@@ -7,12 +7,12 @@ import { toJson } from './codec.js'
 export const commentText = ':\n\n'
 
 /** The range of milliseconds after which a client connects again: not all at once. */
-const retryRange = [2_000, 5_000] as const
+const minRetry = 2_000
+const maxRetry = 5_000
 
 /** Writes the line that tells a client when to connect again. */
 export function retryText (): string {
-  const [least, most] = retryRange
-  return `retry: ${Math.floor(least + Math.random() * (most - least + 1))}\n`
+  return `retry: ${Math.floor(minRetry + Math.random() * (maxRetry - minRetry + 1))}\n`
 }
 
 /** Names of events that a stream sends by itself, and those that an EventSource has. */

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { StreamTickets } from '../../lib/http/stream-tickets.js'
 import { startChromium } from '../helpers/chromium.js'
+import { runCurl } from '../helpers/curl.js'
 import { refusedStream, startStream } from '../helpers/event-stream.js'
 import { TcpProxy } from '../helpers/proxy.js'
 import type { Cleanup } from '../helpers/raw.js'
@@ -33,6 +34,7 @@ const upTo = (count: number, from = 1): number[] => Array.from({ length: count -
 t.test('a node is killed: streams go on at another one, and nothing is lost or comes twice', async (t) => {
   const server = await startRedis(t)
   if (server === null) return t.pass('skipped: no redis-server')
+  if (await runCurl('curl --version') === null) return t.pass('skipped: no curl')
   const redis = `redis://127.0.0.1:${server.port}`
   const [first, second, publisher] = await Promise.all([startNode(t, redis), startNode(t, redis), serveStreamNode(t, redis)])
   const proxy = await proxyTo(t, first.port)
@@ -61,7 +63,8 @@ t.test('a node is killed: streams go on at another one, and nothing is lost or c
   }
   const publishing = publish(1, 200)
   await until('some came', () => values().length >= 50)
-  const ended = once(script, 'exit')
+  // Not `exit`: what it printed is read then.
+  const ended = once(script, 'close')
   proxy.target = second.port
   first.child.kill('SIGKILL')
   await ended
@@ -111,10 +114,9 @@ t.test('nginx with its default buffering passes events on at once', async (t) =>
   const streams = await Promise.all(upTo(4).map(async () => await startStream(t, nginx.port, ['room/1'])))
   t.strictSame(nodes.map(({ sc }) => sc.clientsCount), [2, 2])
   for (const i of upTo(10)) {
-    const began = performance.now()
+    // What nginx gathers would not come before the next ones.
     await nodes[i % 2]!.sc.exchange.publish('room/1', i)
     t.strictSame(await Promise.all(streams.map(async (stream) => await stream.data())), [i, i, i, i])
-    t.ok(performance.now() - began < 1_000, 'not gathered')
   }
   await nodes[0]!.sc.disconnectSockets({}, 1001)
   for (const stream of streams) {

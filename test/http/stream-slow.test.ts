@@ -3,9 +3,9 @@ import http2 from 'node:http2'
 import { connect } from 'node:net'
 import { generate } from 'selfsigned'
 import t from 'tap'
-import { startStream } from '../helpers/event-stream.js'
+import { startStream, type StreamReader } from '../helpers/event-stream.js'
 import { serveStreams } from '../helpers/serve-streams.js'
-import { until } from '../helpers/waiting.js'
+import { bestOf, until } from '../helpers/waiting.js'
 
 const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], { keySize: 2048 })
 const text = 'x'.repeat(20_000)
@@ -31,6 +31,45 @@ t.test('a stream that is not read takes little memory, does not disturb others, 
   await until('nothing waits', () => sc.stats().bufferedBytes === 0)
 })
 
+/** How many streams there are when one of them is not read. */
+const crowd = Number(process.env.SC_STREAMS ?? 200)
+
+t.test('a stream that is not read costs a crowd of others no time', async (t) => {
+  const { sc, port } = await serveStreams(t, { inboundRate: 0, maxConnections: 0, maxConnectionsPerIp: 0 }, (app) => { app.scChannel('room/:id', { history: { size: 1_000 }, recover: true }) }, { maxStreams: 0, maxStreamsPerKey: 0 })
+  const paused = await startStream(t, port, ['room/1', 'room/2'])
+  const others: StreamReader[] = []
+  while (others.length < crowd - 1) others.push(await startStream(t, port, ['room/1']))
+  const socket = Object.values(sc.clients).find(({ channelSubscriptionsCount }) => channelSubscriptionsCount === 2)!
+  /** Milliseconds until 99 % of the others have a message: the median of 20 messages. */
+  const p99 = async (): Promise<number> => {
+    const delays: number[] = []
+    for (let i = 0; i < 20; i++) {
+      const from = performance.now()
+      const came = others.map(async (stream) => {
+        await stream.next()
+        return performance.now() - from
+      })
+      await sc.exchange.publish('room/1', { i, text: 'x'.repeat(1_000) })
+      delays.push((await Promise.all(came)).sort((a, b) => a - b)[Math.floor(others.length * 0.99)]!)
+    }
+    return delays.sort((a, b) => a - b)[10]!
+  }
+  await p99()
+  const [read, unread] = await bestOf(5, async () => {
+    paused.resume()
+    await until('it has everything', () => socket.bufferedAmount === 0)
+    const read = await p99()
+    paused.pause()
+    // It alone gets these, more than the operating system takes for it.
+    const { slowConsumers } = sc.stats()
+    while (sc.stats().slowConsumers === slowConsumers) await sc.exchange.publish('room/2', text)
+    return [read, await p99()] as const
+  }, ([read, unread]) => unread < 2 * read)
+  t.comment(`99 % of ${others.length} streams have a message within ${read.toFixed(1)} ms; with one that is not read, within ${unread.toFixed(1)} ms`)
+  t.ok(unread < 2 * read, `${read} ms, then ${unread} ms`)
+  t.ok(socket.bufferedAmount > 0, 'it was not read all the time')
+})
+
 t.test('without a history the policy of the channel decides', async (t) => {
   const { sc, port } = await serveStreams(t, { maxBufferedBytes: 100_000 }, (app) => {
     app.scChannel('drop/:id', { slowConsumerPolicy: 'drop' })
@@ -46,6 +85,7 @@ t.test('without a history the policy of the channel decides', async (t) => {
   await strict.end()
   await until('the latest one', () => latest.all.at(-1)!.data.data?.i === 400)
   t.ok(latest.all.length < 400)
+  await until('nothing waits', () => sc.stats().bufferedBytes === 0)
   await sc.exchange.publish('drop/1', { i: 401 })
   await until('the next one', () => drop.all.at(-1)!.data.data?.i === 401)
 })

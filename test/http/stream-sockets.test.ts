@@ -1,10 +1,9 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ScRefusal } from '../../lib/index.js'
 import { refusedStream, startStream } from '../helpers/event-stream.js'
 import { serveStreams } from '../helpers/serve-streams.js'
-import { until } from '../helpers/waiting.js'
+import { atRest, until } from '../helpers/waiting.js'
 
 const kept = { history: {}, recover: true } as const
 
@@ -141,7 +140,7 @@ t.test('a client that leaves while its hooks run, or is dropped then, leaves not
     if (opening !== null) t.match(await opening, { status: how === 'ended' ? 503 : 403, body: { code: 'SC_ERR_SSE_ENDED' } })
     await until('no clients', () => sc.clientsCount === 0)
     leave()
-    await sleep(20)
+    await atRest(() => sc.stats().heldBytes)
     t.match(sc.stats(), { clients: 0, pendingClients: 0, subscriptions: 0, channels: 0, bufferedBytes: 0, heldBytes: 0, faults: 0 }, how)
     t.equal(core.connections.admission.size, 0)
   }
