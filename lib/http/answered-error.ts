@@ -30,25 +30,28 @@ export class AnsweredError extends Error {
 
 /** The bodies of errors that did not come from a call, such as those of Fastify and of its hooks. */
 const bodies = new WeakMap<object, ErrorBody>()
-/** The requests that failed: the message of the error, and the body for the client. */
-const failed = new WeakMap<FastifyRequest, { readonly message: string, readonly body: ErrorBody }>()
+
+/** Why a request failed. */
+export interface Failure {
+  /** The message of the error. */
+  readonly message: string
+  /** The body for the client. */
+  readonly body: ErrorBody
+}
 
 /** Errors with these codes are about the body of the request. */
 const ofBody = /^FST_ERR_CTP_/
 
 /** For `onError`: decides what the client sees of an error that did not come from a call. */
-export function prepareError (request: FastifyRequest, reply: FastifyReply, error: Error): void {
-  if (isInstance(error, AnsweredError)) {
-    failed.set(request, error)
-    return
-  }
+export function prepareError (request: FastifyRequest, reply: FastifyReply, error: Error): Failure {
+  if (isInstance(error, AnsweredError)) return error
   const statusCode = statusOf(error, reply.statusCode)
   // An error is never a success, whatever a hook had set.
   reply.code(statusCode)
   const { headers, body } = responseTo(error, statusCode, request)
   for (const name of Object.keys(headers)) if (!reply.hasHeader(name)) reply.header(name, headers[name])
   bodies.set(error, body)
-  failed.set(request, { message: error.message, body })
+  return { message: error.message, body }
 }
 
 /** The status that Fastify gives an error: the error's own, or else the one that the reply has already, `set`. */
@@ -83,9 +86,8 @@ export function writeErrorBody (payload: unknown): string {
  * error handler of the application sends.
  * @returns the payload to send
  */
-export function replaceErrorBody (request: FastifyRequest, { statusCode }: FastifyReply, payload: unknown): unknown {
-  const failure = typeof payload === 'string' ? failed.get(request) : undefined
-  return failure !== undefined && isDefaultBody(payload as string, statusCode, failure.message) ? textOf(failure.body, statusCode) : payload
+export function replaceErrorBody (failure: Failure | undefined, { statusCode }: FastifyReply, payload: unknown): unknown {
+  return failure !== undefined && typeof payload === 'string' && isDefaultBody(payload, statusCode, failure.message) ? textOf(failure.body, statusCode) : payload
 }
 
 /** Whether a body is the one that Fastify writes for an error. */

@@ -2,16 +2,28 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOption
 import type { EventDeclaration } from '../contracts/declarations.js'
 import { follow } from '../barrier.js'
 import { scError } from '../errors.js'
-import { resumeCall } from '../handlers/declared-event.js'
+import { type CheckedCall, resumeCall } from '../handlers/declared-event.js'
 import { callEvent } from '../handlers/event.js'
 import { toJson } from '../protocol/codec.js'
 import type { ServerCore } from '../server/core.js'
 import { read } from '../untrusted.js'
 import { HttpAdmission } from './admission.js'
-import { AnsweredError, prepareError, replaceErrorBody, writeErrorBody } from './answered-error.js'
+import { AnsweredError, type Failure, prepareError, replaceErrorBody, writeErrorBody } from './answered-error.js'
 import { errorResponse } from './error-response.js'
 import { HttpCall } from './http-call.js'
 import { documentsErrors, routeSchema } from './route-schema.js'
+
+/**
+ * Where a request has its call, and why it failed. Entries of a `WeakMap` stay until the next full collection, and with them each
+ * request would: that took half as much time again as the rest of a call.
+ */
+const callOf = Symbol('fastify-socketcluster.call')
+const failureOf = Symbol('fastify-socketcluster.failure')
+
+interface CalledRequest extends FastifyRequest {
+  [callOf]?: CheckedCall
+  [failureOf]?: Failure
+}
 
 /**
  * The routes of declared events over HTTP. Fastify's hooks of the context run as on any route. The last step before Fastify's own
@@ -20,7 +32,6 @@ import { documentsErrors, routeSchema } from './route-schema.js'
 export class EventRoutes {
   readonly #core: ServerCore
   readonly #admission: HttpAdmission
-  readonly #calls = new WeakMap<FastifyRequest, HttpCall>()
 
   constructor (core: ServerCore) {
     this.#core = core
@@ -31,6 +42,7 @@ export class EventRoutes {
   add (event: EventDeclaration): void {
     const { http, instance, name } = event
     if (http === null) return
+    for (const key of [callOf, failureOf]) if (!instance.hasRequestDecorator(key)) instance.decorateRequest(key, undefined)
     try {
       instance.route(this.#routeOf(event, http.method, http.path))
     } catch (cause) {
@@ -40,6 +52,8 @@ export class EventRoutes {
   }
 
   #routeOf (event: EventDeclaration, method: string, url: string): RouteOptions {
+    // Fastify serializes errors by their schema. Without one it writes them by itself, and the text is replaced.
+    const replaces = !documentsErrors(event)
     return {
       method,
       url,
@@ -56,13 +70,13 @@ export class EventRoutes {
       preParsing: (request, _reply, payload, done) => { done(null, this.#admission.limited(request, payload)) },
       preValidation: (request, reply, done) => { this.#begin(event, request, reply, done) },
       onError: (request, reply, error, done) => {
-        prepareError(request, reply, error)
+        const failure = prepareError(request, reply, error)
+        if (replaces) (request as CalledRequest)[failureOf] = failure
         done()
       },
-      ...(documentsErrors(event) ? {} : { onSend: (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (err: null, payload: unknown) => void) => { done(null, replaceErrorBody(request, reply, payload)) } }),
+      ...(replaces ? { onSend: (request: CalledRequest, reply: FastifyReply, payload: unknown, done: (err: null, payload: unknown) => void) => { done(null, replaceErrorBody(request[failureOf], reply, payload)) } } : {}),
       handler: (request) => {
-        const call = this.#calls.get(request)!
-        resumeCall(call.checked!, request.body)
+        resumeCall((request as CalledRequest)[callOf]!, request.body)
       }
     }
   }
@@ -88,8 +102,7 @@ export class EventRoutes {
   #run (event: EventDeclaration, call: HttpCall, done: HookHandlerDoneFunction): void {
     const { fastifyRequest } = call
     callEvent(this.#core.host.context, call, { kind: 'event', event: event.name, data: fastifyRequest.body, cid: 1 }, event, (checked) => {
-      call.checked = checked
-      this.#calls.set(fastifyRequest, call)
+      (fastifyRequest as CalledRequest)[callOf] = checked
       fastifyRequest.body = checked.data
       done()
     })

@@ -4,7 +4,6 @@ import type { ScExchange } from '../../types/exchange.js'
 import type { ScServer, ScServerSocket, SocketState } from '../../types/server.js'
 import { scError } from '../errors.js'
 import type { Answers, Authenticated, Caller, CallerActivity } from '../handlers/context.js'
-import type { CheckedCall } from '../handlers/declared-event.js'
 import { toJson } from '../protocol/codec.js'
 import type { ServerCore } from '../server/core.js'
 import { generateId } from '../server/id.js'
@@ -17,8 +16,6 @@ import { createCaller } from './http-caller.js'
 
 /** A call of a declared event over HTTP: who calls, and where the answer goes. It lives as long as its request. */
 export class HttpCall implements Caller, Authenticated, Answers, CallerActivity {
-  /** The call, when its data are valid. */
-  checked: CheckedCall | null = null
   authToken: ScAuthToken | null = null
   signedAuthToken: string | null = null
   readonly #core: ServerCore
