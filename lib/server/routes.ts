@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { WebSocket, WebSocketServer } from 'ws'
+import type { WebSocketServer } from 'ws'
 import { follow } from '../barrier.js'
 import { ScError, scError } from '../errors.js'
 import { runHooks } from '../lifecycle/run.js'
@@ -65,7 +65,8 @@ export function addRoutes (fastify: FastifyInstance, core: ServerCore, upgrades:
         core.monitor.warn(err, request.log)
         ws.terminate()
       }
-      ws.on('error', terminate)
+      // Without a listener an error would be thrown. ws ends the connection.
+      ws.on('error', () => {})
     })
   }
 
@@ -95,10 +96,6 @@ function urlsOf ({ prefix, initialConfig }: FastifyInstance, path: string): stri
   const url = `/${path.slice(prefix.length).replace(/^\//, '')}`
   const { routerOptions, ignoreTrailingSlash } = initialConfig as { routerOptions?: { ignoreTrailingSlash?: boolean }, ignoreTrailingSlash?: boolean }
   return url === '/' || (routerOptions?.ignoreTrailingSlash ?? ignoreTrailingSlash) === true ? [url] : [url, url.slice(0, -1)]
-}
-
-function terminate (this: WebSocket): void {
-  this.terminate()
 }
 
 /** Answers like Fastify's error handler but without a log line: there may be thousands of refusals. */

@@ -161,8 +161,9 @@ export class Inbound implements ConnectionListener, InboundWorker {
   }
 
   onError (err: Error): void {
-    // The client broke the rules of websockets.
+    // The client broke the rules of websockets. Nothing of it is processed any more, though its connection may end a little later.
     this.#session.emitError(err, 'mistake')
+    this.#session.finish(connectionLost, undefined)
   }
 
   fault (err: unknown): void {

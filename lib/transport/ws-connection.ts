@@ -116,7 +116,9 @@ export class WsConnection extends OutgoingQueue implements Connection {
     const connection = this[owner]!
     const listener = connection.#listener!
     connection.#broken = true
-    this.terminate()
+    // ws has sent a close frame and ended its side. It discards what the client still sends, for `closeTimeout` at most: dropping the
+    // connection while the client writes would hide the close code from it.
+    connection.flushLast()
     try {
       listener.onError(err)
     } catch (thrown) {

@@ -76,6 +76,31 @@ attack(t, attacked, [
     }
   },
   {
+    what: 'a client that goes on writing after its mistake',
+    versions: [2],
+    async run (t, clients) {
+      const { rss } = await attacked.ask({ ask: 'collect' })
+      const body = Buffer.alloc(32 * 1024 * 1024)
+      // It does not read before all is written, as a client that is busy with a large message.
+      const busy = await clients.netConnect()
+      busy.socket.pause()
+      busy.socket.write(frame('', { length: BigInt(body.length) }))
+      await new Promise<void>((resolve, reject) => busy.socket.write(body, (err) => { err ? reject(err) : resolve() }))
+      busy.socket.resume()
+      t.equal((await busy.closeFrame()).code, 1009, 'is told the code')
+      await busy.closed
+      // One that never stops and never reads is dropped.
+      const endless = await clients.netConnect()
+      endless.socket.pause()
+      endless.socket.write(frame('', { length: 2n ** 53n }))
+      const write = (): void => { endless.socket.write(body.subarray(0, 65_536), (err) => { if (!err) write() }) }
+      write()
+      await endless.closed
+      t.equal((await attacked.stats('main')).clients, 0, 'none of them is left')
+      t.ok(await attacked.grownBy(rss, 20) < 20)
+    }
+  },
+  {
     what: 'a compression bomb',
     versions: [2],
     async run (t, clients) {
