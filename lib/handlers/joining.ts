@@ -40,9 +40,9 @@ export interface Joining extends PendingSubscription {
   isOver: boolean
 }
 
-/** What hooks threw when they were asked again. */
+/** Why a subscription does not begin: what hooks threw when they were asked again, or a limit that it exceeds. */
 export class Refused {
-  constructor (readonly thrown: unknown) {}
+  constructor (readonly reason: unknown, readonly isLimit = false) {}
 }
 
 /** Asks hooks and the policy, and notes what they decided. Throws or rejects with the block. */

@@ -101,6 +101,12 @@ function blocked (context: HandlerContext, session: Session, { cid, options: { c
   if (!isOver) refuseBlocked(context, session, cid, { line: 'subscribe', thrown, channel })
 }
 
+/** Answers a subscription that was refused after the broker was asked. */
+function refused (context: HandlerContext, session: Session, joining: Joining, { reason, isLimit }: Refused): void {
+  if (!isLimit) blocked(context, session, joining, reason)
+  else if (!joining.isOver) refuseInvalid(context, session, joining.cid, reason as Error)
+}
+
 /** Returns an error at the channel limit. A channel that the socket is already subscribed to does not count again. */
 function limitReached (context: HandlerContext, session: Session, channel: string): Error | undefined {
   const { socketChannelLimit } = context.host.options
@@ -130,8 +136,8 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
     acknowledge(session, cid, options)
     return
   }
-  // The limits are checked again, because hooks of several channels may have run at the same time.
-  const refusal = limitReached(context, session, channel) ?? dataTooLarge(session, options, context.contracts.channel(channel))
+  // Checked again, because hooks of several channels may have run at the same time.
+  const refusal = limitReached(context, session, channel)
   if (refusal !== undefined) {
     refuseInvalid(context, session, cid, refusal)
     return
@@ -141,7 +147,8 @@ function join (context: HandlerContext, session: Session, joining: Joining): voi
 
 /** Asks the hub to join the channel. */
 function ask (context: HandlerContext, session: Session, joining: Joining): void | Promise<void> {
-  const { options: { channel } } = joining
+  const { options } = joining
+  const { channel } = options
   const { subscriptions } = session
   const resolved = context.contracts.channel(channel)
   const makePreparation = (): Preparation => {
@@ -155,10 +162,14 @@ function ask (context: HandlerContext, session: Session, joining: Joining): void
     if (joining.isOver || session.state !== 'open') throw new Refused(null)
     for (;;) {
       const again = authorizeAgain(context, session, joining, resolved)
-      if (again === undefined) return preparation?.()
+      if (again === undefined) break
       preparation = makePreparation()
       if (again !== true) return again.then(() => { preparation = makePreparation() })
     }
+    // Hooks may have assigned other data each time, and other channels may have begun meanwhile.
+    const tooLarge = dataTooLarge(session, options, resolved)
+    if (tooLarge !== undefined) throw new Refused(tooLarge, true)
+    return preparation?.()
   }
   const joined = context.hub.join(channel, resolved, session, () => {
     hasEntered = true
@@ -181,7 +192,7 @@ function ask (context: HandlerContext, session: Session, joining: Joining): void
       subscriptions.joining--
       if (wait !== null) context.brokerWaits.done(wait)
       if (!(err instanceof Refused)) failed(session, joining, err, false)
-      else if (session.state === 'open') blocked(context, session, joining, err.thrown)
+      else if (session.state === 'open') refused(context, session, joining, err)
       return
     }
     // The subscription counts towards the channel limit while it waits.

@@ -145,7 +145,7 @@ t.test('the data of guarded subscriptions have a limit, for what the client send
   t.notOk((await (await enterOpen()).call('#subscribe', { channel: 'a', data: 'x'.repeat(40_000) })).error, 'what nobody looks at is not kept')
 })
 
-t.test('so do those for which hooks or the broker are still being asked', async (t) => {
+t.test('so do those for which hooks are still being asked', async (t) => {
   const slow = gate()
   const { enter } = await setUp(t, {}, ({ hook }) => { hook('subscribe', () => slow.opened) })
   const ada = await enter()
@@ -153,6 +153,28 @@ t.test('so do those for which hooks or the broker are still being asked', async 
   slow.open()
   await turn()
   matchEach(t, ada.told, [{ rid: 'a' }, { rid: 'b', error: { code: 'SC_ERR_SUBSCRIBE_DATA' } }])
+})
+
+t.test('so do those for which the broker is still being asked, with what hooks assign when they are asked again', async (t) => {
+  const { enter, answer } = await setUpManual(t, {}, ({ hook }) => {
+    hook('subscribe', (request) => { if (request.socket.authToken?.sub === 'bob') request.data = 'x'.repeat(40_000) })
+  })
+  const data = 'x'.repeat(12_000)
+  const ada = await enter()
+  for (const channel of ['a', 'b']) ada.say('#subscribe', { channel, data }, channel)
+  await answer()
+  await turn()
+  const error = { code: 'SC_ERR_SUBSCRIBE_DATA', name: 'InvalidActionError' }
+  matchEach(t, ada.told, [{ rid: 'a' }, { rid: 'b', error }])
+  t.strictSame([ada.session.subscriptions.names, ada.session.subscriptions.joining, ada.session.subscriptions.dataBytes < 32_768], [['a'], 0, true])
+  const bob = await enter()
+  bob.session.auth.replace({ sub: 'nobody' }, 'signed')
+  bob.say('#subscribe', { channel: 'c', data }, 'c')
+  bob.session.auth.announce(bob.session.auth.replace({ sub: 'bob' }, 'signed'))
+  await answer()
+  await turn()
+  matchEach(t, bob.told.filter(({ rid }: any) => rid === 'c'), [{ rid: 'c', error }])
+  t.strictSame([bob.session.subscriptions.names, bob.session.subscriptions.joining, bob.session.subscriptions.dataBytes], [[], 0, 0])
 })
 
 t.test('distinct channels count towards the limit, those that are still being asked about too', async (t) => {
