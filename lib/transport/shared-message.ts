@@ -86,16 +86,12 @@ export class MessageSeries extends SharedMessage {
   }
 
   override get count (): number { return this.messages.length }
-  override get frameBytes (): number { return this.messages.reduce((sum, { frameBytes }) => sum + frameBytes, 0) }
+  // Asked for once for each socket; the frame is needed all the same.
+  override get frameBytes (): number { return this.frame.length }
   override writeFrame (target: Buffer, offset: number): number { return offset + this.frame.copy(target, offset) }
   protected override countBytes (): number { return this.messages.reduce((sum, { bytes }) => sum + bytes, 0) }
 
-  protected override buildFrame (): Buffer {
-    const frames = Buffer.allocUnsafeSlow(this.frameBytes)
-    let at = 0
-    for (const message of this.messages) at = message.writeFrame(frames, at)
-    return frames
-  }
+  protected override buildFrame (): Buffer { return joinFrames(this.messages, Buffer.allocUnsafeSlow) }
 
   protected override buildDeflated (deflate: Deflate): Buffer {
     return Buffer.concat(this.messages.map((message) => message.deflatedFrame(deflate)))
@@ -103,10 +99,10 @@ export class MessageSeries extends SharedMessage {
 }
 
 /** Joins the frames of messages. */
-export function joinFrames (messages: readonly SharedMessage[]): Buffer {
+export function joinFrames (messages: readonly SharedMessage[], allocate: (bytes: number) => Buffer = Buffer.allocUnsafe): Buffer {
   let total = 0
   for (const message of messages) total += message.frameBytes
-  const joined = Buffer.allocUnsafe(total)
+  const joined = allocate(total)
   let at = 0
   for (const message of messages) at = message.writeFrame(joined, at)
   return joined
