@@ -214,8 +214,8 @@ export class ServerSocket extends SocketStreams implements ScServerSocket {
     return this.#promise(() => {
       if (channel !== undefined && channel !== null) checkText('kickOut', 'channel', channel)
       checkCallback('kickOut', callback)
-      const { pending, names } = this.#session.subscriptions
-      const channels = channel === undefined || channel === null ? new Set([...names, ...pending.channels]) : [channel]
+      const { subscriptions } = this.#session
+      const channels = channel === undefined || channel === null ? new Set([...subscriptions.names, ...subscriptions.pending.channels]) : [channel]
       for (const name of channels) this.#session.kickOut(name, message)
       this.#tell(delivered, callback)
       return done
