@@ -1,8 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
-import { addressKey } from '../server/address-key.js'
 import { scError, withoutStack, type ScError } from '../errors.js'
-import { claimText } from '../cluster/revocations.js'
 import { type Verdict, authenticate, authenticateUser } from '../handlers/authenticate.js'
 import { decide, runHooks } from '../lifecycle/run.js'
 import { findingError, inspect } from '../protocol/inspect.js'
@@ -12,7 +10,7 @@ import { AnsweredError } from './answered-error.js'
 import { checkKeys } from './body-keys.js'
 import { errorResponse } from './error-response.js'
 import type { HttpCall } from './http-call.js'
-import { bearerToken, requestUser } from './request-user.js'
+import { bearerToken, callerKey, requestUser } from './request-user.js'
 
 const json = /^application\/(?:[\w.+-]+\+)?json[ \t]*(?:;|$)/i
 
@@ -103,8 +101,7 @@ export class HttpAdmission {
 
   #takeRate (call: HttpCall): number {
     const now = performance.now()
-    const user = claimText(call.authToken?.sub)
-    const own = this.#rates?.take(user === undefined ? `address ${addressKey(call.remoteAddress ?? '')}` : `user ${user}`, now) ?? 0
+    const own = this.#rates?.take(callerKey(call.authToken, call.remoteAddress), now) ?? 0
     return own !== 0 ? own : this.#core.rates.take(call, now)
   }
 

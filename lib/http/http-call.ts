@@ -12,6 +12,7 @@ import type { TokenChange } from '../socket/authentication.js'
 import { messageOf } from '../untrusted.js'
 import { AnsweredError } from './answered-error.js'
 import { errorResponse } from './error-response.js'
+import { isGone } from './gone.js'
 import { createCaller } from './http-caller.js'
 
 /** A call of a declared event over HTTP: who calls, and where the answer goes. It lives as long as its request. */
@@ -40,7 +41,7 @@ export class HttpCall implements Caller, Authenticated, Answers, CallerActivity 
   get server (): ScServer { return this.#core.server }
   get exchange (): ScExchange { return this.#core.exchange }
   /** `'closed'` when nobody waits for the answer any more: it was given, or the client is gone. */
-  get state (): SocketState { return this.#reply.sent || this.#reply.raw.destroyed ? 'closed' : 'open' }
+  get state (): SocketState { return this.#reply.sent || isGone(this.#reply.raw) ? 'closed' : 'open' }
 
   // Authentication
 
@@ -114,7 +115,7 @@ export class HttpCall implements Caller, Authenticated, Answers, CallerActivity 
   // Activity: only hooks and handlers that take longer are counted, so that a closing server waits for them.
 
   get activity (): CallerActivity { return this }
-  get ended (): boolean { return this.#reply.raw.destroyed }
+  get ended (): boolean { return isGone(this.#reply.raw) }
   beginOwing (): void {}
   endOwing (): void {}
   beginWaiting (): number {

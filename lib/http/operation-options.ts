@@ -1,6 +1,7 @@
 import type { ScHttpOperationName, ScHttpOptions } from '../../types/http.js'
 import { defaultTtl, maxTtl, minTtl } from '../cluster/once.js'
-import { scError, shown } from '../errors.js'
+import { scError, shown, typeName } from '../errors.js'
+import { handled, promiseOf } from '../promises.js'
 
 /** All operations, in the order of their routes. */
 export const operationNames: readonly ScHttpOperationName[] = ['publish', 'kick', 'disconnect', 'revoke', 'channels', 'sockets', 'nodes', 'history', 'presence']
@@ -35,6 +36,14 @@ export function checkOperationOptions (options: ScHttpOptions): OperationOptions
     throw scError('SC_ERR_OPTIONS', ['fastify-socketcluster/http needs the option authorize, which decides who may do what: authorize: (request, { operation }) => mayDo(request.user, operation)'])
   }
   return { ...options, operations: options.operations ?? operationNames, idempotencyTtl: options.idempotencyTtl ?? defaultTtl }
+}
+
+/** Returns the answer of a function of the options. @throws TypeError for one that is no text: a mistake of the application, so that clients get a 500 */
+export function textOf (option: string, answer: unknown): string {
+  if (typeof answer === 'string') return answer
+  const promise = promiseOf(answer)
+  if (promise !== undefined) handled(promise)
+  throw new TypeError(`The option ${option} of fastify-socketcluster/http must return a string, got ${promise === undefined ? typeName(answer) : 'a promise'}`)
 }
 
 function isOpenApi (value: unknown): boolean {

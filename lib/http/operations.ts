@@ -2,10 +2,9 @@ import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ScHttpOperation, ScHttpOperationName } from '../../types/http.js'
 import { cursorOf, keyOf } from '../cluster/page-cursor.js'
-import { scError, typeName } from '../errors.js'
+import { scError } from '../errors.js'
 import { writeLine } from '../log.js'
-import { handled, promiseOf } from '../promises.js'
-import type { OperationOptions } from './operation-options.js'
+import { type OperationOptions, textOf } from './operation-options.js'
 import { operationError } from './operation-errors.js'
 import type { Asked } from './operation-schemas.js'
 import { channelsOf, publishAll } from './publish.js'
@@ -120,14 +119,8 @@ export async function handle<Name extends ScHttpOperationName> (name: Name, inst
   return reply.send(answer)
 }
 
-/** @throws TypeError for a `principal` that returns no text, which is a mistake of the application */
 function principalOf ({ principal }: OperationOptions, instance: FastifyInstance, request: FastifyRequest): string | undefined {
-  if (principal === undefined) return undefined
-  const name: unknown = principal.call(instance, request)
-  if (typeof name === 'string') return name
-  const promise = promiseOf(name)
-  if (promise !== undefined) handled(promise)
-  throw new TypeError(`The option principal of fastify-socketcluster/http must return a string, got a ${promise === undefined ? typeName(name) : 'promise'}`)
+  return principal === undefined ? undefined : textOf('principal', principal.call(instance, request))
 }
 
 /** Writes one line for each operation that changes something, also for one that was refused. Messages are not logged. */

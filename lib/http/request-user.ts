@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { ScAuthToken } from '../../types/auth.js'
 import { handshakeUser } from '../auth/handshake-user.js'
+import { claimText } from '../cluster/revocations.js'
+import { addressKey } from '../server/address-key.js'
 import type { ServerCore } from '../server/core.js'
 
 /** The user that a hook of the application verified, who counts before a token: its bearer tokens may be of another kind. */
@@ -14,4 +16,10 @@ const bearer = /^bearer(?: +(.*))?$/i
 export function bearerToken ({ headers: { authorization = '' } }: FastifyRequest): string | undefined {
   const given = bearer.exec(authorization)
   return given === null ? undefined : given[1] ?? ''
+}
+
+/** The key under which a caller is counted: its user, or else its address. */
+export function callerKey (authToken: ScAuthToken | null, address: string | undefined): string {
+  const user = claimText(authToken?.sub)
+  return user === undefined ? `address ${addressKey(address ?? '')}` : `user ${user}`
 }

@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { scError, typeName } from '../errors.js'
-import { addressKey } from '../server/address-key.js'
+import { scError } from '../errors.js'
 import type { Session } from '../socket/session.js'
+import { textOf } from './operation-options.js'
+import { callerKey } from './request-user.js'
 
 /** The limits of streams. */
 export interface StreamLimitOptions {
@@ -53,12 +54,6 @@ export class StreamLimits {
 
   #keyOf ({ authToken, fastifyRequest }: Session): string {
     const { key } = this.#options
-    if (key !== undefined) {
-      const own: unknown = key(fastifyRequest)
-      if (typeof own !== 'string') throw scError('SC_ERR_ARGUMENT', ['The server', 'streams.key to return text', typeName(own)])
-      return own
-    }
-    const user: unknown = authToken?.sub
-    return typeof user === 'string' || typeof user === 'number' ? `user ${user}` : `address ${addressKey(fastifyRequest.ip)}`
+    return key === undefined ? callerKey(authToken, fastifyRequest.ip) : textOf('streams.key', key(fastifyRequest))
   }
 }

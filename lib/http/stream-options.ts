@@ -1,4 +1,4 @@
-import { scError, typeName } from '../errors.js'
+import { scError, shown } from '../errors.js'
 import type { StreamOptions } from './stream-route.js'
 
 /** The options of streams that an application sets. */
@@ -31,5 +31,5 @@ export function checkStreamOptions (given: unknown): StreamOptions | null {
 }
 
 function wrong (name: string, expected: string, value: unknown): Error {
-  return scError('SC_ERR_OPTIONS', [`Option ${name} of fastify-socketcluster/http: expected ${expected}, got ${typeof value === 'number' || typeof value === 'string' ? JSON.stringify(value) : typeName(value)}`])
+  return scError('SC_ERR_OPTIONS', [`Option ${name} of fastify-socketcluster/http: expected ${expected}, got ${shown(value)}`])
 }

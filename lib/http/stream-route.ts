@@ -6,6 +6,7 @@ import type { AcceptedStream } from '../server/streams.js'
 import { StreamRefusal } from '../socket/stream-client.js'
 import { Heartbeat } from '../transport/heartbeat.js'
 import { type ErrorResponse, errorResponse, httpError } from './error-response.js'
+import { isGone } from './gone.js'
 import { type StreamLimitOptions, StreamLimits } from './stream-limits.js'
 import { bearerToken, requestUser } from './request-user.js'
 import type { StreamTickets } from './stream-tickets.js'
@@ -77,13 +78,21 @@ export class StreamRoute {
     const refusal = gate.requestRefusal(request)
     if (refusal !== undefined) throw refusal
     const { channels, cursor, ticket } = readQuery(request)
+    // Of a response that is closed already, nobody would hear the end.
+    stay(reply)
     this.limits.take(reply.raw)
     if (handshakeWS.length > 0) await runMiddleware(this.#core, handshakeWS, request)
     await authorize(channels)
     const user = ticket === undefined ? requestUser(this.#core, request) : await this.#tickets.redeem(ticket)
     const token = user === null ? bearerToken(request) : undefined
+    stay(reply)
     return await streams.open(request, reply.raw, { channels, cursor, token, user }, this.#heartbeat, (session) => { this.limits.takeKey(reply.raw, session) })
   }
+}
+
+/** @throws BadConnectionError for a client that left while hooks or `authorize` ran */
+function stay ({ raw }: FastifyReply): void {
+  if (isGone(raw)) throw scError('SC_ERR_SSE_GONE')
 }
 
 /** @throws InvalidArgumentsError for a query of another form */

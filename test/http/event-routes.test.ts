@@ -1,8 +1,10 @@
 import { once } from 'node:events'
-import { connect as connectTcp } from 'node:net'
+import http2 from 'node:http2'
+import { connect as connectTcp, type AddressInfo } from 'node:net'
 import swagger from '@fastify/swagger'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { generate } from 'selfsigned'
 import t, { type Test } from 'tap'
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { Type } from 'typebox'
@@ -342,6 +344,44 @@ t.test('the time is up, the client goes, the server closes', async (t) => {
   release()
   t.match(await answer, { status: 200, body: 'bye' }, 'a closing server waits for the answer')
   await closed
+})
+
+t.test('a client that leaves while a hook runs calls no handler, over HTTP/1.1 and HTTP/2', async (t) => {
+  const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], { algorithm: 'sha256' })
+  for (const version of [1, 2]) {
+    let entered!: () => void
+    let leave!: () => void
+    let handled = 0
+    const inHook = new Promise<void>((resolve) => { entered = resolve })
+    const app = Fastify(version === 2 ? { http2: true, https: { key, cert, allowHTTP1: true } } as object : {}) as FastifyInstance
+    t.teardown(() => app.close())
+    await app.register(scPlugin, { authKey })
+    app.scHook('emit', ({ event }) => event === 'left' ? new Promise<void>((resolve) => { leave = resolve; entered() }) : undefined)
+    app.scEvent('left', { http: true }, () => { handled++ })
+    app.scEvent('after', { http: true }, () => { handled++ })
+    await app.listen({ port: 0, host: 'localhost' })
+    const url = `${version === 2 ? 'https' : 'http'}://localhost:${(app.server.address() as AddressInfo).port}`
+    const closed = new Promise<void>((resolve) => { app.server.once('request', (_request, response) => response.once('close', resolve)) })
+    if (version === 1) {
+      const abort = new AbortController()
+      const left = fetch(`${url}/events/left`, { method: 'POST', signal: abort.signal })
+      await inHook
+      abort.abort()
+      await t.rejects(left)
+    } else {
+      const session = http2.connect(url, { ca: cert })
+      t.teardown(() => session.destroy())
+      const left = session.request({ ':method': 'POST', ':path': '/events/left' })
+      left.on('error', () => {})
+      left.end()
+      await inHook
+      left.close(http2.constants.NGHTTP2_CANCEL)
+    }
+    await closed
+    leave()
+    await new Promise(setImmediate)
+    t.equal(handled, 0, `HTTP/${version}`)
+  }
 })
 
 t.test('a closing server does not wait longer than closeTimeout for a handler', async (t) => {

@@ -265,9 +265,9 @@ t.test('authorize', async (t) => {
 t.test('a principal that is no text is a mistake of the application', async (t) => {
   const http = await node(t, {}, { principal: ((request: FastifyRequest) => request.headers['x-who'] === 'promise' ? Promise.reject(new Error('secret')) : 5) as never })
   // A rejection that nobody handles would end this process.
-  for (const who of ['promise', 'number']) {
+  for (const [who, got] of [['promise', 'a promise'], ['number', 'number']] as const) {
     t.match(await http.post('/publish', { channel: 'a', data: 1 }, { 'x-who': who }), { status: 500, body: { message: 'Internal error', errorId: /./ } })
-    t.ok(http.lines.some(({ err }) => err?.message === `The option principal of fastify-socketcluster/http must return a string, got a ${who}`))
+    t.ok(http.lines.some(({ err }) => err?.message === `The option principal of fastify-socketcluster/http must return a string, got ${got}`))
   }
   t.equal(http.sc.stats().publishes, 0)
 })

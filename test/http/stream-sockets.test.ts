@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { ScRefusal } from '../../lib/index.js'
 import { refusedStream, startStream } from '../helpers/event-stream.js'
@@ -114,6 +116,17 @@ t.test('streams count: of all, of a user, of an address; a closed one does not',
   await startStream(t, port, ['a'])
 })
 
+t.test('streams count by a key of the application, which must be text', async (t) => {
+  const key = ({ headers }: FastifyRequest): any => headers['x-key'] === 'promise' ? Promise.reject(new Error('secret')) : headers['x-key']
+  const { sc, port } = await serveStreams(t, {}, undefined, { maxStreamsPerKey: 1, key })
+  for (const name of ['a', 'b']) await startStream(t, port, ['news'], { headers: { 'x-key': name } })
+  t.match(await refusedStream(t, port, ['news'], { headers: { 'x-key': 'a' } }), { status: 429, body: { code: 'SC_ERR_SSE_STREAMS_OF_KEY' } })
+  // A rejection that nobody handles would end this process.
+  const wrong: Array<Record<string, string>> = [{}, { 'x-key': 'promise' }]
+  for (const headers of wrong) t.match(await refusedStream(t, port, ['news'], { headers }), { status: 500, body: { message: 'Internal error', errorId: String } })
+  t.equal(sc.clientsCount, 2)
+})
+
 t.test('the limits of connections hold for streams', async (t) => {
   const { port } = await serveStreams(t, { maxConnections: 2 })
   await startStream(t, port, ['a'])
@@ -143,6 +156,33 @@ t.test('a client that leaves while its hooks run, or is dropped then, leaves not
     await atRest(() => sc.stats().heldBytes)
     t.match(sc.stats(), { clients: 0, pendingClients: 0, subscriptions: 0, channels: 0, bufferedBytes: 0, heldBytes: 0, faults: 0 }, how)
     t.equal(core.connections.admission.size, 0)
+  }
+})
+
+t.test('a client that leaves before its stream is made, leaves nothing behind', async (t) => {
+  let wait: ((response: ServerResponse) => Promise<void>) | null = null
+  const { app, sc, port } = await serveStreams(t, {}, (app) => {
+    app.addHook('preHandler', async (_request, { raw }) => { if (where === 'hook') await wait?.(raw) })
+  }, { maxStreams: 1, maxStreamsPerKey: 1, authorize: async ({ raw }) => { if (where === 'authorize') await wait?.(responseOf.get(raw)!) } })
+  const responseOf = new WeakMap<object, ServerResponse>()
+  app.server.prependListener('request', (request, response) => { responseOf.set(request, response) })
+  let where = ''
+  for (where of ['hook', 'authorize']) {
+    const left = new AbortController()
+    const gone = new Promise<void>((resolve) => {
+      wait = async (response) => {
+        left.abort()
+        await once(response, 'close')
+        setImmediate(resolve)
+      }
+    })
+    await fetch(`http://127.0.0.1:${port}/stream?channel=a`, { signal: left.signal }).catch(() => {})
+    await gone
+    wait = null
+    const stream = await startStream(t, port, ['a'])
+    t.match(sc.stats(), { clients: 1, pendingClients: 0, subscriptions: 1 }, where)
+    stream.close()
+    await until('no clients', () => sc.clientsCount === 0)
   }
 })
 

@@ -1,0 +1,7 @@
+import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
+
+/** Whether a response is closed: it was sent, or the client is gone. One over HTTP/2 has no `destroyed`, but its stream has. */
+export function isGone (response: ServerResponse | Http2ServerResponse): boolean {
+  return 'stream' in response ? response.stream.destroyed : response.destroyed
+}
