@@ -20,9 +20,9 @@ export class Load {
     this.dialect = dialects[server.dialect]
   }
 
-  /** Opens connections, handshake included. */
-  async open (count) {
-    const opened = await inParallel(count, () => Connection.open(this.#server))
+  /** Opens connections, handshake included. @param connect opens one; without it, it is a websocket */
+  async open (count, connect = () => Connection.open(this.#server)) {
+    const opened = await inParallel(count, connect)
     for (const connection of opened) connection.onLost = () => this.#fail?.(new Error('the server closed a connection'))
     this.connections.push(...opened)
   }
