@@ -9,9 +9,9 @@ import { streamDefaults } from '../lib/http/stream-options.js'
 import { scPlugin } from '../lib/index.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const pages = ['docs/history-and-recovery.md', 'docs/histories-in-redis-and-nats.md', 'docs/presence.md', 'docs/http.md', 'docs/http-streams.md'] as const
+const pages = ['docs/history-and-recovery.md', 'docs/histories-in-redis-and-nats.md', 'docs/presence.md', 'docs/http.md', 'docs/http-streams.md', 'docs/http-client.md'] as const
 type Page = (typeof pages)[number]
-const [recovery, engines, presence, http, streams] = pages
+const [recovery, engines, presence, http, streams, client] = pages
 const texts = new Map<string, string>(await Promise.all(pages.map(async (page) => [page, await readFile(root + page, 'utf8')] as const)))
 
 type Constants = Readonly<Record<string, number>>
@@ -52,7 +52,7 @@ function c (file: string, name: string): number {
   return value
 }
 
-const units: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, seconds: 1_000, second: 1_000, day: 86_400_000, years: 365.25 * 86_400_000, '%': 0.01 }
+const units: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, seconds: 1_000, second: 1_000, minute: 60_000, day: 86_400_000, years: 365.25 * 86_400_000, '%': 0.01 }
 const words: Readonly<Record<string, number>> = { a: 1, one: 1, two: 2, ten: 10, twice: 2, 'a thousand': 1_000 }
 
 /** Reads a figure: `64 MiB`, `1,024 messages`, `a day`. Times are milliseconds. */
@@ -131,6 +131,11 @@ const figures: ReadonlyArray<readonly [page: Page, text: string, value: number]>
   [streams, 'text of at most {1,024 characters}', c('protocol/stream-cursor', 'maxCursorLength')],
   [streams, 'A ticket is valid for {30 seconds}', c('auth/ticket', 'ticketLifetime') * 1_000],
   [streams, 'does not read takes {32 KiB}', c('transport/outgoing-queue', 'resumeBytes')],
+  [client, '| `timeout` | {10,000}', c('client/over-http', 'defaultTimeout')],
+  [client, '| `silence` | {60,000}', c('client/over-http', 'defaultSilence')],
+  [client, 'up to {a minute}', c('client/http-channel', 'longestDelay')],
+  [client, 'while {100 messages} wait', c('client/message-queue', 'maxWaiting')],
+  [client, 'allows a user {ten} streams', streamDefaults.maxStreamsPerKey],
   [streams, '| `maxStreams` | {1,000}', streamDefaults.maxStreams],
   [streams, '| `maxStreamsPerKey` | {10}', streamDefaults.maxStreamsPerKey],
   [streams, '| `heartbeat` | {20,000}', streamDefaults.heartbeat]

@@ -171,3 +171,65 @@ export interface ScRecoveryEvent {
   /** The reason why messages may be missing. Reload the channel's state in this case. */
   readonly reason?: ScHistoryGap
 }
+
+/** Options of `overHttp`. */
+export interface ScHttpClientOptions {
+  /** A SocketCluster token, or a function that returns the current one. It is asked before each request. Default: the requests of a guest. */
+  token?: string | null | (() => string | null | undefined | Promise<string | null | undefined>)
+  /** The URL of the context that declares the events, relative to the base URL: `'/shop'`. Default: the base URL. */
+  events?: string
+  /**
+   * The url and the method of events with `http: { url, method }`, by name. The contract's own `http` has this form. An event that is
+   * not in it is `POST /events/<name>`.
+   */
+  routes?: Readonly<Record<string, { readonly url?: string, readonly method?: string }>>
+  /** Headers of each request. */
+  headers?: Readonly<Record<string, string>>
+  /** Milliseconds to wait for the answer to a call or a publish; 0 for ever. @default 10000 */
+  timeout?: number
+  /**
+   * Milliseconds without a sign of life after which a stream counts as lost, and is opened again. More than the `heartbeat` of the
+   * server's streams. @default 60000
+   */
+  silence?: number
+  /** Called when a channel is subscribed again, and when messages of it may be missing. */
+  onRecovery?: (event: ScRecoveryEvent) => void
+  /** Sends the requests. Default: the global `fetch`. */
+  fetch?: typeof fetch
+}
+
+/** Options of `invoke` and `tryInvoke` over HTTP. */
+export interface ScHttpCallOptions {
+  /** Milliseconds to wait for the answer; 0 for ever. Default: the option of the client. */
+  timeout?: number
+  /** Ends the call. The server aborts the `signal` of the handler then. */
+  signal?: AbortSignal
+}
+
+/** Options of `publish` over HTTP. */
+export interface ScHttpPublishOptions extends ScHttpCallOptions {
+  /** A key that makes it safe to publish again after a lost answer. */
+  idempotencyKey?: string
+}
+
+/** The events of a contract that can be called over HTTP. */
+type HttpEventName<C extends ScContracts> = C extends { events: infer Events }
+  ? { [Name in keyof Events & string]: Events[Name] extends { readonly http: infer Http } ? ([Http] extends [false | undefined] ? never : Name) : never }[keyof Events & string] & keyof EventsOf<C>
+  : never
+
+/** A channel of `overHttp`. It is a stream of events of its own. */
+export type ScHttpChannel<Message> = Omit<ScClientChannel<Message>, 'history'>
+
+/** A client over HTTP with the types of a contract. */
+export interface ScHttpClient<C extends ScContracts> {
+  /** Calls an event and waits for the answer. Rejects with a `ScCallError`. */
+  invoke<Name extends HttpEventName<C> & string> (event: Name, ...args: DataArgument<DataOf<EventsOf<C>[Name]>, [options?: ScHttpCallOptions]>): Promise<ResponseOf<EventsOf<C>[Name]>>
+  /** Like `invoke`, but resolves with a `ScResult` instead of rejecting, so that errors are typed. */
+  tryInvoke<Name extends HttpEventName<C> & string> (event: Name, ...args: DataArgument<DataOf<EventsOf<C>[Name]>, [options?: ScHttpCallOptions]>): Promise<ScResult<EventsOf<C>[Name]>>
+  /** Publishes a message: `publish('room/:id', { id: '7' }, message)`, `publish('news', message)`. Settles when the server accepted it. */
+  publish<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: [...ParamsArgument<NoInfer<Pattern>>, message: ChannelsOf<C>[NoInfer<Pattern>], options?: ScHttpPublishOptions]): Promise<void>
+  /** Subscribes to a channel: `subscribe('room/:id', { id: '7' })`, `subscribe('news')`. */
+  subscribe<Pattern extends keyof ChannelsOf<C> & string> (pattern: Pattern, ...args: ParamsArgument<NoInfer<Pattern>>): ScHttpChannel<ChannelsOf<C>[Pattern]>
+  /** Ends all subscriptions and requests. */
+  close (): void
+}

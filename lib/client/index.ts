@@ -1,17 +1,18 @@
 import type { ScCallOptions, ScClientChannel, ScContracts, ScResult, ScSubscribeOptions, ScTypedClient } from '../../types/client.js'
 import type { AnyListener, UserData } from '../../types/user-data.js'
-import { fillPattern, hasParams } from '../contracts/fill-pattern.js'
+import { hasParams } from '../contracts/fill-pattern.js'
 import { ChannelMemory } from './channel-memory.js'
+import { type Params, nameOf } from './channel-name.js'
+import { callHandler, reportError } from './call-handler.js'
 
-export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScClientHistory, ScClientHistoryQuery, ScContracts, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
+export type { ChannelsOf, EventsOf, ScCallError, ScCallOptions, ScClientChannel, ScClientHistory, ScClientHistoryQuery, ScContracts, ScHttpCallOptions, ScHttpChannel, ScHttpClient, ScHttpClientOptions, ScHttpPublishOptions, ScLibraryError, ScLibraryErrorName, ScOtherError, ScResult, ScSubscribeOptions, ScTypedClient, ScValidationError } from '../../types/client.js'
 export type { InferChannels, InferEvents } from '../../types/contracts.js'
 export type { ScClientCodec, ScRecoveryEvent } from '../../types/client.js'
 export type { ScHistoryGap, ScHistoryMessage, ScPosition } from '../../types/history.js'
 export type { ScPresenceMember, ScPresenceMessage } from '../../types/presence.js'
 export { defineChannels, defineEvents } from '../contracts/define.js'
+export { overHttp } from './over-http.js'
 export { recovering } from './recovering.js'
-
-type Params = Readonly<Record<string, unknown>>
 
 /** The part of a channel of socketcluster-client 15 to 20 that this file uses. */
 interface StreamChannel extends AsyncIterable<unknown> {
@@ -111,10 +112,6 @@ export function typedClient (socket: StreamSocket | CallbackSocket): Client {
   }
 }
 
-function nameOf (pattern: string, params: Params | undefined): string {
-  return fillPattern(pattern, params, (reason) => Object.assign(new Error(`Channel "${pattern}": ${reason}`), { name: 'InvalidArgumentsError' }))
-}
-
 function refused (err: unknown): Error {
   return err instanceof Error ? err : Object.assign(new Error(typeof err === 'string' ? err : 'The server refused'), typeof err === 'object' ? err : {})
 }
@@ -144,12 +141,12 @@ function streamCalls (socket: StreamSocket): Calls {
             channel.listener('subscribeFail').once().then(({ error }) => { throw refused(error) })
           ])
         },
-        watch (handler, onError = report) {
+        watch (handler, onError = reportError) {
           const iterator = channel[Symbol.asyncIterator]()
           const watch = { on: true }
           const pass = ({ done, value }: IteratorResult<unknown>): void => {
             if (done === true || !watch.on) return
-            call(handler, value, onError)
+            callHandler(handler, value, onError)
             iterator.next().then(pass, onError)
           }
           iterator.next().then(pass, onError)
@@ -200,8 +197,8 @@ function callbackCalls (socket: CallbackSocket): Calls {
             channel.on('subscribeFail', failed)
           })
         },
-        watch (handler, onError = report) {
-          const listener = (message: unknown): void => call(handler, message, onError)
+        watch (handler, onError = reportError) {
+          const listener = (message: unknown): void => callHandler(handler, message, onError)
           channel.watch(listener)
           return () => channel.unwatch(listener)
         },
@@ -213,18 +210,6 @@ function callbackCalls (socket: CallbackSocket): Calls {
     }
   }
   return calls
-}
-
-function call (handler: (message: unknown) => unknown, message: unknown, onError: (err: unknown) => void): void {
-  try {
-    Promise.resolve(handler(message)).catch(onError)
-  } catch (err) {
-    onError(err)
-  }
-}
-
-function report (err: unknown): void {
-  console.error(err)
 }
 
 /** Returns the messages of a client 14 channel as an iterator, which ends when the channel is unsubscribed. */

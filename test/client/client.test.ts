@@ -156,5 +156,5 @@ t.test('the files of the client import nothing of Node.js', async (t) => {
       queue.push(new URL(from!.replace(/\.js$/, '.ts'), file))
     }
   }
-  t.equal(seen.size, 6)
+  t.equal(seen.size, 13)
 })

@@ -2,7 +2,7 @@
 import { Type } from 'typebox'
 import { z } from 'zod'
 import type { JsonSchemaToTsProvider } from '@fastify/type-provider-json-schema-to-ts'
-import { type CallbackSocket, defineEvents, type InferEvents, type ScHistoryGap, type StreamSocket, typedClient } from '../../lib/client/index.js'
+import { type CallbackSocket, defineEvents, type InferEvents, overHttp, type ScHistoryGap, type StreamSocket, typedClient } from '../../lib/client/index.js'
 import type { channels, events } from './contract.js'
 import { equal, exactly } from './equal.js'
 
@@ -109,3 +109,41 @@ optionalClient.transmit('o')
 optionalClient.transmit('o', 1)
 // @ts-expect-error not a number
 optionalClient.transmit('o', 'x')
+
+export const httpEvents = defineEvents({
+  order: { http: true, data: Type.Object({ article: Type.String() }), response: Type.Integer(), errors: { OutOfStockError: Type.Object({ left: Type.Integer() }) } },
+  restock: { http: { method: 'PUT', url: '/stock' }, data: Type.Integer() },
+  hidden: { http: false, data: Type.Integer() },
+  ping: Type.String()
+})
+export async function useHttp (): Promise<void> {
+  const http = overHttp<{ events: typeof httpEvents, channels: typeof channels }>('https://example.com', { token: async () => null, events: '/shop', routes: { restock: httpEvents.restock.http } })
+  exactly<number>()(await http.invoke('order', { article: 'tea' }, { timeout: 5, signal: new AbortController().signal }))
+  await http.invoke('restock', 5)
+  const result = await http.tryInvoke('order', { article: 'tea' })
+  if (result.error?.name === 'OutOfStockError') exactly<number>()(result.error.left)
+  for await (const message of http.subscribe('room/:id', { id: '7' })) exactly<{ from: string, text: string }>()(message)
+  const news = http.subscribe('news')
+  exactly<boolean | null>()(news.recovered)
+  await news.publish({ title: 'x' })
+  await http.publish('room/:id', { id: '7' }, { from: 'a', text: 'b' }, { idempotencyKey: 'x' })
+  await http.publish('news', { title: 'x' })
+  http.close()
+
+  // @ts-expect-error the data has the wrong type
+  await http.invoke('order', { article: 7 })
+  // @ts-expect-error an event that is not declared with http
+  await http.invoke('hidden', 5)
+  // @ts-expect-error an event that is a schema only
+  await http.invoke('ping', 'x')
+  // @ts-expect-error an undeclared channel
+  http.subscribe('weather')
+  // @ts-expect-error the parameter is missing
+  http.subscribe('room/:id')
+  // @ts-expect-error the message has the wrong type
+  await http.publish('news', { text: 'b' })
+  // @ts-expect-error a stream has no history to read
+  await news.history()
+  // @ts-expect-error no contract, no events
+  await overHttp('https://example.com').invoke('order')
+}
