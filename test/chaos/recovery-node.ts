@@ -7,6 +7,7 @@ import { redisBroker, type RedisBrokerOptions } from '../../lib/broker/redis/ind
 import type { ScChannelContract, ScPluginOptions } from '../../lib/index.js'
 import type { Cleanup } from '../helpers/raw.js'
 import { serve, type Served } from '../helpers/serve.js'
+import { until } from '../helpers/waiting.js'
 
 /** Where a node keeps its histories. */
 export type Target = { readonly redis: RedisBrokerOptions } | { readonly nats: NatsBrokerOptions }
@@ -18,11 +19,15 @@ export interface NodeShape {
 }
 
 /** Starts a node whose channels `room/…` keep their messages. */
-export function serveNode (t: Cleanup | null, target: Target, options: RemoteBrokerOptions, { plugin, channel }: NodeShape = {}): Promise<Served> {
+export async function serveNode (t: Cleanup | null, target: Target, common: RemoteBrokerOptions, { plugin, channel }: NodeShape = {}): Promise<Served> {
+  // The time limits are short, so that a node notices a fault soon. On a busy machine its first try may take longer.
+  const options: RemoteBrokerOptions = { ...common, connect: 'retry' }
   const broker = 'redis' in target ? redisBroker({ ...target.redis, ...options }) : natsBroker({ ...target.nats, ...options })
-  return serve(t, { broker, brokerPrefix: 'recovery', inboundRate: 0, ...plugin }, (app) => {
+  const node = await serve(t, { broker, brokerPrefix: 'recovery', inboundRate: 0, ...plugin }, (app) => {
     app.scChannel('room/:id', { history: { size: 10_000, ttl: 300_000 }, recover: { limit: 1_000 }, ...channel })
   })
+  await until('the engine of a new node', () => node.sc.stats().broker.state === 'up')
+  return node
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]!).href) {
