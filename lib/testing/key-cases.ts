@@ -101,11 +101,23 @@ export function keyCases ({ withKeys, until, read, texts, numbers }: KeyTools): 
     {
       name: 'keys: any text is a key of its own',
       run: withKeys(1, async ([node]) => {
-        const keys = ['k', 'K', ' k', '{k}', '}k{', '__proto__', 'é', '🙂', '*', '\n', '\u0000', '-0 sc1 m', 'x'.repeat(128)]
+        const keys = ['k', 'K', ' k', '{k}', '}k{', '__proto__', 'é', '🙂', '*', '\n', '\u0000', '-0 sc1 m', ':', '%3A', 'a:b', 'a%3Ab', 'x'.repeat(128)]
         const publishAll = (): Promise<boolean[]> => Promise.all(keys.map((key, i) => once(node!, 'a', String(i), key)))
         assert.deepEqual(await publishAll(), keys.map(() => true))
         assert.deepEqual(await publishAll(), keys.map(() => false))
         assert.deepEqual(texts(await read(node!, 'a')), keys.map((_key, i) => String(i)))
+      })
+    },
+    {
+      name: 'keys: a key of one channel touches no other channel, whatever both are called',
+      run: withKeys(1, async ([node]) => {
+        for (const channel of ['a', 'a{x}', '{x}', 'a}']) {
+          const other = `${channel}:h:key:b`
+          assert.equal(await once(node!, other, '1', 'k'), true)
+          for (const key of ['b:h:meta', 'b:h:frames', 'b:h:key:k']) assert.equal(await once(node!, channel, `"${key}"`, key), true)
+          assert.equal(await once(node!, other, '2', 'k'), false)
+          assert.deepEqual(texts(await read(node!, other)), ['1'])
+        }
       })
     }
   ]

@@ -4,7 +4,7 @@
  * - `meta`, a hash: `e` the epoch, `o` the offset of the last message, `k` the check of the last frame
  * - `frames`, a stream with one entry for each frame. The id is `<offset of the last message>-<time in milliseconds>`; the fields
  *   are `n` the number of messages, `k` the check and `b` the frame
- * - `key:<key>`, a string for each `idempotencyKey`, which expires after the ttl
+ * - `key:<key>`, a string for each `idempotencyKey`, which expires after the ttl. In the key, `%` and `:` are percent-encoded
  *
  * When the hash is missing, a new epoch begins and the stream is deleted: the positions of the old epoch are unknown then.
  */

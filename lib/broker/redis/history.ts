@@ -39,7 +39,7 @@ export class ConnectionHistory {
     if (keys === null) return this.#publish.run(target as never, names, args)
     for (const [i, key] of keys.entries()) {
       if (key === '') continue
-      names.push(`${keyTag(topic)}:key:${key}`)
+      names.push(`${keyTag(topic)}:key:${escaped(key)}`)
       args.push(i)
     }
     return this.#publishOnce.run(target as never, names, args)
@@ -71,6 +71,11 @@ export function readAnswer (reply: string): { repeats: readonly number[], place:
 function keysOf (topic: string): [meta: string, frames: string] {
   const key = keyTag(topic)
   return [`${key}:meta`, `${key}:frames`]
+}
+
+/** Without ":" in it, an idempotency key makes no name that ends like one of another channel, such as "room:h:key:x" + ":h:meta". */
+function escaped (key: string): string {
+  return key.replace(/[%:]/g, encodeURIComponent)
 }
 
 function metaTtl (ttl: number): number {
