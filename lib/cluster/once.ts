@@ -22,8 +22,8 @@ const maxResultLength = 65_536
 const lease = 30_000
 const renewal = 10_000
 
-/** What the store has of a key: the hash of its fingerprint, and who runs the work or what came of it. */
-const recordSchema = Type.Object({ f: Type.String(), o: Type.Optional(Type.String()), r: Type.Optional(Type.String()) })
+/** What the store has of a key: the hash of its fingerprint, and who runs the work, or its result when nobody does. */
+const recordSchema = Type.Object({ f: Type.String(), o: Type.Optional(Type.String()), r: Type.Optional(Type.Unknown()) })
 const records = Compile(recordSchema)
 type OnceRecord = Static<typeof recordSchema>
 
@@ -67,7 +67,7 @@ export class Once {
       throw err
     }
     clearInterval(renewing)
-    const isKept = await this.#settle(store, name, own, JSON.stringify({ f: print, r: text } satisfies OnceRecord), ttl)
+    const isKept = await this.#settle(store, name, own, doneRecord(print, text), ttl)
     if (!isKept) this.#port.warn(scError('SC_ERR_BROKER', ['The record of a key of runOnce() was lost while the work ran: its result is not kept, and another node may have run the work too']))
     return result
   }
@@ -115,8 +115,13 @@ function textOf (result: unknown): string {
 function resultOf (found: string, print: string): unknown {
   const record = readRecord(found)
   if (record.f !== print) throw scError('SC_ERR_KEY_REUSED')
-  if (record.r === undefined) throw scError('SC_ERR_KEY_RUNNING')
-  return record.r === '' ? undefined : JSON.parse(record.r)
+  if (record.o !== undefined) throw scError('SC_ERR_KEY_RUNNING')
+  return record.r
+}
+
+/** Makes the record of work that is done. @param result as JSON; '' for `undefined` */
+function doneRecord (print: string, result: string): string {
+  return result === '' ? JSON.stringify({ f: print } satisfies OnceRecord) : `{"f":"${print}","r":${result}}`
 }
 
 function readRecord (text: string): OnceRecord {

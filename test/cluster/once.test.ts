@@ -120,6 +120,22 @@ t.test('a broker that throws, and one that loses a record', async (t) => {
   t.match(warnings, [{ name: 'BrokerError', message: /was lost/ }])
 })
 
+t.test('no value is longer than a store must take', async (t) => {
+  const store = new MemoryStore()
+  const lengths: number[] = []
+  const counting = {
+    add: (name: string, value: string, ttl: number) => { lengths.push(value.length); return store.add(name, value, ttl) },
+    replace: (name: string, expected: string, value: string | null, ttl: number) => { lengths.push(value?.length ?? 1); return store.replace(name, expected, value, ttl) }
+  }
+  const once = new Once({ link: { broker: { ...memoryBroker(), store: counting } as never, checkUp () {} }, warn: (err) => t.fail(err as Error) })
+  const results: unknown[] = ['"'.repeat(32_767), '\u0001'.repeat(10_922), '\ud800'.repeat(10_922), 'é'.repeat(65_534), '🙂'.repeat(32_767), Array(32_767).fill(1), null, undefined]
+  for (const [i, result] of results.entries()) {
+    t.strictSame(await once.run(`k${i}`, () => result), result)
+    t.strictSame(await once.run(`k${i}`, () => t.fail('it must not run')), result)
+  }
+  t.ok(Math.max(...lengths) <= 131_072 && Math.min(...lengths) >= 1, lengths.join())
+})
+
 t.test('the record is kept while the work runs, and ends with a process that dies', async (t) => {
   const clock = new Clock(t)
   const store = new MemoryStore()
