@@ -53,7 +53,11 @@ export class Envelope {
 
 function read (text: string, trusted: boolean): OpenedFrame | string {
   const frame = decodeFrame(text)
-  if (frame !== null) return { ...frame, trusted }
+  if (frame !== null) {
+    const { kind, nodeId, messages, fields, hasUnknown } = frame
+    // Not a spread, which costs several times as much for each received frame.
+    return { kind, nodeId, messages, fields, hasUnknown, trusted }
+  }
   if (isOtherVersion(text)) return otherVersion
   return isSealed(text) ? 'frames that are signed: this process has no key; set the option brokerKey to that of the other processes' : 'frames that cannot be read'
 }
