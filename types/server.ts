@@ -495,8 +495,9 @@ export interface ScCluster {
   listNodes (query?: ScPageQuery): Promise<ScPage<ScListedNode>>
   /**
    * Runs `work` once for a key, on one process of all: a call with the key of an earlier one, here or on another process, resolves
-   * with the result of that one as JSON, of at most 65,536 characters. If `work` throws, nothing is remembered, and the next call
-   * runs again. If the process dies or loses the engine while `work` runs, the next call runs it again after 30 seconds.
+   * with the result of that one as JSON, of at most 65,536 characters. If `work` throws, or with any other result, it rejects, nothing
+   * is remembered, and the next call runs again. If the process dies or loses the engine while `work` runs, the next call runs it
+   * again after 30 seconds.
    *
    * Rejects with an IdempotencyError while the work of an earlier call runs (`SC_ERR_KEY_RUNNING`), if the earlier call had another
    * fingerprint (`SC_ERR_KEY_REUSED`), and if the broker has no store (`SC_ERR_NO_STORE`): memory and Redis have one. Rejects with a

@@ -32,6 +32,7 @@ async function rules (t: Test, one: ScServer, other: ScServer): Promise<void> {
   t.equal(await other.cluster.runOnce('fails', () => 7, { fingerprint: 'other' }), 7, 'work that failed is forgotten, with its fingerprint')
   await t.rejects(one.cluster.runOnce('large', () => 'x'.repeat(70_000)), { code: 'SC_ERR_ARGUMENT' })
   await t.rejects(one.cluster.runOnce('large', () => 1n), { code: 'SC_ERR_ENCODE' })
+  t.equal(await other.cluster.runOnce('large', () => 8), 8, 'a result that cannot be kept is forgotten too')
 
   let finish!: (value: string) => void
   const running = one.cluster.runOnce('slow', () => new Promise<string>((resolve) => { finish = resolve }), { fingerprint: 'f' })

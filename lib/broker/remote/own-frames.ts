@@ -1,4 +1,4 @@
-/** Maximum total size of remembered frames, in UTF-16 units. */
+/** Maximum total size of remembered frames, in UTF-16 units. Their messages are remembered too, and take as much again. */
 const maxSize = 1024 * 1024
 
 interface OwnFrame {
