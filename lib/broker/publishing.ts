@@ -60,30 +60,24 @@ export class Publishing {
   }
 
   publishOnce (channel: string, data: string, limits: BrokerHistoryLimits, key: string): MaybePromise<boolean> {
-    const refusal = this.#refusal(data)
-    if (refusal !== null) return refusal
-    let answer: MaybePromise<boolean>
-    try {
-      answer = this.#broker.history!.publishOnce!(channel, data, limits, key)
-    } catch (err) {
-      return Promise.reject(err)
-    }
-    const accepted = promiseOf<boolean>(answer)
-    if (accepted === undefined) return answer
-    this.#fly(accepted, data.length)
-    return accepted
+    return this.#answered(data, () => this.#broker.history!.publishOnce!(channel, data, limits, key))
   }
 
   append (channel: string, data: string, limits: BrokerHistoryLimits, key: string | undefined): MaybePromise<BrokerPosition | null> {
+    return this.#answered(data, () => this.#broker.history!.append!(channel, data, limits, key))
+  }
+
+  /** Publishes with a call that has an answer. */
+  #answered<Answer extends boolean | BrokerPosition | null> (data: string, publish: () => MaybePromise<Answer>): MaybePromise<Answer> {
     const refusal = this.#refusal(data)
     if (refusal !== null) return refusal
-    let answer: MaybePromise<BrokerPosition | null>
+    let answer: MaybePromise<Answer>
     try {
-      answer = this.#broker.history!.append!(channel, data, limits, key)
+      answer = publish()
     } catch (err) {
       return Promise.reject(err)
     }
-    const accepted = promiseOf<BrokerPosition | null>(answer)
+    const accepted = promiseOf<Answer>(answer)
     if (accepted === undefined) return answer
     this.#fly(accepted, data.length)
     return accepted
