@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../types/broker.js'
 import { memorySize } from '../memory-size.js'
+import { idleTime } from './idle-time.js'
 import { MemoryKeys } from './memory-keys.js'
 
 /** The bytes of an entry and its position, without the text of the message. */
@@ -11,13 +12,6 @@ const channelBytes = 472
 /** The milliseconds between two sweeps, and the number of channels that a sweep checks. */
 const sweepInterval = 1_000
 const sweepCount = 1_000
-
-/**
- * A channel without messages is forgotten when it was not used for ten times its ttl, and at least for a day. Until then, a client
- * that comes back can still learn that it missed nothing.
- */
-const idleTtls = 10
-const minIdle = 86_400_000
 
 /** The history of one channel. */
 class ChannelHistory {
@@ -79,7 +73,7 @@ class ChannelHistory {
   }
 
   isIdle (now: number): boolean {
-    return this.entries.length === 0 && (this.#keys === null || this.#keys.size === 0) && now - this.usedAt > Math.max(minIdle, idleTtls * this.limits.ttl)
+    return this.entries.length === 0 && (this.#keys === null || this.#keys.size === 0) && now - this.usedAt > idleTime(this.limits.ttl)
   }
 }
 

@@ -1,18 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
+import { idleTime } from '../idle-time.js'
 import type { FramePlace, OutboundFrame, StoredRequest } from '../remote/engine.js'
 import { indexesOf } from '../remote/history/repeats.js'
 import type { StoredFrame, StoredHistory } from '../remote/history/stored.js'
 import { publishOnceScript, publishScript, readScript } from './history-scripts.js'
 import { Script } from './script.js'
 import { keyTag } from './slots.js'
-
-/**
- * The position of a channel is kept for ten times the ttl of its messages, and at least for a day. Until then, a client that comes
- * back can still learn that it missed nothing.
- */
-const idleTtls = 10
-const minIdle = 86_400_000
 
 /** Bytes of frames after which a read stops. */
 const maxReadBytes = 8 * 1024 * 1024
@@ -35,7 +29,7 @@ export class ConnectionHistory {
   publish<Target extends Redis | ChainableCommander> (target: Target, command: FrameCommand, { topic, text, kept }: OutboundFrame): ReturnType<Target['eval']> {
     const { limits: { size, ttl }, count, check, keys } = kept!
     const names = [...keysOf(topic), topic]
-    const args = [newEpoch(), metaTtl(ttl), count, check, size, ttl, command, text]
+    const args = [newEpoch(), idleTime(ttl), count, check, size, ttl, command, text]
     if (keys === null) return this.#publish.run(target as never, names, args)
     for (const [i, key] of keys.entries()) {
       if (key === '') continue
@@ -47,7 +41,7 @@ export class ConnectionHistory {
 
   async read ({ topic, since, limit, limits: { size, ttl }, whole }: StoredRequest): Promise<StoredHistory> {
     const [epoch, offset] = since === null ? ['', 0] : since === 'oldest' ? ['*', 0] : [since.epoch, since.offset]
-    const args = [newEpoch(), metaTtl(ttl), epoch, offset, limit, maxReadBytes, whole ? 1 : 0, size, ttl]
+    const args = [newEpoch(), idleTime(ttl), epoch, offset, limit, maxReadBytes, whole ? 1 : 0, size, ttl]
     const reply = await this.#read.run(this.#client, keysOf(topic), args) as string[]
     const [now, topEpoch, topOffset, check] = reply as [string, string, string, string]
     const frames: StoredFrame[] = []
@@ -76,10 +70,6 @@ function keysOf (topic: string): [meta: string, frames: string] {
 /** Without ":" in it, an idempotency key makes no name that ends like one of another channel, such as "room:h:key:x" + ":h:meta". */
 function escaped (key: string): string {
   return key.replace(/[%:]/g, encodeURIComponent)
-}
-
-function metaTtl (ttl: number): number {
-  return Math.max(minIdle, ttl * idleTtls)
 }
 
 function newEpoch (): string {
