@@ -54,7 +54,8 @@ return ' ' .. epoch .. ' ' .. first
 /**
  * Does the same for a frame with messages that have keys. A message whose key exists, or precedes it in the frame, does not count:
  * its index is put in front of the frame. When no message is left, nothing is kept and published. The keys are written at the end:
- * a frame that Redis refuses can be sent again.
+ * a frame that Redis refuses can be sent again. The right to write them is looked at before, so that what is refused is not
+ * published; Redis before version 7 cannot tell.
  *
  * Keys: the same, and the key of each message that has one. Arguments: the same, and the index of each of these messages.
  * Returns: the indexes of the messages that do not count, separated by commas; then the epoch and the offset of the first message that
@@ -74,6 +75,9 @@ for i = 1, #KEYS - 3 do
 end
 local count, frame, left_out = ARGV[3] - #repeats, ARGV[8], table.concat(repeats, ',')
 if count == 0 then return left_out end
+if fresh[1] and redis.acl_check_cmd and not redis.acl_check_cmd('SET', fresh[1], 1, 'PX', ARGV[6]) then
+  return redis.error_reply("NOPERM The user executing the script can't run 'set', which an idempotencyKey needs")
+end
 if #repeats > 0 then frame = '-' .. left_out .. ' ' .. frame end
 count = string.format('%.0f', count)
 ${keep}

@@ -93,6 +93,31 @@ t.test('a single Redis', async (t) => {
   }
 })
 
+t.test('a publish with a key that lacks a right is refused, and not delivered', async (t) => {
+  const redis = await startRedis(t)
+  if (redis === null) return t.plan(0, 'redis-server is not installed')
+  const admin = new Redis(redis.port)
+  t.teardown(() => admin.disconnect())
+  const [, version] = /redis_version:(\d+)/.exec(await admin.info('server'))!
+  if (Number(version) < 7) return t.plan(0, 'docs/scale-out.md says what an older Redis does')
+  const set = (...rights: string[]): Promise<unknown> => admin.call('ACL', 'SETUSER', 'app', ...rights)
+  await set('on', `>${password}`, ...rightsFor('publications, commands and presence', 'histories'))
+  const { sc, port } = await node(t, { redis: { host: '127.0.0.1', port: redis.port, username: 'app', password } })
+  const client = await RawClient.connect(t, port)
+  const rights = rightsFor('`idempotencyKey`')
+  for (const missing of rights) {
+    const room = `room/${missing}`
+    await client.call('#subscribe', room)
+    await set(...rights, missing.replace('+', '-'))
+    const refusal = { name: 'BrokerError', message: missing === '+set' ? "The user executing the script can't run 'set', which an idempotencyKey needs; docs/scale-out.md" : '; docs/scale-out.md lists the rights' }
+    await t.rejects(sc.exchange.publish(room, 1, { idempotencyKey: 'a' }), refusal)
+    await t.rejects(sc.exchange.append(room, 2, { idempotencyKey: 'b' }), refusal)
+    await sc.exchange.publish(room, 3)
+    t.equal((await client.event('#publish')).data.data, 3, `delivered without ${missing}`)
+    t.strictSame((await sc.exchange.history(room)).messages.map(({ data }) => data), [3], `kept without ${missing}`)
+  }
+})
+
 t.test('a cluster', async (t) => {
   const nodes = await startRedisCluster(t, 3)
   if (nodes === null) return t.plan(0, 'redis-server is not installed')
