@@ -34,6 +34,7 @@ export function addStreamRoutes (instance: FastifyInstance, { core, options, aut
     url: '/stream',
     // A HEAD request would have no end.
     exposeHeadRoute: false,
+    config: { sc: { operation: 'stream' } },
     schema: schema('stream'),
     // The query may have one channel or several; `StreamRoute` reads it.
     validatorCompiler: () => () => true,
@@ -42,6 +43,7 @@ export function addStreamRoutes (instance: FastifyInstance, { core, options, aut
   instance.route({
     method: 'POST',
     url: '/stream/ticket',
+    config: { sc: { operation: 'streamTicket' } },
     schema: schema('streamTicket'),
     handler: async (request, reply) => {
       try {

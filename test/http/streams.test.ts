@@ -139,6 +139,17 @@ t.test('what is refused has the status of its error, and leaves nothing behind',
   t.ok(warnings.length > 0)
 })
 
+t.test("hooks of the application know the operation of a stream's routes", async (t) => {
+  const operations: unknown[] = []
+  const { app, port } = await serveStreams(t, {}, (app) => {
+    app.addHook('onRequest', async (request) => { operations.push(request.routeOptions.config.sc?.operation) })
+  })
+  await startStream(t, port, ['news'])
+  await app.inject({ method: 'POST', url: '/stream/ticket' })
+  await app.inject('/nodes')
+  t.strictSame(operations, ['stream', 'streamTicket', 'nodes'])
+})
+
 t.test('a token opens guarded channels, and a page of an allowed origin may send cookies', async (t) => {
   const { sign, sc, port } = await serveStreams(t, { origins: 'https://example.com' }, (app) => {
     app.scHook('subscribe', ({ socket }) => { if (socket.authToken?.sub !== 'ada') throw new ScRefusal('ada only') })
