@@ -212,10 +212,10 @@ export interface ScHttpPublishOptions extends ScHttpCallOptions {
   idempotencyKey?: string
 }
 
+/** The names of the events with `http`. */
+type NamesWithHttp<Events> = { [Name in keyof Events]: Events[Name] extends { readonly http: infer Http } ? ([Http] extends [false | undefined] ? never : Name) : never }[keyof Events]
 /** The events of a contract that can be called over HTTP. */
-type HttpEventName<C extends ScContracts> = C extends { events: infer Events }
-  ? { [Name in keyof Events & string]: Events[Name] extends { readonly http: infer Http } ? ([Http] extends [false | undefined] ? never : Name) : never }[keyof Events & string] & keyof EventsOf<C>
-  : never
+type HttpEventName<C extends ScContracts> = (C extends { events: infer Events } ? NamesWithHttp<Events> : never) & keyof EventsOf<C>
 
 /** A channel of `overHttp`. It is a stream of events of its own. */
 export type ScHttpChannel<Message> = Omit<ScClientChannel<Message>, 'history'>
