@@ -13,6 +13,10 @@ export interface DrainOptions {
 /** Milliseconds between two waves. */
 const waveInterval = 100
 
+/** Milliseconds that a client has between the answer to its handshake and the close, and between two looks whether it used them. */
+const settleTime = 100
+const settleStep = 20
+
 /**
  * Closes sockets in waves. Settles when all are gone. When its wave is reached, a socket accepts no new work, gets its pending
  * answers and queued messages, and is closed. A socket that does not answer the close is dropped.
@@ -33,6 +37,7 @@ async function closeWave (sockets: readonly Session[], { closeCode, closeReason,
   const deadline = new Promise<void>((resolve) => { timer = setTimeout(resolve, closeTimeout) })
   await Promise.all(sockets.map(async (socket) => {
     const gone = socket.connection.closed
+    if (isFresh(socket)) await settled(socket, closeTimeout)
     socket.closing = true
     if (!socket.activity.isQuiet && socket.state === 'open') await Promise.race([socket.activity.whenQuiet(), gone, deadline])
     socket.disconnect(closeCode, closeReason)
@@ -41,4 +46,21 @@ async function closeWave (sockets: readonly Session[], { closeCode, closeReason,
     await gone
   }))
   clearTimeout(timer)
+}
+
+/** Whether the handshake of a socket was just answered, and nothing came from its client since. */
+function isFresh ({ state, lastSeen, openedAt }: Session): boolean {
+  return state === 'open' && lastSeen <= openedAt && performance.now() - openedAt < settleTime
+}
+
+/**
+ * Settles when the client of a fresh socket has sent something, or had the time to. Stock clients subscribe when they read the answer to
+ * the handshake. When they read the close in the same moment, the subscription fails in a way that they never repeat, on no connection.
+ */
+async function settled (socket: Session, closeTimeout: number): Promise<void> {
+  const { openedAt } = socket
+  // Steps are counted, because a busy process would let the time pass without reading anything.
+  for (let left = Math.min(settleTime, closeTimeout); left > 0 && socket.state === 'open' && socket.lastSeen <= openedAt; left -= settleStep) {
+    await new Promise((resolve) => setTimeout(resolve, Math.min(settleStep, left)))
+  }
 }

@@ -40,6 +40,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   state: SocketState = 'connecting'
   dialect: Dialect
   lastSeen = performance.now()
+  openedAt = 0 // when the handshake succeeded, by `performance.now()`
   heartbeatSlot = -1
   bytesReceived = 0
   /** The server is about to close the socket: new requests of the client are not begun. */
@@ -136,16 +137,15 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
     return true
   }
 
-  // Heartbeat
+  // Lifecycle
 
   ping (): void { sendPing(this) }
   pingTimedOut (): void { judgeSilence(this) }
 
-  // Lifecycle
-
   /** Ends the handshake: the socket is open from now on. */
   opened (): void {
     this.#endHandshake()
+    this.openedAt = performance.now()
     this.state = 'open'
   }
 

@@ -167,9 +167,10 @@ const cases: readonly EngineCase[] = [
       for (const one of [there, back]) await until('5 messages', () => one.messages().length === 5)
       proxy.block()
       await down(b)
+      const returned = back.client.nextEvent('connect')
       back.client.raw.transport.socket.terminate()
       await publish(a.sc, 6, 10)
-      await until('its return', () => b.sc.stats().clients === 2)
+      await returned
       t.notOk(back.client.isSubscribed('room/1'))
       proxy.unblock()
       for (const one of [there, back]) {

@@ -146,7 +146,8 @@ t.test('no error of the library tells clients what other parts had to say', asyn
     SC_ERR_CONTRACT: 'stops the start, or is about names',
     SC_ERR_HANDSHAKE_BLOCKED: 'quotes what may be shown',
     SC_ERR_KICKED_OUT: 'quotes what kickOut tells the client',
-    SC_ERR_MESSAGE: 'about what the client sent'
+    SC_ERR_MESSAGE: 'about what the client sent',
+    SC_ERR_SSE_ENDED: 'quotes the reason that disconnect tells the client'
   }
   const quoting = new Set<string>()
   for (const file of readdirSync(lib, { recursive: true, encoding: 'utf8' })) {

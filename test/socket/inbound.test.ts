@@ -444,9 +444,19 @@ t.test('the end of a connection, with the reason that was given', async (t) => {
 t.test('what else the connection says is handed on', async (t) => {
   const { inbound, take, warnings, faults } = setUp(t)
   const error = new Error('of the connection')
-  inbound.onError(error)
   inbound.fault(error)
   inbound.onBacklog(1_000, 'drop')
   inbound.onCongested()
-  t.strictSame([warnings, faults, take()], [[error], [error], ['warning of kind mistake', 'backlog 1000 drop', 'congested']])
+  t.strictSame([warnings, faults, take()], [[], [error], ['backlog 1000 drop', 'congested']])
+})
+
+t.test('a client that breaks the rules of websockets is closed at once', async (t) => {
+  const { inbound, session, warnings, log } = setUp(t)
+  const error = new Error('of the connection')
+  inbound.onError(error)
+  t.equal(session.state, 'closed')
+  t.strictSame([warnings[0], log.slice(0, 3)], [error, ['warning of kind mistake', 'released with 1006', ['disconnection', true, 1006, undefined]]])
+  const { length } = log
+  inbound.onClose(1006, '')
+  t.strictSame(log.slice(length), ['gone'], 'and once')
 })
