@@ -25,7 +25,7 @@ export interface StoredFrame {
 
 /** A page of an engine's history. */
 export interface StoredPage extends BrokerHistoryPage {
-  /** The position before the first entry. */
+  /** The position after which all messages are here. Without a position to begin after, entries may precede it. */
   readonly floor: BrokerPosition
   /** The position of the last message that the engine returned, also if it cannot be used; `top` if it returned none. */
   readonly end: BrokerPosition
@@ -35,7 +35,10 @@ export interface StoredPage extends BrokerHistoryPage {
   readonly isWhole: boolean
 }
 
-/** Returns the messages of a frame: `null` instead of each one that cannot be used, and `null` when the frame cannot be read. */
+/**
+ * Returns the messages of a frame: `null` instead of each one that is no message, and `null` when the frame cannot be read, for example
+ * because another key signed it. Messages are missing then.
+ */
 export type OpenStored = (text: string) => ReadonlyArray<string | null> | null
 
 /**
@@ -51,6 +54,8 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
   let entries: BrokerHistoryEntry[] = []
   let end: BrokerPosition | null = null
   let hasExpired = false
+  /** The position of the last frame that cannot be read. */
+  let unreadable: BrokerPosition | null = null
   for (const { last, count, check, time, text } of frames) {
     const first = last - count + 1
     if (floor === null || first !== end!.offset + 1) {
@@ -60,7 +65,13 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
     }
     end = { epoch, offset: last, check }
     // The start of a history has no messages to open.
-    const messages = count === 0 ? null : open(text)
+    const messages = count === 0 ? [] : open(text)
+    if (messages === null && last > excluded && time > now - ttl) {
+      floor = unreadable = end
+      // Without a position, nobody relies on it that nothing is missing.
+      if (since !== null) entries = []
+      continue
+    }
     for (let offset = first; offset <= last; offset++) {
       const at = { epoch, offset, check }
       const data = messages?.[offset - first]
@@ -72,17 +83,17 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
   }
   floor ??= top
   end ??= top
-  const isWhole = since === null && !isPart && top.offset - floor.offset < limit
+  const isWhole = since === null && !isPart && unreadable === null && top.offset - floor.offset < limit
   // Older messages were left out, and not only such that the limits exclude.
   const isPartly = since === null && isPart && !hasExpired && floor.offset > Math.max(excluded, top.offset - limit)
-  const gap = position === null ? isPartly ? 'limit' : null : gapOf(position, top, floor)
+  const gap = position === null ? isPartly ? 'limit' : null : gapOf(position, top, floor, floor === unreadable)
   return { top, entries, floor, gap, end, isCut: end.offset < top.offset, isWhole }
 }
 
-function gapOf (since: BrokerPosition, top: BrokerPosition, floor: BrokerPosition): BrokerHistoryPage['gap'] {
+function gapOf (since: BrokerPosition, top: BrokerPosition, floor: BrokerPosition, isUnreadable: boolean): BrokerHistoryPage['gap'] {
   if (since.epoch !== top.epoch || since.offset > top.offset) return 'unknown'
   if (since.offset === top.offset) return since.check === top.check ? null : 'unknown'
   // The check of a message before the first one that is kept is not known.
-  if (floor.offset !== since.offset || (floor.check === '' && since.offset !== 0)) return 'trimmed'
+  if (floor.offset !== since.offset || (floor.check === '' && since.offset !== 0)) return isUnreadable ? 'unknown' : 'trimmed'
   return floor.check === since.check ? null : 'unknown'
 }

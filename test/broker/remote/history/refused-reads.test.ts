@@ -74,7 +74,12 @@ function start (engine: Engine) {
     /** The engine keeps a message and publishes it. */
     publish (text: string, channel = room) {
       const first = engine.of(channel).push(text)
-      if (port.session !== null) this.arrive(first, text, channel)
+      if (port.session === null) return
+      if (text === 'unreadable') this.arriveUnreadable(first)
+      else this.arrive(first, text, channel)
+    },
+    arriveUnreadable (first: number) {
+      history.receive(room, { epoch: engine.epoch, first, check: `c${first}`, time: Date.now(), frame: '' }, null, false)
     },
     arrive (first: number, text: string, channel = room) {
       history.receive(channel, { epoch: engine.epoch, first, check: `c${first}`, time: Date.now(), frame: '' }, [text], true)
@@ -188,7 +193,57 @@ t.test('the first part of what was missed cannot be read', async (t) => {
   await node.back()
   for (let i = 0; i < 10; i++) await turn()
   node.publish('9')
-  t.strictSame(node.events, ['1', '5', '7', '9'])
+  t.strictSame(node.events, ['1', 'gap e.3', 'gap e.4', '5', 'gap e.6', '7', 'gap e.8', '9'], 'a notice before each message that follows one that is missing')
+})
+
+t.test('a frame that this process cannot read', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  await node.follow()
+  node.publish('1')
+  node.publish('unreadable')
+  await turn()
+  t.strictSame(node.events.splice(0), ['1', 'gap e.2'], 'is told, though no message follows')
+  t.match(await node.follow(at(1)), { gap: 'unknown', entries: [] }, 'a client that has all messages before it is not told that it missed nothing')
+  t.match(await node.follow(at(2)), { gap: null }, 'one that is told of it goes on after it')
+  node.publish('3')
+  t.strictSame(node.events.splice(0), ['3'])
+  t.match(await node.follow(at(1)), { gap: 'unknown', entries: [] })
+  t.match(await node.follow(at(2)), { gap: null, entries: [{ data: '3' }] })
+  const before = engine.reads
+  node.arriveUnreadable(2)
+  node.arriveUnreadable(9)
+  node.arriveUnreadable(9)
+  node.arriveUnreadable(9)
+  for (let i = 0; i < 10; i++) await turn()
+  t.strictSame([node.events.splice(0), engine.reads - before], [[], 2], 'one that the engine does not keep is none, and is asked for while no read is running')
+  node.publish('4')
+  t.strictSame(node.events.splice(0), ['4'])
+})
+
+t.test('a frame that cannot be read, while the history is read and when it could not be read', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  const first = node.follow()
+  node.publish('unreadable')
+  await first
+  t.match(await node.follow({ epoch: 'e', offset: 0, check: '' }), { gap: 'unknown' })
+  node.publish('2')
+  t.strictSame(node.events.splice(0).filter((event) => event !== 'gap e.1'), ['2'])
+  engine.refuses = true
+  node.lose()
+  await node.back()
+  t.strictSame(node.events.splice(0), ['gap 0.0'])
+  node.publish('unreadable')
+  node.publish('4')
+  t.strictSame(node.events.splice(0), ['gap e.3', '4'])
+  engine.refuses = false
+  engine.epoch = 'f'
+  engine.messages.clear()
+  node.publish('unreadable')
+  for (let i = 0; i < 3; i++) await turn()
+  node.publish('2')
+  t.strictSame(node.events.splice(0), ['gap f.1', '2'], 'the first one of another epoch')
 })
 
 t.test('repairs do not make the messages of other channels seem larger', async (t) => {
