@@ -19,8 +19,8 @@ export class Reader {
     this.#port = port
   }
 
-  /** Reads a page as the engine returns it. */
-  stored (channel: string, limits: BrokerHistoryLimits, wanted: ReadRequest): Promise<StoredPage> {
+  /** Reads a page as the engine returns it. @param stops whether it ends before the first frame that cannot be read, if messages precede it */
+  stored (channel: string, limits: BrokerHistoryLimits, wanted: ReadRequest, stops: boolean): Promise<StoredPage> {
     const { session, topicOf } = this.#port
     if (session === null) return Promise.reject(this.#port.downError())
     const topic = topicOf(channel)
@@ -30,19 +30,19 @@ export class Reader {
     }
     return this.reads.run(() => session.readHistory!({ topic, limits, ...wanted })).then((stored) => {
       this.clock.told(stored.now)
-      return pageOf(stored, wanted.since, wanted.limit, limits, open)
+      return pageOf(stored, wanted.since, wanted.limit, limits, open, stops)
     })
   }
 
   /** Reads at most so many messages after a position, the oldest ones, or the newest ones: these too when some after the position are missing. */
   async page (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
-    const page = await this.stored(channel, limits, { since, limit, whole: false })
+    const page = await this.stored(channel, limits, { since, limit, whole: false }, since !== null)
     if (since === null) return { ...page, entries: page.entries.slice(-limit) }
     // When none of the first ones can be read, nobody can read on after them.
     const gap = page.isCut && page.entries.length === 0 ? page.gap ?? 'unknown' : page.gap
     if (gap === null) return { ...page, entries: page.entries.slice(0, limit) }
     // What was published after the position is not known: return the newest messages.
-    const newest = await this.stored(channel, limits, { since: null, limit, whole: false })
+    const newest = await this.stored(channel, limits, { since: null, limit, whole: false }, false)
     return { ...newest, entries: newest.entries.slice(-limit), gap }
   }
 }

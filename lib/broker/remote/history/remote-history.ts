@@ -67,14 +67,11 @@ export class RemoteHistory implements BrokerHistory {
   receive (channel: string, { epoch, first, check, time }: Positioned, messages: readonly string[] | null, trusted: boolean): void {
     const { sink } = this.#port
     const followed = this.#followed.get(channel)
-    if (messages === null) {
-      if (followed !== undefined) this.#receive(followed, { epoch, first, messages })
-      return
-    }
     if (followed === undefined) {
-      for (const [i, message] of messages.entries()) sink.publication(channel, message, trusted, { epoch, offset: first + i, check })
+      for (const [i, message] of (messages ?? []).entries()) sink.publication(channel, message, trusted, { epoch, offset: first + i, check })
       return
     }
+    if (messages === null) return this.#receive(followed, { epoch, first, messages })
     const usable = (message: string): string | null => {
       if (isPublication(message)) return message
       // The sink drops it, counts it and warns.
@@ -161,7 +158,7 @@ export class RemoteHistory implements BrokerHistory {
   #run (followed: Followed, wanted: ReadRequest, apply: (page: StoredPage) => void): Promise<void> {
     const { channel, limits } = followed
     const isCurrent = (): boolean => this.#followed.get(channel) === followed && followed.reading === reading
-    const reading: Promise<void> = this.#reader.stored(channel, limits, wanted).then((page) => {
+    const reading: Promise<void> = this.#reader.stored(channel, limits, wanted, wanted.isKnown === true).then((page) => {
       if (!isCurrent()) return
       followed.reading = null
       apply(page)

@@ -29,7 +29,7 @@ export interface StoredPage extends BrokerHistoryPage {
   readonly floor: BrokerPosition
   /** The position of the last message that the engine returned, also if it cannot be used; `top` if it returned none. */
   readonly end: BrokerPosition
-  /** Whether the engine returned only the first part, because the rest was too large. */
+  /** Whether this is only the first part: the rest was too large, or it begins with a frame that cannot be read. */
   readonly isCut: boolean
   /** For the newest messages: whether the engine keeps no older ones. */
   readonly isWhole: boolean
@@ -45,8 +45,9 @@ export type OpenStored = (text: string) => ReadonlyArray<string | null> | null
  * Checks what an engine returned, and leaves out what the limits of the history exclude.
  * @param since the position after which it was asked for messages; `'oldest'` for the oldest ones, `null` for the newest ones
  * @param limit the number of messages that it was asked for
+ * @param stops whether the page ends before the first frame that cannot be read, if messages precede it: the next page tells of it
  */
-export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, since: BrokerPosition | 'oldest' | null, limit: number, { size, ttl }: BrokerHistoryLimits, open: OpenStored): StoredPage {
+export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, since: BrokerPosition | 'oldest' | null, limit: number, { size, ttl }: BrokerHistoryLimits, open: OpenStored, stops: boolean): StoredPage {
   const { epoch } = top
   const position = since === 'oldest' ? null : since
   const excluded = Math.max(position?.offset ?? 0, top.offset - size)
@@ -63,10 +64,12 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
       floor = { epoch, offset: first - 1, check: '' }
       entries = []
     }
-    end = { epoch, offset: last, check }
     // The start of a history has no messages to open.
     const messages = count === 0 ? [] : open(text)
-    if (messages === null && last > excluded && time > now - ttl) {
+    const isMissing = messages === null && last > excluded && time > now - ttl
+    if (isMissing && stops && unreadable === null && entries.length !== 0) break
+    end = { epoch, offset: last, check }
+    if (isMissing) {
       floor = unreadable = end
       // Without a position, nobody relies on it that nothing is missing.
       if (since !== null) entries = []
@@ -86,7 +89,8 @@ export function pageOf ({ top, now, frames, isPart = false }: StoredHistory, sin
   const isWhole = since === null && !isPart && unreadable === null && top.offset - floor.offset < limit
   // Older messages were left out, and not only such that the limits exclude.
   const isPartly = since === null && isPart && !hasExpired && floor.offset > Math.max(excluded, top.offset - limit)
-  const gap = position === null ? isPartly ? 'limit' : null : gapOf(position, top, floor, floor === unreadable)
+  const withoutPosition = isPartly ? 'limit' : since === 'oldest' && unreadable !== null ? 'unknown' : null
+  const gap = position === null ? withoutPosition : gapOf(position, top, floor, floor === unreadable)
   return { top, entries, floor, gap, end, isCut: end.offset < top.offset, isWhole }
 }
 
