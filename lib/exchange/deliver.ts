@@ -40,10 +40,10 @@ export interface Published {
 /** The part of a session that the hub and the delivery use. */
 export interface Subscriber extends Recipient, Guarded {
   /**
-   * Call when the subscriber is told that messages of a channel up to a position may be missing. Messages from before that are under
-   * way are not delivered any more.
+   * Call when messages of a channel up to a position may be missing. Messages from before that are under way are not delivered any more.
+   * @returns whether the subscriber has to be told; one that lags behind reads what it misses, which shows by itself what is missing
    */
-  skipTo (channel: string, position: BrokerPosition): void
+  lose (channel: string, position: BrokerPosition): boolean
   /**
    * Queues publications that follow each other as one, for the policy `resume`.
    * @returns false when they have to be delivered one by one: without room for all, or when the subscriber lags behind

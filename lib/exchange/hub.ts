@@ -121,11 +121,9 @@ export class Hub implements ReplayDesk {
     // The exchange alone may want all messages of a channel.
     if (entry === undefined || entry.resolved.route.recover === null) return
     entry.last = position
-    for (const member of entry.members) {
-      member.skipTo(channel, position)
-      this.#host.lost(member, channel)
-    }
-    this.#announce(entry.members, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
+    const told = [...entry.members].filter((member) => member.lose(channel, position))
+    for (const member of told) this.#host.lost(member, channel)
+    this.#announce(told, '#recovery', { channel, pos: positionText(position), recovered: false, reason: 'unknown' })
   }
 
   /** Call with the position of the last publication of a channel with `recover`, before a subscriber is added. */

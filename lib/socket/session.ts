@@ -118,7 +118,7 @@ export class Session extends Emitter<SocketEventObjects> implements HeartbeatTar
   deliverInOrder (channel: string, json: string, deliver: () => void | Promise<void>): boolean { return this.subscriptions.deliverInOrder(channel, json, deliver) }
 
   receives (published: Published): boolean { return this.state === 'open' && this.subscriptions.expects(published) }
-  skipTo (channel: string, position: BrokerPosition): void { this.subscriptions.skipTo(channel, position) }
+  lose (channel: string, position: BrokerPosition): boolean { return this.subscriptions.lose(channel, position) }
   overrun (message: SharedMessage, channel: string, policy: SlowConsumerPolicy): boolean {
     const isLater = policy === 'resume' && this.subscriptions.lag(channel, message.place)
     if (!isLater) this.host.overrun(this, policy)

@@ -108,6 +108,13 @@ export class Subscriptions {
     if (position !== null && this.isWithheld(channel)) this.lag(channel, { position, previous: position })
   }
 
+  /** Call when messages up to a position may be missing. @returns whether the client has to be told now */
+  lose (channel: string, position: BrokerPosition): boolean {
+    if (!this.isWithheld(channel) && (this.#lagging?.get(channel)?.position ?? null) !== null) return false
+    this.skipTo(channel, position)
+    return true
+  }
+
   /** What the client may have of the history of a channel that it is subscribed to. All that is read for it keeps to this. */
   rightsOf (channel: string): HistoryRights { return this.#kept?.get(channel)?.rights ?? null }
 

@@ -43,7 +43,7 @@ export class Recipient implements Subscriber {
   }
 
   receives ({ channel }: Published): boolean { return !this.left.has(channel) }
-  skipTo (): void {}
+  lose (): boolean { return true }
   fault (err: unknown): void { this.faults.push(err) }
   overrun (_message: SharedMessage, _channel: string, policy: string): boolean {
     this.overruns.push(policy)

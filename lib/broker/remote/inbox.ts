@@ -82,9 +82,8 @@ export class Inbox {
       return
     }
     const opened = this.openKept(topic, positioned.frame)
-    if (opened === null) return
-    this.#counters.messagesIn += opened.messages.length
-    history.receive(channel, positioned, opened.messages, opened.trusted)
+    this.#counters.messagesIn += opened?.messages.length ?? 0
+    history.receive(channel, positioned, opened?.messages ?? null, opened?.trusted ?? false)
   }
 
   #control (topic: string, { kind, nodeId, messages }: ReadFrame): void {

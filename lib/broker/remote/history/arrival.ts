@@ -8,3 +8,8 @@ export interface Arrival {
   /** The messages; `null` instead of one that cannot be used. */
   readonly messages: ReadonlyArray<string | null>
 }
+
+/** A frame that arrived and that this process cannot read: nobody knows how many messages it has. */
+export interface Unreadable extends Pick<Arrival, 'epoch' | 'first'> {
+  readonly messages: null
+}

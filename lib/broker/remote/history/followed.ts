@@ -1,7 +1,8 @@
 import type { BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
 import type { StoredPage } from './stored.js'
 import { Tail } from './tail.js'
-import type { Arrival } from './arrival.js'
+import type { Arrival, Unreadable } from './arrival.js'
+import type { EngineClock } from './clock.js'
 
 /** Maximum frames and characters that wait until a channel has caught up. */
 const maxKeptFrames = 1_000
@@ -54,10 +55,12 @@ export class Followed {
   /** The highest number of newest messages that somebody waits for. */
   #newestWanted = 0
   /** Frames that arrived meanwhile; `null` when there were too many. */
-  #kept: Arrival[] | null = []
+  #kept: Array<Arrival | Unreadable> | null = []
   #keptLength = 0
+  readonly #clock: Pick<EngineClock, 'now'>
 
-  constructor (channel: string, limits: BrokerHistoryLimits) {
+  constructor (channel: string, limits: BrokerHistoryLimits, clock: Pick<EngineClock, 'now'>) {
+    this.#clock = clock
     this.channel = channel
     this.limits = limits
   }
@@ -66,9 +69,9 @@ export class Followed {
   page (since: BrokerPosition | null, limit: number): BrokerHistoryPage | null {
     const { tail, limits } = this
     if (tail === null || this.isBehind) return null
-    const page = tail.page(since, limit, limits)
+    const page = tail.page(since, limit, limits, this.#clock.now)
     if (page !== null) return page
-    if (since === null) return limit > this.#newestAsked ? null : tail.newest(limit, limits, true)
+    if (since === null) return limit > this.#newestAsked ? null : tail.newest(limit, limits, this.#clock.now, true)
     const gap = this.#gapAfter(since)
     return gap === null ? null : { top: tail.top, entries: [], gap }
   }
@@ -133,7 +136,7 @@ export class Followed {
   /** Starts with the messages that were read. */
   begin ({ top, entries, floor, isCut }: StoredPage): void {
     this.restart(top)
-    if (!isCut) this.tail!.extend(entries, floor)
+    if (!isCut) this.tail!.extend(entries.filter(({ position }) => position.offset > floor.offset), floor)
   }
 
   restart (top: BrokerPosition): void {
@@ -167,15 +170,15 @@ export class Followed {
   }
 
   /** Keeps a frame until the channel has caught up. */
-  keep (arrival: Arrival): void {
+  keep (arrival: Arrival | Unreadable): void {
     if (this.#kept === null) return
-    this.#keptLength += arrival.messages.reduce((sum, message) => sum + (message?.length ?? 0), 0)
+    if (arrival.messages !== null) this.#keptLength += arrival.messages.reduce((sum, message) => sum + (message?.length ?? 0), 0)
     this.#kept.push(arrival)
     if (this.#kept.length > maxKeptFrames || this.#keptLength > maxKeptLength) this.#kept = null
   }
 
   /** Takes the frames that were kept; `null` when there were too many, so that they have to be read. */
-  takeKept (): Arrival[] | null {
+  takeKept (): Array<Arrival | Unreadable> | null {
     const kept = this.#kept
     this.#kept = []
     this.#keptLength = 0

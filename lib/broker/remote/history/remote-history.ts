@@ -1,16 +1,12 @@
 import type { BrokerHistory, BrokerHistoryEntry, BrokerHistoryLimits, BrokerHistoryPage, BrokerPosition } from '../../../../types/broker.js'
 import { isPublication } from '../../publication.js'
-import type { StoredRequest } from '../engine.js'
 import { Budget } from './budget.js'
-import type { Arrival } from './arrival.js'
+import type { Arrival, Unreadable } from './arrival.js'
 import { Followed, type Wanted } from './followed.js'
-import { Reads } from './reads.js'
 import type { RemoteHistoryPort } from './port.js'
 import type { Positioned } from './positioned.js'
-import { pageOf, type OpenStored, type StoredPage } from './stored.js'
-
-/** What is read of a channel. */
-type ReadRequest = Omit<StoredRequest, 'topic' | 'limits'>
+import { Reader, type ReadRequest } from './reader.js'
+import type { StoredPage } from './stored.js'
 
 /** A position that no message follows: for clients of a channel whose position is not known. */
 const nowhere: BrokerPosition = { epoch: '0', offset: 0, check: '' }
@@ -21,7 +17,7 @@ const nowhere: BrokerPosition = { epoch: '0', offset: 0, check: '' }
  */
 export class RemoteHistory implements BrokerHistory {
   readonly #port: RemoteHistoryPort
-  readonly #reads = new Reads()
+  readonly #reader: Reader
   /** The followed channels. Those that were asked for least recently come first. */
   readonly #followed = new Map<string, Followed>()
   readonly #budget = new Budget({ [Symbol.iterator]: () => this.#followed.values() })
@@ -32,14 +28,15 @@ export class RemoteHistory implements BrokerHistory {
 
   constructor (port: RemoteHistoryPort) {
     this.#port = port
+    this.#reader = new Reader(port)
     if (port.publishOnce !== undefined) this.publishOnce = port.publishOnce
   }
 
   /** Number of reads from the engine. */
-  get reads (): number { return this.#reads.count }
+  get reads (): number { return this.#reader.reads.count }
 
   /** Time of the oldest read without an answer, by `performance.now()`; `Infinity` when there is none. */
-  get waitingSince (): number { return this.#reads.waitingSince }
+  get waitingSince (): number { return this.#reader.reads.waitingSince }
 
   publish (channel: string, data: string, limits: BrokerHistoryLimits): Promise<void> {
     return this.#port.publish(channel, data, limits)
@@ -49,15 +46,8 @@ export class RemoteHistory implements BrokerHistory {
     return this.#port.append(channel, data, limits, key)
   }
 
-  async read (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
-    const page = await this.#read(channel, limits, { since, limit, whole: false })
-    if (since === null) return { ...page, entries: page.entries.slice(-limit) }
-    // When none of the first ones can be read, nobody can read on after them.
-    const gap = page.isCut && page.entries.length === 0 ? page.gap ?? 'unknown' : page.gap
-    if (gap === null) return { ...page, entries: page.entries.slice(0, limit) }
-    // What was published after the position is not known: return the newest messages.
-    const newest = await this.#read(channel, limits, { since: null, limit, whole: false })
-    return { ...newest, entries: newest.entries.slice(-limit), gap }
+  read (channel: string, since: BrokerPosition | 'oldest' | null, limit: number, limits: BrokerHistoryLimits): Promise<BrokerHistoryPage> {
+    return this.#reader.page(channel, since, limit, limits)
   }
 
   follow (channel: string, since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | Promise<void> {
@@ -69,14 +59,19 @@ export class RemoteHistory implements BrokerHistory {
     return followed.reading ?? this.#startRead(followed)
   }
 
-  /** Delivers a frame of a subscribed channel, in order. @param trusted whether the messages need no further check */
-  receive (channel: string, { epoch, first, check, time }: Positioned, messages: readonly string[], trusted: boolean): void {
+  /**
+   * Delivers a frame of a subscribed channel, in order.
+   * @param messages `null` if the frame cannot be read: messages may be missing then
+   * @param trusted whether the messages need no further check
+   */
+  receive (channel: string, { epoch, first, check, time }: Positioned, messages: readonly string[] | null, trusted: boolean): void {
     const { sink } = this.#port
     const followed = this.#followed.get(channel)
     if (followed === undefined) {
-      for (const [i, message] of messages.entries()) sink.publication(channel, message, trusted, { epoch, offset: first + i, check })
+      for (const [i, message] of (messages ?? []).entries()) sink.publication(channel, message, trusted, { epoch, offset: first + i, check })
       return
     }
+    if (messages === null) return this.#receive(followed, { epoch, first, messages })
     const usable = (message: string): string | null => {
       if (isPublication(message)) return message
       // The sink drops it, counts it and warns.
@@ -86,8 +81,9 @@ export class RemoteHistory implements BrokerHistory {
     this.#receive(followed, { epoch, first, check, time, messages: trusted ? messages : messages.map(usable) })
   }
 
-  #receive (followed: Followed, arrival: Arrival): void {
-    if (followed.tail === null) {
+  #receive (followed: Followed, arrival: Arrival | Unreadable): void {
+    if (arrival.messages === null) this.#receiveUnreadable(followed, arrival)
+    else if (followed.tail === null) {
       const before = { epoch: arrival.epoch, offset: arrival.first - 1, check: '' }
       if (followed.isLoose) this.#tellLoss(followed, before)
       if (followed.isBlind) {
@@ -98,6 +94,20 @@ export class RemoteHistory implements BrokerHistory {
       this.#deliver(followed.channel, arrival)
     } else if (followed.isBehind) followed.keep(arrival)
     else this.#accept(followed, arrival)
+  }
+
+  /** The engine is asked whether it keeps the frame: who writes to it may publish anything. */
+  #receiveUnreadable (followed: Followed, frame: Unreadable): void {
+    const { tail } = followed
+    if (tail === null ? followed.reading !== null : followed.isBehind) followed.keep(frame)
+    else if (tail === null) followed.isLoose ||= followed.isBlind
+    else {
+      const { epoch, offset } = tail.top
+      if (frame.epoch === epoch && frame.first <= offset) return
+      if (frame.epoch !== epoch) this.#restart(followed, { epoch: frame.epoch, offset: 0, check: '' })
+      followed.isBehind = true
+      this.#repair(followed)
+    }
   }
 
   /** Call when channels were unsubscribed. */
@@ -113,7 +123,7 @@ export class RemoteHistory implements BrokerHistory {
   /** Call when the session is gone: reads fail, and all channels are behind. */
   gone (error: Error): void {
     for (const followed of this.#followed.values()) followed.fallBehind()
-    this.#reads.fail(error)
+    this.#reader.reads.fail(error)
   }
 
   /** Call when a session is open, before publications and subscriptions go on: reads what the channels missed. */
@@ -125,22 +135,11 @@ export class RemoteHistory implements BrokerHistory {
   }
 
   #touch (channel: string, limits: BrokerHistoryLimits): Followed {
-    const followed = this.#followed.get(channel) ?? new Followed(channel, limits)
+    const followed = this.#followed.get(channel) ?? new Followed(channel, limits, this.#reader.clock)
     followed.limits = limits
     this.#followed.delete(channel)
     this.#followed.set(channel, followed)
     return followed
-  }
-
-  #read (channel: string, limits: BrokerHistoryLimits, wanted: ReadRequest): Promise<StoredPage> {
-    const { session, topicOf } = this.#port
-    if (session === null) return Promise.reject(this.#port.downError())
-    const topic = topicOf(channel)
-    const open: OpenStored = (text) => {
-      const opened = this.#port.open(topic, text)
-      return opened === null ? null : opened.messages.map((message) => opened.trusted || isPublication(message) ? message : null)
-    }
-    return this.#reads.run(() => session.readHistory!({ topic, limits, ...wanted })).then((stored) => pageOf(stored, wanted.since, wanted.limit, limits, open))
   }
 
   /** Reads for everybody who waits for the channel at this moment. */
@@ -159,7 +158,7 @@ export class RemoteHistory implements BrokerHistory {
   #run (followed: Followed, wanted: ReadRequest, apply: (page: StoredPage) => void): Promise<void> {
     const { channel, limits } = followed
     const isCurrent = (): boolean => this.#followed.get(channel) === followed && followed.reading === reading
-    const reading: Promise<void> = this.#read(channel, limits, wanted).then((page) => {
+    const reading: Promise<void> = this.#reader.stored(channel, limits, wanted, wanted.isKnown === true).then((page) => {
       if (!isCurrent()) return
       followed.reading = null
       apply(page)
@@ -183,7 +182,10 @@ export class RemoteHistory implements BrokerHistory {
       if (delivered === null) return
       followed.begin(page)
       if (followed.isLoose) this.#tellLoss(followed, page.top)
-      for (const arrival of delivered) followed.addDelivered(arrival)
+      for (const arrival of delivered) {
+        if (arrival.messages === null) followed.isBehind = true
+        else followed.addDelivered(arrival)
+      }
     } else if (!followed.isBehind) {
       const { tail } = followed
       if (page.top.epoch === tail.top.epoch && !page.isCut) {
@@ -193,7 +195,7 @@ export class RemoteHistory implements BrokerHistory {
           this.#deliverEntries(followed.channel, news)
         }
         if (page.floor.offset <= tail.floor.offset && page.top.offset >= tail.floor.offset) {
-          tail.extend(page.entries.filter(({ position }) => position.offset <= tail.floor.offset), page.floor)
+          tail.extend(page.entries.filter(({ position: { offset } }) => offset > page.floor.offset && offset <= tail.floor.offset), page.floor)
         }
       }
     }
@@ -212,17 +214,17 @@ export class RemoteHistory implements BrokerHistory {
   /** Delivers what a channel missed while there was no session, or tells that this is not possible. */
   #catchUp (followed: Followed, since: BrokerPosition, page: StoredPage): void {
     const { channel, limits } = followed
-    const tail = followed.tail!
     this.repairs++
-    if (page.gap === null) {
-      tail.append(page.entries, page.end, limits)
-      this.#deliverEntries(channel, page.entries)
-      if (page.isCut && page.end.offset > since.offset) return this.#repair(followed)
-    } else {
-      followed.begin(page)
+    if (page.gap !== null) {
+      // It goes on with the first message after those that are missing.
+      const before = page.entries.length === 0 ? page.end : page.floor
+      followed.restart(before)
       followed.isLoose = true
-      this.#port.sink.gap(channel, page.top)
+      this.#port.sink.gap(channel, before)
     }
+    followed.tail!.append(page.entries, page.end, limits)
+    this.#deliverEntries(channel, page.entries)
+    if (page.isCut && page.end.offset > since.offset) return this.#repair(followed)
     const kept = followed.takeKept()
     if (kept === null) return this.#repair(followed)
     const { awaited } = followed
@@ -231,7 +233,8 @@ export class RemoteHistory implements BrokerHistory {
     for (const arrival of kept) {
       // The engine keeps a frame before it publishes it.
       if (arrival === awaited && arrival.epoch === page.top.epoch && arrival.first > page.top.offset) this.#port.dropped('frames with a position that the engine did not give: somebody else writes to the engine')
-      else this.#receive(followed, arrival)
+      // A read that was started since tells of the others that cannot be read.
+      else if (arrival.messages !== null || !followed.isBehind) this.#receive(followed, arrival)
     }
   }
 

@@ -62,12 +62,15 @@ export class Tail {
     return this.#floor.check === '' && offset !== 0 ? undefined : this.#floor.check
   }
 
-  /** Returns the messages after `since`, at most `limit`, or the newest ones; `null` when only the engine can tell. */
-  page (since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits): BrokerHistoryPage | null {
+  /**
+   * Returns the messages after `since`, at most `limit`, or the newest ones; `null` when only the engine can tell.
+   * @param now the time of the engine
+   */
+  page (since: BrokerPosition | null, limit: number, limits: BrokerHistoryLimits, now: number): BrokerHistoryPage | null {
     const { top } = this
     const { size, ttl } = limits
     const without = (gap: BrokerHistoryPage['gap']): BrokerHistoryPage => ({ top, entries: [], gap })
-    if (since === null) return limit === 0 ? without(null) : this.newest(limit, limits, false)
+    if (since === null) return limit === 0 ? without(null) : this.newest(limit, limits, now, false)
     if (since.epoch !== top.epoch) return without('unknown')
     const count = top.offset - since.offset
     if (count === 0) return without(since.check === top.check ? null : 'unknown')
@@ -81,7 +84,7 @@ export class Tail {
     if (check !== since.check) return without('unknown')
     const entries = this.#entriesAfter(since.offset)
     const first = entries[0]
-    return first !== undefined && first.time <= Date.now() - ttl ? without('trimmed') : { top, entries, gap: null }
+    return first !== undefined && first.time <= now - ttl ? without('trimmed') : { top, entries, gap: null }
   }
 
   /** The same list each time, until a message is added: clients that come back at the same time missed the same. */
@@ -94,11 +97,11 @@ export class Tail {
   }
 
   /** Returns the newest messages, at most `limit`. @param isPart whether fewer will do; otherwise `null` when the engine has to be asked */
-  newest (limit: number, { size, ttl }: BrokerHistoryLimits, isPart: boolean): BrokerHistoryPage | null {
+  newest (limit: number, { size, ttl }: BrokerHistoryLimits, now: number, isPart: boolean): BrokerHistoryPage | null {
     const { top } = this
     const from = Math.max(0, top.offset - Math.min(limit, size))
     const entries = this.#entriesAfter(from)
-    const expired = Date.now() - ttl
+    const expired = now - ttl
     const kept = entries.every(({ time }) => time > expired) ? entries : entries.filter(({ time }) => time > expired)
     const isComplete = from >= this.#floor.offset || this.isWhole || kept !== entries
     return isComplete || isPart ? { top, entries: kept, gap: null } : null

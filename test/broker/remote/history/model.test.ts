@@ -16,6 +16,8 @@ const channel = 'room'
 interface Frame extends StoredFrame {
   readonly epoch: string
   readonly messages: readonly string[]
+  /** Whether the node can read it: another key may have signed it. */
+  readonly isReadable: boolean
 }
 
 /** An engine: its messages, and everything that was ever published, in order. */
@@ -28,14 +30,17 @@ class Engine {
   #epochs = 0
   /** The messages that count: those that the engine lost are not among them. */
   truth: string[] = []
+  /** Whether the node can read all frames so far. */
+  isReadable = true
 
   constructor (readonly size: number) {}
 
-  publish (count: number): Frame {
+  publish (count: number, isReadable = true): Frame {
     const messages = Array.from({ length: count }, () => String(++this.#serial))
+    this.isReadable &&= isReadable
     this.offset += count
     this.check = `c${this.#serial}`
-    const frame = { epoch: this.epoch, last: this.offset, count, check: this.check, time: Date.now(), text: JSON.stringify(messages), messages }
+    const frame = { epoch: this.epoch, last: this.offset, count, check: this.check, time: Date.now(), text: isReadable ? JSON.stringify(messages) : 'unreadable', messages, isReadable }
     this.frames = [...this.frames.filter(({ last }) => last >= this.offset - this.size), frame]
     this.truth.push(...messages)
     return frame
@@ -96,7 +101,7 @@ class Node {
       topicOf: (name) => name,
       publish: () => Promise.resolve(),
       append: () => Promise.resolve(null),
-      open: (_topic, text) => ({ messages: JSON.parse(text) as string[], trusted: true }),
+      open: (_topic, text) => text === 'unreadable' ? null : { messages: JSON.parse(text) as string[], trusted: true },
       dropped: () => {},
       downError: () => Object.assign(new Error('down'), { code: 'SC_ERR_BROKER_DOWN' })
     })
@@ -133,8 +138,8 @@ class Node {
   }
 
   arrive (count: number): void {
-    for (const { epoch, last, count: length, check, time, messages } of this.incoming.splice(0, count)) {
-      this.history.receive(channel, { epoch, first: last - length + 1, check, time, frame: '' }, messages, true)
+    for (const { epoch, last, count: length, check, time, messages, isReadable } of this.incoming.splice(0, count)) {
+      this.history.receive(channel, { epoch, first: last - length + 1, check, time, frame: '' }, isReadable ? messages : null, isReadable)
     }
   }
 
@@ -155,7 +160,7 @@ class Node {
 }
 
 type Command =
-  { kind: 'publish', count: number } | { kind: 'arrive', count: number } | { kind: 'lose' | 'repeat', at: number } |
+  { kind: 'publish' | 'publish unreadable' | 'arrive', count: number } | { kind: 'lose' | 'repeat', at: number } |
   { kind: 'answer' | 'disconnect' | 'connect' | 'forget' | 'delete frames' | 'refuse' | 'copy' | 'fail over' } |
   { kind: 'follow', back: number, limit: number, isElsewhere: boolean }
 
@@ -166,7 +171,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('follow' as const), back: fc.integer({ min: 0, max: 24 }), limit: fc.integer({ min: 1, max: 15 }), isElsewhere: fc.boolean() }) },
   { weight: 4, arbitrary: fc.constantFrom<Command>({ kind: 'disconnect' }, { kind: 'connect' }, { kind: 'connect' }, { kind: 'copy' }, { kind: 'fail over' }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'repeat' as const), at: fc.nat(3) }) },
-  { weight: 1, arbitrary: fc.constantFrom<Command>({ kind: 'forget' }, { kind: 'delete frames' }, { kind: 'refuse' }) }
+  { weight: 1, arbitrary: fc.constantFrom<Command>({ kind: 'forget' }, { kind: 'delete frames' }, { kind: 'refuse' }, { kind: 'publish unreadable', count: 1 }, { kind: 'publish unreadable', count: 3 }) }
 )
 
 /** Checks the deliveries of a node, given all messages that count, in order. @returns what is wrong, if anything */
@@ -247,7 +252,8 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
           const at = since === null ? -1 : after(since)
           const count = delivered.length - 1 - at
           const gapAfter = node.events.lastIndexOf('gap') > node.events.lastIndexOf(delivered[at]!)
-          if (at !== -1 && count === 0 && !gapAfter && page.top.epoch === since!.epoch) throw new Error(`${page.gap} for the position of the last message`)
+          const isUpToDate = page.top.epoch === since?.epoch && (page.top.offset === since.offset || engine.isReadable)
+          if (at !== -1 && count === 0 && !gapAfter && isUpToDate) throw new Error(`${page.gap} for the position of the last message`)
           return
         }
         counts.recovered++
@@ -298,8 +304,9 @@ for (const [name, size, isHarmless] of [['any faults', 12, false], ['faults of l
       follows.push(join())
       for (const command of commands) {
         switch (command.kind) {
-          case 'publish': {
-            const frame = engine.publish(command.count)
+          case 'publish':
+          case 'publish unreadable': {
+            const frame = engine.publish(command.count, command.kind === 'publish')
             elsewhere.push({ epoch: frame.epoch, offset: frame.last, check: frame.check })
             if (node.session !== null) node.incoming.push(frame)
             break

@@ -19,6 +19,10 @@ class Engine {
   /** Maximum frames of an answer. */
   most = Infinity
   reads = 0
+  /** Milliseconds by which its clock is ahead of the node's. */
+  ahead = 0
+
+  get now (): number { return Date.now() + this.ahead }
 
   of (channel: string): string[] {
     const messages = this.messages.get(channel) ?? []
@@ -31,11 +35,11 @@ class Engine {
     if (this.refuses) throw Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' })
     const messages = this.of(topic)
     const top = { epoch: this.epoch, offset: messages.length, check: messages.length === 0 ? '' : `c${messages.length}` }
-    if (since === 'oldest') throw new Error('nobody asks for these')
-    const count = messages.length - (since?.offset ?? 0)
-    if (since === null || since.epoch !== this.epoch || count < 1 || (whole && count > limit)) return { top, now: Date.now(), frames: [] }
-    const frames: StoredFrame[] = messages.map((text, at) => ({ last: at + 1, count: 1, check: `c${at + 1}`, time: Date.now(), text }))
-    return { top, now: Date.now(), frames: frames.slice(Math.max(0, since.offset - 1)).slice(0, this.most) }
+    const offset = since === 'oldest' ? 0 : since?.offset ?? 0
+    const count = messages.length - offset
+    if (since === null || (since !== 'oldest' && since.epoch !== this.epoch) || count < 1 || (whole && count > limit)) return { top, now: this.now, frames: [] }
+    const frames: StoredFrame[] = messages.map((text, at) => ({ last: at + 1, count: 1, check: `c${at + 1}`, time: this.now, text }))
+    return { top, now: this.now, frames: frames.slice(Math.max(0, offset - 1)).slice(0, this.most) }
   }
 }
 
@@ -74,10 +78,15 @@ function start (engine: Engine) {
     /** The engine keeps a message and publishes it. */
     publish (text: string, channel = room) {
       const first = engine.of(channel).push(text)
-      if (port.session !== null) this.arrive(first, text, channel)
+      if (port.session === null) return
+      if (text === 'unreadable') this.arriveUnreadable(first)
+      else this.arrive(first, text, channel)
+    },
+    arriveUnreadable (first: number) {
+      history.receive(room, { epoch: engine.epoch, first, check: `c${first}`, time: engine.now, frame: '' }, null, false)
     },
     arrive (first: number, text: string, channel = room) {
-      history.receive(channel, { epoch: engine.epoch, first, check: `c${first}`, time: Date.now(), frame: '' }, [text], true)
+      history.receive(channel, { epoch: engine.epoch, first, check: `c${first}`, time: engine.now, frame: '' }, [text], true)
     },
     /** @returns the page of a client that comes back; null if it cannot be read */
     async follow (since: BrokerPosition | null = null, channel = room, limit = 100) {
@@ -188,7 +197,94 @@ t.test('the first part of what was missed cannot be read', async (t) => {
   await node.back()
   for (let i = 0; i < 10; i++) await turn()
   node.publish('9')
-  t.strictSame(node.events, ['1', '5', '7', '9'])
+  t.strictSame(node.events, ['1', 'gap e.3', 'gap e.4', '5', 'gap e.6', '7', 'gap e.8', '9'], 'a notice before each message that follows one that is missing')
+})
+
+t.test('a frame that this process cannot read', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  await node.follow()
+  node.publish('1')
+  node.publish('unreadable')
+  await turn()
+  t.strictSame(node.events.splice(0), ['1', 'gap e.2'], 'is told, though no message follows')
+  t.match(await node.follow(at(1)), { gap: 'unknown', entries: [] }, 'a client that has all messages before it is not told that it missed nothing')
+  t.match(await node.follow(at(2)), { gap: null }, 'one that is told of it goes on after it')
+  node.publish('3')
+  t.strictSame(node.events.splice(0), ['3'])
+  t.match(await node.follow(at(1)), { gap: 'unknown', entries: [] })
+  t.match(await node.follow(at(2)), { gap: null, entries: [{ data: '3' }] })
+  const before = engine.reads
+  node.arriveUnreadable(2)
+  node.arriveUnreadable(9)
+  node.arriveUnreadable(9)
+  node.arriveUnreadable(9)
+  for (let i = 0; i < 10; i++) await turn()
+  t.strictSame([node.events.splice(0), engine.reads - before], [[], 2], 'one that the engine does not keep is none, and is asked for while no read is running')
+  node.publish('4')
+  t.strictSame(node.events.splice(0), ['4'])
+})
+
+t.test('where a link comes back, what can be read before and after such frames is delivered', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  await node.follow()
+  node.publish('1')
+  node.lose()
+  for (const text of ['2', '3', 'unreadable', '5', 'unreadable', '7', '8']) node.publish(text)
+  const before = engine.reads
+  await node.back()
+  for (let i = 0; i < 5; i++) await turn()
+  t.strictSame([node.events, engine.reads - before], [['1', '2', '3', 'gap e.6', '7', '8'], 2], 'with one notice, and two reads however many there are')
+  t.match(await node.follow(at(3)), { gap: 'unknown' })
+  const page = await node.history.read(room, at(1), 100, limits)
+  t.match([page.gap, page.entries.map(({ data }) => data)], [null, ['2', '3']], 'a part ends before them')
+  t.match(await node.history.read(room, at(3), 100, limits), { gap: 'unknown' }, 'and the next one tells of them')
+  t.match(await node.history.read(room, 'oldest', 100, limits), { gap: null, entries: { length: 3 } })
+  engine.messages.set(room, ['unreadable', '2', 'unreadable', '4'])
+  t.match(await node.history.read(room, 'oldest', 100, limits), { gap: 'unknown' }, 'also where the oldest ones cannot be read')
+})
+
+t.test('messages expire by the clock of the engine', async (t) => {
+  for (const ahead of [-2 * limits.ttl, 2 * limits.ttl]) {
+    const engine = new Engine()
+    engine.ahead = ahead
+    const node = start(engine)
+    await node.follow()
+    for (const text of ['1', '2', '3']) node.publish(text)
+    const before = engine.reads
+    t.match(await node.follow(at(1)), { gap: null, entries: [{ data: '2' }, { data: '3' }] })
+    t.match(node.history.follow(room, null, 2, limits), { gap: null, entries: { length: 2 } })
+    t.equal(engine.reads, before, 'the node has them')
+    engine.ahead += limits.ttl
+    await node.follow(null, 'another channel')
+    t.match(await node.follow(at(1)), { gap: 'trimmed', entries: [] }, 'each read tells the time')
+  }
+})
+
+t.test('a frame that cannot be read, while the history is read and when it could not be read', async (t) => {
+  const engine = new Engine()
+  const node = start(engine)
+  const first = node.follow()
+  node.publish('unreadable')
+  await first
+  t.match(await node.follow({ epoch: 'e', offset: 0, check: '' }), { gap: 'unknown' })
+  node.publish('2')
+  t.strictSame(node.events.splice(0).filter((event) => event !== 'gap e.1'), ['2'])
+  engine.refuses = true
+  node.lose()
+  await node.back()
+  t.strictSame(node.events.splice(0), ['gap 0.0'])
+  node.publish('unreadable')
+  node.publish('4')
+  t.strictSame(node.events.splice(0), ['gap e.3', '4'])
+  engine.refuses = false
+  engine.epoch = 'f'
+  engine.messages.clear()
+  node.publish('unreadable')
+  for (let i = 0; i < 3; i++) await turn()
+  node.publish('2')
+  t.strictSame(node.events.splice(0), ['gap f.1', '2'], 'the first one of another epoch')
 })
 
 t.test('repairs do not make the messages of other channels seem larger', async (t) => {
