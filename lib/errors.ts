@@ -78,7 +78,7 @@ export const errorTable = {
   SC_ERR_NO_RECOVER: { name: 'InvalidActionError', message: 'Clients may not read the history of "%s"; declare the channel by scChannel with recover' },
   SC_ERR_NO_KEYS: { name: 'InvalidActionError', message: 'The broker %s does not remember the keys of messages: it cannot publish to "%s" with an idempotencyKey' },
   SC_ERR_NOT_ALLOWED: { name: 'InvalidActionError', message: 'The operation "%s" is not allowed', statusCode: 403 },
-  SC_ERR_NO_STORE: { name: 'IdempotencyError', message: 'The broker %s does not remember which idempotency keys were used; memoryBroker and redisBroker do', statusCode: 501 },
+  SC_ERR_NO_STORE: { name: 'IdempotencyError', message: 'The broker %s does not remember which idempotency keys were used; memoryBroker, redisBroker, and natsBroker with its option history do', statusCode: 501 },
   SC_ERR_KEY_RUNNING: { name: 'IdempotencyError', message: 'The first call with this idempotency key is still running; try again later', statusCode: 409 },
   SC_ERR_KEY_REUSED: { name: 'IdempotencyError', message: 'The idempotency key was used for something else; use a new key', statusCode: 422 },
   SC_ERR_NO_POSITIONS: { name: 'InvalidActionError', message: 'The broker %s does not tell the positions of messages: it cannot append to "%s"' },

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Parser } from '@asyncapi/parser'
+import { Validator } from '@seriousme/openapi-schema-validator'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import { create } from 'socketcluster-client'
 import tap from 'tap'
@@ -65,6 +66,17 @@ tap.test('the document of the demo is one that the official parser has nothing t
     t.same(diagnostics, [])
     t.ok(document!.allOperations().length >= 4, `${document!.allOperations().length} operations`)
   }
+})
+
+tap.test('the OpenAPI document of the demo is valid, and has what can be called over HTTP', async (t) => {
+  const { line } = await startDemo(t)
+  const response = await fetch(new URL('/openapi.json', line[1]))
+  t.equal(response.status, 200)
+  const document = await response.json() as { paths: object }
+  const { valid, errors } = await new Validator().validate(structuredClone(document))
+  t.ok(valid, JSON.stringify(errors))
+  t.strictSame(Object.keys(document.paths), ['/operator/publish'])
+  t.match(document.paths, { '/operator/publish': { post: { operationId: 'scPublish', security: [{ operator: [] }] } } })
 })
 
 tap.test('a chat between browsers', { timeout: 110_000 }, async (t) => {

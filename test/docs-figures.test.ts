@@ -52,7 +52,7 @@ function c (file: string, name: string): number {
   return value
 }
 
-const units: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, seconds: 1_000, second: 1_000, minute: 60_000, day: 86_400_000, years: 365.25 * 86_400_000, '%': 0.01 }
+const units: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, seconds: 1_000, second: 1_000, minute: 60_000, day: 86_400_000, days: 86_400_000, years: 365.25 * 86_400_000, '%': 0.01 }
 const words: Readonly<Record<string, number>> = { a: 1, one: 1, two: 2, ten: 10, twice: 2, 'a thousand': 1_000 }
 
 /** Reads a figure: `64 MiB`, `1,024 messages`, `a day`. Times are milliseconds. */
@@ -99,6 +99,8 @@ const figures: ReadonlyArray<readonly [page: Page, text: string, value: number]>
   [engines, 'sent again, for at most {a second}', c('broker/nats/publisher', 'maxWait')],
   [engines, 'up to {64 messages} a frame', c('broker/remote/frames', 'maxFrameMessages')],
   [engines, 'a frame has up to {64 messages}', c('broker/remote/frames', 'maxFrameMessages')],
+  [engines, 'It has at most {64 MiB}', c('broker/nats/key-store', 'maxKeyBytes')],
+  [engines, 'for each key, for {2 days}', c('broker/nats/key-store', 'maxKeyAge')],
   [engines, 'stay in the stream for {a day}', c('broker/nats/stream', 'minAge')],
   [engines, 'or {twice} the `ttl`', c('broker/nats/stream', 'ageFactor')],
   [engines, '({100 years} at most)', c('broker/nats/stream', 'maxAge')],

@@ -196,7 +196,8 @@ interface BrokerCapabilities {
    */
   readonly history?: BrokerHistory
   /**
-   * Remembers which idempotency keys were used. Without it, `scServer.cluster.runOnce()` rejects. The memory and Redis brokers have it.
+   * Remembers which idempotency keys were used. Without it, `scServer.cluster.runOnce()` rejects. The memory and Redis
+   * brokers have it, NATS with its option `history`.
    */
   readonly store?: BrokerStore
   /** Returns the counters since the start, for logs and metrics. */

@@ -500,8 +500,8 @@ export interface ScCluster {
    * again after 30 seconds.
    *
    * Rejects with an IdempotencyError while the work of an earlier call runs (`SC_ERR_KEY_RUNNING`), if the earlier call had another
-   * fingerprint (`SC_ERR_KEY_REUSED`), and if the broker has no store (`SC_ERR_NO_STORE`): memory and Redis have one. Rejects with a
-   * BrokerError while the engine is down.
+   * fingerprint (`SC_ERR_KEY_REUSED`), and if the broker has no store (`SC_ERR_NO_STORE`): memory and Redis have one, and NATS with
+   * its option `history`. Rejects with a BrokerError while the engine is down.
    * @param key 1 to 1,024 characters. All calls share one set of keys: begin it with what the work is
    */
   runOnce<Result> (key: string, work: () => Result | Promise<Result>, options?: ScOnceOptions): Promise<Result>

@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
+import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance } from 'fastify'
 import scPlugin, { type ScPublishOptions, ScRefusal, type ScServerSocket } from 'fastify-socketcluster'
 import scHttp from 'fastify-socketcluster/http'
@@ -39,6 +40,10 @@ class Refusal extends ScRefusal {
 
 export async function createDemo ({ publicDir, scriptDir, moderatorCode = randomBytes(3).toString('hex'), operatorKey = randomBytes(16).toString('hex'), logLevel = 'warn' }: DemoOptions): Promise<Demo> {
   const app = Fastify({ logger: { level: logLevel } })
+  // The document of what can be called over HTTP, at /openapi.json.
+  await app.register(fastifySwagger, {
+    openapi: { openapi: '3.1.0', info: { title: 'Demo chat', version: '1.0.0' }, components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } }
+  })
   // The key is new with every start, so everybody logs in again then. A real application keeps its key.
   await app.register(scPlugin, { authKey: randomBytes(32).toString('hex'), channels: 'declared' })
   await addDocumentation(app)
@@ -58,6 +63,7 @@ export async function createDemo ({ publicDir, scriptDir, moderatorCode = random
   await app.register(scHttp, {
     prefix: '/operator',
     operations: ['publish'],
+    openapi: { security: [{ operator: [] }] },
     authorize: ({ headers }, operation) => sameText(headers.authorization ?? '', `Bearer ${operatorKey}`) && operation.operation === 'publish' && operation.channels.every((channel) => channel.startsWith('room/'))
   })
   return { app, moderatorCode, operatorKey }
@@ -123,6 +129,7 @@ async function pages (app: FastifyInstance, { publicDir, scriptDir }: Pick<DemoO
   })
   await app.register(fastifyStatic, { root: [publicDir, scriptDir] })
   app.get('/socketcluster-client.js', { schema: { hide: true } as object }, (_request, reply) => reply.sendFile('socketcluster-client.min.js', library))
+  app.get('/openapi.json', { schema: { hide: true } as object }, () => app.swagger())
   // The page shows its link to the documentation when there is one.
   app.get('/features', { schema: { hide: true } as object }, () => ({ asyncapi: app.hasRoute({ method: 'GET', url: '/asyncapi' }) }))
 }

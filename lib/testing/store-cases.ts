@@ -52,10 +52,10 @@ export function storeCases ({ withNodes, until, outage }: Pick<SuiteTools, 'with
     {
       name: 'store: a value ends with its time, which begins anew when it is replaced',
       run: withStores(1, async ([store]) => {
-        assert.equal(await store!.add('short', 'x', 200), null)
-        assert.equal(await store!.add('longer', 'x', 200), null)
+        assert.equal(await store!.add('short', 'x', 1_000), null)
+        assert.equal(await store!.add('longer', 'x', 1_000), null)
         assert.equal(await store!.replace('longer', 'x', 'y', ttl), true)
-        await sleep(300)
+        await sleep(1_100)
         assert.equal(await store!.replace('short', 'x', 'y', ttl), false)
         assert.equal(await store!.add('short', 'z', ttl), null)
         assert.equal(await store!.add('longer', 'z', ttl), 'y')

@@ -1,14 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { natsBroker } from '../../lib/broker/nats/index.js'
+import { maxKeyAge, maxKeyBytes } from '../../lib/broker/nats/key-store.js'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { MemoryStore } from '../../lib/broker/memory-store.js'
-import { Once } from '../../lib/cluster/once.js'
+import { maxTtl, Once } from '../../lib/cluster/once.js'
 import { type Broker, memoryBroker, type ScPluginOptions, type ScServer } from '../../lib/index.js'
 import { Clock } from '../helpers/clock.js'
 import { serve } from '../helpers/serve.js'
-import { startNats, startRedis, startRedisCluster } from '../helpers/servers.js'
+import { startJetStream, startJetStreamCluster, startNats, startRedis, startRedisCluster } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 
 const keys = ['a key of brokers that has more than thirty-two bytes', 'another key of brokers, which is as long as the other']
@@ -89,11 +91,69 @@ t.test('redis cluster', async (t) => {
   await rules(t, await start(t, broker), await start(t, broker))
 })
 
+t.test('nats with histories: two nodes, which sign', async (t) => {
+  const nats = await startJetStream(t)
+  if (nats === null) return t.plan(0, 'nats-server is not installed')
+  const broker = (): Broker => natsBroker({ servers: `127.0.0.1:${nats.port}`, history: { storage: 'file' } })
+  const admin = async (): Promise<NatsConnection> => {
+    const made = await connect({ servers: `127.0.0.1:${nats.port}` })
+    t.teardown(() => made.close())
+    return made
+  }
+  let connection = await admin()
+  const api = async (call: string, data: object = {}): Promise<any> => (await connection.request(`$JS.API.STREAM.${call}.sc-keys`, JSON.stringify(data), { timeout: 10_000 })).json()
+  const [one, other] = [await start(t, broker, { brokerKey: keys[0]! }), await start(t, broker, { brokerKey: keys })]
+  t.match(await api('INFO'), { error: { err_code: 10_059 } }, 'no stream before the first key')
+  await rules(t, one, other)
+  const stranger = await start(t, broker, { brokerKey: keys[1]! })
+  await t.rejects(stranger.cluster.runOnce('first', () => 2), { name: 'BrokerError', message: /brokerKey/ }, 'a result that is not signed is not one')
+
+  const { config, state } = await api('INFO', { subjects_filter: '>' })
+  t.match(config, { subjects: ['sc.k.>'], storage: 'file', max_msgs_per_subject: 1, max_bytes: maxKeyBytes, max_age: maxKeyAge * 1_000_000 })
+  t.ok(maxKeyAge > maxTtl, 'no key is dropped before its time')
+  t.ok(Object.keys(state.subjects).length >= 6)
+  for (const name of Object.keys(state.subjects)) t.match(name, /^sc\.k\.[\w-]{43}$/)
+  t.equal(state.messages, Object.keys(state.subjects).length, 'one message a key')
+
+  await nats.kill()
+  await nats.restart()
+  for (const sc of [one, other]) await until('the engine', () => sc.brokerState === 'up', 20_000)
+  connection = await admin()
+  t.strictSame(await other.cluster.runOnce('first', () => 2), { run: 1 }, 'on disk, keys outlive the server')
+
+  await api('DELETE')
+  t.equal(await one.cluster.runOnce('first', () => 'a new stream'), 'a new stream')
+  t.equal(await other.cluster.runOnce('first', () => 2 as never), 'a new stream')
+
+  const plain = await start(t, broker, { brokerPrefix: 'plain' })
+  const found = (): Promise<any> => plain.cluster.runOnce('k', () => 2)
+  await plain.cluster.runOnce('k', () => 1)
+  const kept = (await connection.request('$JS.API.STREAM.INFO.plain-keys', JSON.stringify({ subjects_filter: '>' }), { timeout: 10_000 })).json<any>()
+  const [name] = Object.keys(kept.state.subjects)
+  for (const value of ['no', '5', '{"f":1}', 'null', '']) {
+    await connection.request(name!, `${Date.now() + 60_000} ${value}`, { timeout: 10_000 })
+    await t.rejects(found(), { name: 'BrokerError', message: /something else/ }, value)
+  }
+  for (const text of ['', 'no', '5 {}', 'x {}']) {
+    await connection.request(name!, text, { timeout: 10_000 })
+    t.equal(await found(), 2, `${text}: no value`)
+  }
+})
+
+t.test('nats cluster of three', async (t) => {
+  const servers = await startJetStreamCluster(t, 3)
+  if (servers === null) return t.plan(0, 'nats-server is not installed')
+  const broker = (server: number) => (): Broker => natsBroker({ servers: `127.0.0.1:${servers[server]!.port}`, history: { replicas: 3 }, connect: 'retry', timeout: 10_000 })
+  const nodes = [await start(t, broker(0)), await start(t, broker(2))] as const
+  for (const sc of nodes) await until('the engine', () => sc.brokerState === 'up', 30_000)
+  await rules(t, ...nodes)
+})
+
 t.test('a shared broker without a store', async (t) => {
   const nats = await startNats(t)
   if (nats === null) return t.plan(0, 'nats-server is not installed')
   const sc = await start(t, () => natsBroker({ servers: `127.0.0.1:${nats.port}` }))
-  await t.rejects(sc.cluster.runOnce('k', () => t.fail('it must not run')), { code: 'SC_ERR_NO_STORE', statusCode: 501, message: /nats/ })
+  await t.rejects(sc.cluster.runOnce('k', () => t.fail('it must not run')), { code: 'SC_ERR_NO_STORE', statusCode: 501, message: /nats.*natsBroker with its option history/ })
 })
 
 t.test('the engine is lost while the work runs', async (t) => {

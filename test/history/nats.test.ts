@@ -253,6 +253,7 @@ t.test('the rights that docs/histories-in-redis-and-nats.md names are enough, an
   const { sc } = await node(t, nats.port, { nats: { user: 'all', pass: 'pw' } })
   for (const n of numbers(1, 40)) await sc.exchange.publish('room/1', n)
   t.equal((await sc.exchange.history('room/1')).messages.length, 40)
+  for (let i = 0; i < 2; i++) t.equal(await sc.cluster.runOnce('key', () => i), 0, 'the stream of keys needs no other right')
   t.match(await bootError(t, nats.port, small, { nats: { user: 'noapi', pass: 'pw' }, connectTimeout: 2_000 }), /the user may not publish to \$JS.API.>/)
   t.match(await bootError(t, nats.port, small, { nats: { user: 'noinbox', pass: 'pw' } }), /Permissions Violation for Subscription to "_INBOX/i)
 })

@@ -13,11 +13,11 @@ import { Type } from 'typebox'
 import { natsBroker } from '../../lib/broker/nats/index.js'
 import { redisBroker } from '../../lib/broker/redis/index.js'
 import { type ScHttpOperation, type ScHttpOptions, scHttp } from '../../lib/http/index.js'
-import { memoryBroker, type ScPluginOptions, ScRefusal, scPlugin } from '../../lib/index.js'
+import { type Broker, memoryBroker, type ScPluginOptions, ScRefusal, scPlugin } from '../../lib/index.js'
 import { runCurl } from '../helpers/curl.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve, type Served } from '../helpers/serve.js'
-import { startNats, startRedis } from '../helpers/servers.js'
+import { startJetStream, startNats, startRedis } from '../helpers/servers.js'
 import { until } from '../helpers/waiting.js'
 
 interface Answer { status: number, headers: Headers, body: any }
@@ -65,7 +65,10 @@ async function node (t: Test, options: ScPluginOptions = {}, http: Partial<ScHtt
 async function pair (t: Test, options: ScPluginOptions = {}, http: Partial<ScHttpOptions> = {}): Promise<[HttpNode, HttpNode] | null> {
   const redis = await startRedis(t)
   if (redis === null) return null
-  const broker = () => redisBroker({ url: `redis://127.0.0.1:${redis.port}` })
+  return pairOf(t, () => redisBroker({ url: `redis://127.0.0.1:${redis.port}` }), options, http)
+}
+
+async function pairOf (t: Test, broker: () => Broker, options: ScPluginOptions = {}, http: Partial<ScHttpOptions> = {}): Promise<[HttpNode, HttpNode]> {
   const nodes: [HttpNode, HttpNode] = [await node(t, { broker: broker(), ...options }, http), await node(t, { broker: broker(), ...options }, http)]
   await until('the nodes', () => nodes.every(({ sc }) => sc.cluster.nodes.length === 2))
   return nodes
@@ -111,8 +114,19 @@ t.test('curl publishes to stock clients on two nodes', async (t) => {
 })
 
 t.test('100 parallel equal requests with one key to two nodes make one message', async (t) => {
-  const nodes = await pair(t)
-  if (nodes === null) return t.plan(0, 'redis-server is not installed')
+  await t.test('Redis', async (t) => {
+    const nodes = await pair(t)
+    if (nodes === null) return t.plan(0, 'redis-server is not installed')
+    await sendParallel(t, nodes)
+  })
+  await t.test('NATS with histories', async (t) => {
+    const nats = await startJetStream(t)
+    if (nats === null) return t.plan(0, 'nats-server is not installed')
+    await sendParallel(t, await pairOf(t, () => natsBroker({ servers: `127.0.0.1:${nats.port}`, history: true })))
+  })
+})
+
+async function sendParallel (t: Test, nodes: [HttpNode, HttpNode]): Promise<void> {
   for (const channel of ['plain', 'room/7']) {
     const got = [...await listeners(t, nodes[0], channel), ...await listeners(t, nodes[1], channel)]
     const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => nodes[i % 2]!.post('/publish', { channel, data: 1 }, { 'idempotency-key': `"once ${channel}"` })))
@@ -130,7 +144,7 @@ t.test('100 parallel equal requests with one key to two nodes make one message',
     for (const list of got) t.strictSame(list, [1, 'last'])
   }
   t.match(await nodes[0].get('/history', { channel: 'room/7' }), { body: { messages: [{ data: 1 }, { data: 'last' }] } })
-})
+}
 
 t.test('keys: what is kept, of whom, and where not', async (t) => {
   const http = await node(t, {}, { principal: (request) => String(request.headers['x-who'] ?? 'nobody'), idempotencyTtl: 1_000 })

@@ -35,6 +35,18 @@ t.test('a stream gets what is published to its channels, with ids where there is
   t.ok(app.server.listening)
 })
 
+t.test('slashes in the names of channels are whole, also encoded ones', async (t) => {
+  const { sc, port } = await serveStreams(t)
+  const names = ['a/b', 'a%2Fb', 'a%252Fb']
+  for (const channel of names) {
+    const stream = await startStream(t, port, [channel])
+    for (const other of names) if (other !== channel) await sc.exchange.publish(other, other)
+    await sc.exchange.publish(channel, 'own')
+    t.strictSame((await stream.next()).data, { channel, data: 'own' })
+    stream.close()
+  }
+})
+
 t.test('a stream goes on after the last event', async (t) => {
   const { sc, port } = await serveStreams(t, {}, (app) => { app.scChannel('room/:id', kept) })
   const { exchange } = sc

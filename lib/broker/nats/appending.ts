@@ -1,7 +1,7 @@
 import type { MsgHdrs } from '@nats-io/transport-node'
 import { keptText, type LastFrame } from './kept-frame.js'
 import { status, statusOf, textOf, type Requests } from './requests.js'
-import { apiError, checked, type ApiAnswer } from './stream.js'
+import { apiError, checked, type ApiAnswer } from './stream-api.js'
 
 /** A frame to append: the number of its messages, their check and the text. */
 export interface NewFrame {

@@ -23,6 +23,7 @@ export class NatsEngine implements Engine {
   /** A server handles its connections in parallel: two receivers may get the messages of two publishers in different orders. */
   readonly order = 'publisher'
   readonly keepsHistory: boolean
+  readonly hasStore: boolean
   readonly address: string
   readonly #target: NatsTarget
   #client: Client | null = null
@@ -30,7 +31,7 @@ export class NatsEngine implements Engine {
 
   constructor (target: NatsTarget) {
     this.#target = target
-    this.keepsHistory = target.history !== null
+    this.keepsHistory = this.hasStore = target.history !== null
     this.address = target.connection !== undefined ? 'the server of the given connection' : [target.servers].flat().map(withoutCredentials).join(', ')
   }
 
@@ -45,6 +46,10 @@ export class NatsEngine implements Engine {
 
   channelTopic (prefix: string, channel: string): string {
     return `${prefix}.c.${subjectToken(channel)}`
+  }
+
+  storeTopic (prefix: string, key: string): string {
+    return `${prefix}.k.${key}`
   }
 
   nodeTopic (prefix: string, nodeId?: string): string {

@@ -5,6 +5,7 @@ import type { StoredHistory } from '../remote/history/stored.js'
 import type { MakeHeaders } from './appending.js'
 import type { ResolvedHistoryOptions } from './history-options.js'
 import { publishedText, readKept } from './kept-frame.js'
+import { KeyStore } from './key-store.js'
 import { FramePublisher } from './publisher.js'
 import { FrameReader } from './reader.js'
 import { Requests, textOf } from './requests.js'
@@ -22,12 +23,13 @@ export interface HistorySetup {
 /** The oldest server whose streams publish what they keep and can be read without a consumer. */
 const leastVersion = [2, 9] as const
 
-/** The histories on one connection. */
+/** The histories on one connection, and the store beside them. */
 export class SessionHistory {
   readonly #requests: Requests
   readonly #stream: HistoryStream
   readonly #reader: FrameReader
   readonly #publisher: FramePublisher
+  readonly store: KeyStore
 
   /** @param refused called when the server does not allow something that histories need */
   constructor (connection: NatsConnection, { prefix, options, headers, inbox }: HistorySetup, refused: (err: Error) => void) {
@@ -35,6 +37,7 @@ export class SessionHistory {
     this.#stream = new HistoryStream(this.#requests, prefix, options, versionOf(connection))
     this.#reader = new FrameReader(this.#requests, this.#stream, headers)
     this.#publisher = new FramePublisher(this.#requests, this.#stream, this.#reader, headers)
+    this.store = new KeyStore(this.#requests, prefix, options, headers, versionOf(connection))
   }
 
   /**

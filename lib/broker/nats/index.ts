@@ -25,7 +25,7 @@ export interface NatsBrokerOptions extends RemoteBrokerOptions {
    */
   connection?: NatsConnection
   /**
-   * Keeps the messages of channels declared with `history` in JetStream. Needs nats-server 2.9 or later, started with `-js`;
+   * Keeps the messages of channels declared with `history` in JetStream, and the keys of `cluster.runOnce()`. Needs nats-server 2.9 or later, started with `-js`;
    * without it, the server does not start. Experimental. @default false
    */
   history?: boolean | NatsHistoryOptions

@@ -5,7 +5,8 @@ import type { StoredHistory } from '../remote/history/stored.js'
 import { append, startFrame, type MakeHeaders } from './appending.js'
 import { newHistory, readKept, type KeptFrame } from './kept-frame.js'
 import { status, statusOf, textOf, type Requests } from './requests.js'
-import { apiError, checked, type HistoryStream } from './stream.js'
+import type { HistoryStream } from './stream.js'
+import { apiError, checked } from './stream-api.js'
 
 /** Bytes of frames after which a read stops. */
 const maxReadBytes = 8 * 1024 * 1024

@@ -1,11 +1,12 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
-import type { EngineSession, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
+import type { EngineSession, EngineStore, OutboundFrame, SessionEvents, StoredRequest } from '../remote/engine.js'
 import type { StoredHistory } from '../remote/history/stored.js'
 import type { SessionHistory } from './history.js'
 import { textOf } from './requests.js'
 
 /** A session on one connection to NATS. It never reconnects. */
 export class NatsSession implements EngineSession {
+  readonly store?: EngineStore
   readonly #connection: NatsConnection
   readonly #events: SessionEvents
   readonly #owned: boolean
@@ -31,6 +32,7 @@ export class NatsSession implements EngineSession {
     this.#events = events
     this.#owned = owned
     this.#history = history
+    if (history !== null) this.store = history.store
     this.#watch()
     connection.closed().then((err) => this.#lost(err instanceof Error ? err : new Error('the connection was closed')))
   }
