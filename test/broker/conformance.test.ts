@@ -27,7 +27,8 @@ t.test('nats', async (t) => {
 t.test('nats with histories', async (t) => {
   const server = await startJetStream(t)
   if (server === null) return t.plan(0, 'nats-server is not installed')
-  const create = () => natsBroker({ servers: `127.0.0.1:${server.port}`, history: true })
+  // Each case has a stream of its own, and JetStream sets the memory of all of them aside.
+  const create = () => natsBroker({ servers: `127.0.0.1:${server.port}`, history: { maxBytes: 16 * 1024 * 1024 } })
   for (const { name, run } of brokerSuite({ create, outage: { down: () => server.kill(), up: () => server.restart() } })) await t.test(name, run)
 })
 
