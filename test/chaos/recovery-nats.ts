@@ -44,11 +44,13 @@ export function natsFaults (common: CommonFault, storages: readonly HistoryEngin
             const end = readKept(Buffer.from(before.data, 'base64').toString(), before.seq)!.last
             if (end !== stage.published - 50) throw new Error(`expected ${stage.published - 50} messages to be left, not ${end}`)
             stage.lose(50)
-            // Started first: those who are away must not miss more than may be recovered.
             const other = await stage.node()
             stage.resume()
             await stage.until(stage.published + 100)
+            // Those who are away must not miss more than may be recovered.
+            await stage.pause()
             await Promise.all([late, away].flatMap((some) => some.map((client, i) => client.comeBack(i % 4 < 2 ? other.port : undefined))))
+            stage.resume()
           }
         }
       }
