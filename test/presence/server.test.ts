@@ -18,12 +18,14 @@ t.test('events of a channel that the server watches', async (t) => {
   const stream = app.sc.listener('join').once()
   app.sc.exchange.subscribe('room/7#presence')
   const ada = await enter(t, connect20, app, 'ada')
+  const joined = once(app.sc, 'join')
   await ada.subscribe('room/7')
   await ada.subscribe('room/8')
-  await once(app.sc, 'join')
+  await joined
   t.same(await stream, { channel: 'room/7', member: { key: 'ada' } })
+  const updated = once(app.sc, 'update')
   await ada.call('#presence', { channel: 'room/7', data: { mood: 'good' } })
-  await once(app.sc, 'update')
+  await updated
   ada.unsubscribe('room/7')
   await once(app.sc, 'leave')
   t.same(told, [['join', 'room/7', { key: 'ada' }], ['update', 'room/7', { key: 'ada', data: { mood: 'good' } }], ['leave', 'room/7', { key: 'ada' }]])
