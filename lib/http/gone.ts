@@ -3,5 +3,6 @@ import type { Http2ServerResponse } from 'node:http2'
 
 /** Whether a response is closed: it was sent, or the client is gone. One over HTTP/2 has no `destroyed`, but its stream has. */
 export function isGone (response: ServerResponse | Http2ServerResponse): boolean {
-  return 'stream' in response ? response.stream.destroyed : response.destroyed
+  const { destroyed } = response as ServerResponse
+  return destroyed ?? (response as Http2ServerResponse).stream.destroyed
 }

@@ -37,13 +37,12 @@ export class Gate {
   }
 
   #hostRefusal (request: FastifyRequest): ScError | undefined {
-    const { host, protocol } = request
-    if (this.#hosts !== null && !this.#hosts.has(host, protocol)) return this.#refusal(request, 'SC_ERR_HOST', host)
+    if (this.#hosts !== null && !this.#hosts.has(request.host, request.protocol)) return this.#refusal(request, 'SC_ERR_HOST', request.host)
   }
 
   #originRefusal (request: FastifyRequest): ScError | undefined {
-    const { host, protocol, headers: { origin } } = request
-    if (origin !== undefined && !this.#origins.allows(origin, host, protocol)) return this.#refusal(request, 'SC_ERR_ORIGIN', origin)
+    const { origin } = request.headers
+    if (origin !== undefined && !this.#origins.allows(origin, request.host, request.protocol)) return this.#refusal(request, 'SC_ERR_ORIGIN', origin)
   }
 
   #refusal (request: FastifyRequest, code: 'SC_ERR_HOST' | 'SC_ERR_ORIGIN', what: string): ScError {
