@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import scPlugin from '../../lib/index.js'
 import { drainSockets } from '../../lib/server/drain.js'
-import { generations } from '../helpers/app.js'
+import { connect20 } from '../helpers/app.js'
 import { Clock } from '../helpers/clock.js'
 import { RawClient } from '../helpers/raw.js'
 import { authKey, serve } from '../helpers/serve.js'
@@ -66,27 +66,25 @@ t.test('a wave is closed every 100 ms, and the next does not wait for it', async
   await drained
 })
 
-for (const [generation, connect] of generations) {
-  t.test(`a client that has just connected subscribes before the close, and at the next server too (client ${generation})`, async (t) => {
-    const first = await serve(t)
-    let closed: Promise<unknown> | undefined
-    // The answer to the handshake and the close are written in the same turn.
-    first.sc.on('connection', () => { queueMicrotask(() => { closed ??= first.sc.close() }) })
-    const client = await connect(t, first, { wait: false, autoReconnect: true, autoReconnectOptions: { initialDelay: 10, randomness: 10 } })
-    client.subscribe('news').catch(() => {})
-    await until('the connection', () => closed !== undefined)
-    await closed
-    await first.app.close()
-    const next = Fastify()
-    t.teardown(() => next.close())
-    await next.register(scPlugin, { authKey })
-    const subscribed = once(next.scServer, 'subscription')
-    await next.listen({ port: first.port, host: '127.0.0.1' })
-    await subscribed
-    await until('the subscription', () => client.isSubscribed('news'))
-    t.equal(next.scServer.clientsCount, 1)
-  })
-}
+t.test('a client that has just connected subscribes before the close, and at the next server too', async (t) => {
+  const first = await serve(t)
+  let closed: Promise<unknown> | undefined
+  // The answer to the handshake and the close are written in the same turn.
+  first.sc.on('connection', () => { queueMicrotask(() => { closed ??= first.sc.close() }) })
+  const client = await connect20(t, first, { wait: false, autoReconnect: true, autoReconnectOptions: { initialDelay: 10, randomness: 10 } })
+  client.subscribe('news').catch(() => {})
+  await until('the connection', () => closed !== undefined)
+  await closed
+  await first.app.close()
+  const next = Fastify()
+  t.teardown(() => next.close())
+  await next.register(scPlugin, { authKey })
+  const subscribed = once(next.scServer, 'subscription')
+  await next.listen({ port: first.port, host: '127.0.0.1' })
+  await subscribed
+  await until('the subscription', () => client.isSubscribed('news'))
+  t.equal(next.scServer.clientsCount, 1)
+})
 
 t.test('a client that has just connected and asks for nothing does not keep a server open', async (t) => {
   const { app, port } = await serve(t)
