@@ -118,8 +118,8 @@ export class WsConnection extends OutgoingQueue implements Connection {
     connection.#broken = true
     // ws has sent a close frame and ended its side. It discards what the client still sends, for `closeTimeout` at most: dropping the
     // connection while the client writes would hide the close code from it.
-    connection.flushLast()
     try {
+      connection.flushLast()
       listener.onError(err)
     } catch (thrown) {
       listener.fault(thrown)
